@@ -1,0 +1,63 @@
+"""Constants of the design (docs/design.md, section 10), each with its reason.
+
+The relations between them are checked by tests/unit/test_constants.py.
+"""
+
+from typing import Final
+
+# Time zero of `s`, the id of an inbox entry: 2026-01-01T00:00:00Z, in ms since 1970. Later is smaller: 53 bits have to last.
+S_EPOCH_MS: Final = 1_767_225_600_000
+S_SHIFT: Final = 12
+
+# Time zero of snowflakes, Discord's own: libraries derive dates from ids.
+SNOWFLAKE_EPOCH_MS: Final = 1_420_070_400_000
+# How far the process clock may be off the Redis server's before ids are refused.
+CLOCK_SKEW_S: Final = 5.0
+# Lease of a snowflake worker number.
+WORKER_LEASE_S: Final = 30.0
+
+# A node's lease outlasts the longest pause of a healthy event loop.
+NODE_LEASE_S: Final = 6.0
+NODE_RENEW_S: Final = 2.0
+# How long a session without a socket can be resumed.
+RESUME_WINDOW_S: Final = 120.0
+# An inbox goes on receiving this long after its node died, so that another node can adopt its sessions.
+INBOX_TTL_S: Final = RESUME_WINDOW_S + 30.0
+INBOX_CAP_ENTRIES: Final = 200_000
+MOVED_TTL_S: Final = 86_400.0
+
+# Recent dispatches of a node, kept to feed slow and resuming sessions.
+RING_BYTES: Final = 16 * 1024 * 1024
+SOCKET_HIGH_WATER_BYTES: Final = 256 * 1024
+
+# A retry with the same nonce is recognised this long; longer than clients go on retrying.
+NONCE_WINDOW_S: Final = 300.0
+
+# Resume on another node: how far above everything known the new inbox is raised, and how long fences gather.
+FENCE_MARGIN_MS: Final = 250
+FENCE_GATHER_S: Final = 0.02
+FENCE_TIMEOUT_S: Final = 5.0
+
+# Accepting a message.
+ANSWER_TIMEOUT_S: Final = 5.0
+UNACKNOWLEDGED_BYTES: Final = 8 * 1024 * 1024
+# Kafka counts as away when the oldest unacknowledged record is older than this: what is not handed over is refused.
+BREAKER_S: Final = 2.0
+
+# Workers.
+COMMIT_INTERVAL_S: Final = 1.0
+HEARTBEAT_MS: Final = 200
+
+# Discord's limits on frames from clients.
+CLIENT_FRAME_BYTES: Final = 4096
+CLIENT_FRAMES_PER_MINUTE: Final = 120
+# Fanfare's own opcodes (128 and up) have their own.
+OWN_FRAME_BYTES: Final = 64 * 1024
+OWN_UNANSWERED: Final = 64
+HEARTBEAT_INTERVAL_MS: Final = 41_250
+
+# The newest messages of a channel that Redis keeps once they stand in the database, and at the most.
+RECENT_KEPT: Final = 100
+RECENT_CAP: Final = 5_000
+# A guild up to this size is kept with all its members in a gateway's memory and sent whole in GUILD_CREATE.
+LARGE_GUILD: Final = 250

@@ -1,0 +1,140 @@
+"""Settings: one frozen model per process, read from `FANFARE_*` variables only.
+
+Every process reads the same variables; `fanfare up` fills in the addresses of the embedded parts before it starts
+the services. A `FANFARE_*` variable that is not listed here is refused, so that a typo is not ignored in silence.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
+
+PREFIX = "FANFARE_"
+
+
+class SettingsError(Exception):
+    """The environment holds a setting that cannot be used; the message says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """All settings. The variable of a field is `FANFARE_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path(".fanfare"), description="Folder of the embedded parts' data, logs and run file.")
+    secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key that signs tokens and session ids, the same in all processes. Embedded: made once and kept in "
+        "the data folder.",
+    )
+
+    # Where the stores are. Empty: the embedded one.
+    kafka: str = Field(default="", description="Bootstrap servers, HOST:PORT[,HOST:PORT...].")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the brokers.")
+    kafka_cert: Path | None = Field(default=None, description="PEM file of our client certificate.")
+    kafka_key: Path | None = Field(default=None, description="PEM file of its key.")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    redis: SecretStr = Field(
+        default=SecretStr(""), description="redis://[USER:PASSWORD@]HOST:PORT/DB, or rediss:// for TLS."
+    )
+    redis_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the server.")
+    postgres: SecretStr = Field(
+        default=SecretStr(""), description="postgresql://USER:PASSWORD@HOST:PORT/DB[?sslmode=verify-full]."
+    )
+    postgres_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the server.")
+
+    # Where we listen.
+    host: str = Field(default="127.0.0.1", description="Address that the public ports are bound to.")
+    rest_port: int = Field(default=8080, ge=0, le=65535, description="Public REST port.")
+    gateway_port: int = Field(default=8081, ge=0, le=65535, description="Public websocket port.")
+    internal_host: str = Field(default="127.0.0.1", description="Address of health, readiness and metrics.")
+    internal_port: int = Field(
+        default=9100, ge=0, le=65535, description="First internal port; each further process has the next one. 0: any."
+    )
+    public_url: str = Field(
+        default="", description="Websocket URL that clients resume on. Default: ws://HOST:GATEWAY_PORT/gateway/."
+    )
+    tls_cert: Path | None = Field(default=None, description="PEM file with the certificate chain of the public ports.")
+    tls_key: Path | None = Field(default=None, description="PEM file with its key.")
+
+    # The embedded parts.
+    brokers: Literal[1, 3] = Field(default=1, description="Embedded Kafka brokers.")
+    kafka_port: int = Field(default=9092, ge=0, le=65535, description="Port of the first embedded broker.")
+    redis_port: int = Field(default=6379, ge=0, le=65535, description="Port of the embedded Valkey.")
+    postgres_port: int = Field(default=5432, ge=0, le=65535, description="Port of the embedded PostgreSQL.")
+
+    # Kafka.
+    chat_partitions: int = Field(default=8, ge=1, le=10_000)
+    guild_partitions: int = Field(default=4, ge=1, le=10_000)
+    location_partitions: int = Field(default=4, ge=1, le=10_000)
+    session_timeout_ms: int = Field(
+        default=3000,
+        ge=1000,
+        description="After this long without a heartbeat a worker's partitions go to another one. Brokers refuse less "
+        "than their group.min.session.timeout.ms (6000 where nobody changed it).",
+    )
+
+    # The services.
+    drain_s: float = Field(
+        default=2.0, ge=0, le=600, description="Window over which a stopping gateway asks its clients to reconnect."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+
+    # Handed to each process by `fanfare up`.
+    process: str = Field(default="", description="Name of this process, such as gateway.1.")
+    rest_fd: int = Field(default=-1, description="Inherited descriptor of the shared public REST socket.")
+    gateway_fd: int = Field(default=-1, description="Inherited descriptor of the shared public websocket socket.")
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        if url and (not url.startswith(("ws://", "wss://")) or "?" in url):
+            raise ValueError("must be a ws:// or wss:// URL without a query, because clients append their own")
+        return url if not url or url.endswith("/") else url + "/"
+
+    def public_gateway(self) -> str:
+        """The websocket URL that clients are given; ends in `/`."""
+        scheme = "wss" if self.tls_cert else "ws"
+        return self.public_url or f"{scheme}://{self.host}:{self.gateway_port}/gateway/"
+
+    def public_api(self) -> str:
+        """The base URL of REST, with the version."""
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{self.host}:{self.rest_port}/api/v10"
+
+
+def load_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SettingsError: a variable is unknown or its value cannot be used.
+
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(
+            f"unknown setting {', '.join(unknown)}: correct or unset it; the known ones are "
+            + ", ".join(sorted(known))
+        )
+    try:
+        return _read()
+    except ValidationError as error:
+        said = "; ".join(
+            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors(include_input=False)
+        )
+        raise SettingsError(said) from None
+
+
+@cache
+def _read() -> Settings:
+    return Settings()
