@@ -1,0 +1,86 @@
+"""The things of a chat: users, guilds, channels, roles, members. State only; ids are integers."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+__all__ = ["DM", "TEXT", "Channel", "Guild", "Member", "Overwrite", "Role", "User"]
+
+TEXT: Final = 0
+DM: Final = 1
+GROUP_DM: Final = 3
+CATEGORY: Final = 4
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or a bot."""
+
+    id: int
+    username: str
+    global_name: str | None = None
+    bot: bool = False
+
+
+class Overwrite(msgspec.Struct, frozen=True):
+    """What a channel allows or denies to a role (type 0) or a member (type 1)."""
+
+    id: int
+    type: int
+    allow: int
+    deny: int
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True):
+    """A role. The one whose id is the guild's is @everyone."""
+
+    id: int
+    name: str
+    permissions: int
+    position: int = 0
+    color: int = 0
+    hoist: bool = False
+    mentionable: bool = False
+    managed: bool = False
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """A channel of a guild, or a direct conversation (guild_id 0, with its recipients)."""
+
+    id: int
+    type: int = TEXT
+    guild_id: int = 0
+    name: str = ""
+    topic: str | None = None
+    position: int = 0
+    parent_id: int = 0
+    nsfw: bool = False
+    rate_limit_per_user: int = 0
+    overwrites: tuple[Overwrite, ...] = ()
+    recipients: tuple[User, ...] = ()
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A user in a guild."""
+
+    user: User
+    roles: tuple[int, ...] = ()
+    joined_at: datetime
+    nick: str | None = None
+
+
+class Guild(msgspec.Struct, kw_only=True):
+    """A guild as one process holds it.
+
+    `version` grows by one with every change; `members` holds everybody in a small guild, in a large one only those
+    whom this process has asked for.
+    """
+
+    id: int
+    name: str
+    owner_id: int
+    version: int = 0
+    member_count: int = 0
+    roles: dict[int, Role] = {}
+    channels: dict[int, Channel] = {}
+    members: dict[int, Member] = {}

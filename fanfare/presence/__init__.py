@@ -1,0 +1,1 @@
+"""Redis: who is where, and what each gateway node must deliver."""

@@ -1,0 +1,166 @@
+"""Record format 1: one event as it travels through Kafka and through the inboxes of gateway nodes.
+
+In Kafka the routing facts are headers (UTF-8 text) and the value is the client-visible JSON payload, made once where
+the event enters. In an inbox the same record is one msgpack array. Nobody in between parses the payload.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Self
+
+import msgspec
+
+__all__ = ["CHANNEL", "FENCE", "GUILD", "INBOXES", "USERS", "BadRecordError", "Position", "Record"]
+
+VERSION: Final = "1"
+
+# Audiences: who an event is for.
+CHANNEL: Final = "channel"  # everybody in the guild who may see the channel
+GUILD: Final = "guild"  # everybody in the guild, and the users named besides
+USERS: Final = "users"  # the users named: direct messages
+INBOXES: Final = "inboxes"  # the inboxes named: fences
+
+FENCE: Final = "FENCE"
+
+
+class BadRecordError(Exception):
+    """A record that does not follow the format: it belongs in the dead letters, with this message."""
+
+
+class Position(NamedTuple):
+    """Source position: names an event for ever, and orders the events of one partition."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The position in `topic/partition/offset`."""
+        topic, partition, offset = text.rsplit("/", 2)
+        return cls(topic, int(partition), int(offset))
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """One event. Fields that do not apply keep their defaults and are left out of the headers."""
+
+    type: str
+    """Name of the dispatch, such as MESSAGE_CREATE; FENCE for a fence."""
+    id: int = 0
+    """Snowflake of the event; of a new message, the message's id."""
+    at: int = 0
+    """When it entered, ms since 1970 by the gateway's clock."""
+    audience: str = CHANNEL
+    guild: int = 0
+    channel: int = 0
+    author: int = 0
+    nonce: str = ""
+    permission: int = 0
+    """Permission bits that a session needs in the channel, besides VIEW_CHANNEL."""
+    users: tuple[int, ...] = ()
+    """Recipients, for the audience `users`; additional ones for `guild`."""
+    mentions: tuple[int, ...] = ()
+    """Users mentioned: they get the content without the MESSAGE_CONTENT intent."""
+    gated: tuple[int, int] | None = None
+    """Byte range [start, end) of the payload that MESSAGE_CONTENT gates."""
+    version: int = 0
+    """Of a change to a guild: the guild's version after it."""
+    fence: str = ""
+    inboxes: tuple[str, ...] = ()
+    traceparent: str = ""
+    source: tuple[str, int, int] | None = None
+    """Source position; absent in the source topics, where it is the record's own."""
+    payload: bytes = b""
+
+    @property
+    def position(self) -> Position:
+        """The source position. Only for records that have one."""
+        assert self.source is not None
+        return Position(*self.source)
+
+    def scopes(self) -> list[str]:
+        """The names under which an inbox notes its newest entry: g:GUILD and u:USER, as the audience says."""
+        if self.audience == INBOXES:
+            return []
+        named = [f"u:{user}" for user in self.users]
+        return named if self.audience == USERS else [f"g:{self.guild}", *named]
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The Kafka headers; the payload is the value."""
+        text: list[tuple[str, str]] = [("v", VERSION), ("type", self.type)]
+        text += [(name, str(number)) for name in _NUMBERS if (number := getattr(self, name))]
+        text += [(name, value) for name in _TEXTS if (value := getattr(self, name))]
+        text += [(name, ",".join(map(str, items))) for name in _LISTS if (items := getattr(self, name))]
+        if self.gated is not None:
+            text.append(("gated", f"{self.gated[0]}-{self.gated[1]}"))
+        if self.source is not None:
+            text.append(("source", str(self.position)))
+        return [(name, value.encode()) for name, value in text]
+
+    @classmethod
+    def from_kafka(
+        cls, headers: Iterable[tuple[str, bytes]], value: bytes | None, source: Position | None = None
+    ) -> Self:
+        """The record of a Kafka message.
+
+        Args:
+            headers: its headers; unknown ones are ignored.
+            value: its value.
+            source: its own position, for a message of a source topic; it wins over a `source` header.
+
+        Raises:
+            BadRecordError: the version is unknown, a required header is missing or one cannot be read.
+
+        """
+        try:
+            found = {name: raw.decode() for name, raw in headers}
+            if (version := found.get("v")) != VERSION:
+                raise BadRecordError(f"record format {version!r} is not known here, only {VERSION!r}")
+            gated = found.get("gated")
+            start_end = tuple(map(int, gated.split("-"))) if gated else None
+            if start_end is not None and not (len(start_end) == 2 and 0 <= start_end[0] <= start_end[1] <= len(value or b"")):
+                raise BadRecordError(f"gated range {gated!r} is not inside the payload")
+            if source is None and "source" in found:
+                source = Position.parse(found["source"])
+            return cls(
+                type=found["type"],
+                **{name: int(found.get(name, "0")) for name in _NUMBERS},
+                **{name: found[name] for name in _TEXTS if name in found},
+                users=_ints(found.get("users")),
+                mentions=_ints(found.get("mentions")),
+                inboxes=tuple(filter(None, found.get("inboxes", "").split(","))),
+                gated=start_end,
+                source=tuple(source) if source is not None else None,
+                payload=value or b"",
+            )
+        except (KeyError, ValueError, UnicodeDecodeError) as error:
+            raise BadRecordError(f"unreadable headers: {type(error).__name__}: {error}") from error
+
+    def pack(self) -> bytes:
+        """The record as an inbox entry."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def unpack(cls, entry: bytes) -> "Record":
+        """The record of an inbox entry.
+
+        Raises:
+            msgspec.DecodeError: these are not the bytes of one.
+
+        """
+        return _decoder.decode(entry)
+
+
+_NUMBERS: Final = ("id", "at", "guild", "channel", "author", "permission", "version")
+_TEXTS: Final = ("audience", "nonce", "fence", "traceparent")
+_LISTS: Final = ("users", "mentions", "inboxes")
+
+
+def _ints(text: str | None) -> tuple[int, ...]:
+    return tuple(map(int, text.split(","))) if text else ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
