@@ -1,0 +1,230 @@
+"""The client-visible objects of Discord's protocol, built from our model as plain dicts.
+
+Each object carries every key that some client library needs (docs/discord.md, "Objects"): a missing one makes
+libraries exit. Ids are strings, permissions decimal strings, timestamps ISO-8601 in UTC with microseconds.
+Pure; imports nothing but the model.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, Overwrite, Role, User
+
+__all__ = [
+    "APPLICATION_FLAGS",
+    "Json",
+    "channel",
+    "guild",
+    "guild_create",
+    "member",
+    "overwrite",
+    "own_user",
+    "role",
+    "timestamp",
+    "unavailable_guild",
+    "user",
+]
+
+Json = dict[str, Any]
+
+_VOICE: Final = 2
+# Limited presence, members and message content: what a bot in fewer than 100 guilds has switched on.
+APPLICATION_FLAGS: Final = (1 << 13) | (1 << 15) | (1 << 19)
+
+
+def timestamp(moment: datetime) -> str:
+    """The moment in UTC, always with microseconds and offset. A naive moment is taken as UTC."""
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")
+
+
+def user(u: User) -> Json:
+    """A user as everybody sees it."""
+    return {
+        "id": str(u.id),
+        "username": u.username,
+        "discriminator": "0",
+        "global_name": u.global_name,
+        "avatar": None,
+        "bot": u.bot,
+        "public_flags": 0,
+    }
+
+
+def own_user(u: User) -> Json:
+    """A user as it sees itself: READY, /users/@me and USER_UPDATE."""
+    return user(u) | {
+        "flags": 0,
+        "mfa_enabled": False,
+        "verified": True,
+        "email": None,
+        "locale": "en-US",
+        "banner": None,
+        "accent_color": None,
+    }
+
+
+def member(m: Member, *, with_user: bool = True) -> Json:
+    """A member of a guild.
+
+    Args:
+        m: the member.
+        with_user: False for the `member` inside a message, next to `author`.
+
+    """
+    known: Json = {"user": user(m.user)} if with_user else {}
+    return known | {
+        "nick": m.nick,
+        "avatar": None,
+        "roles": [str(r) for r in m.roles],
+        "joined_at": timestamp(m.joined_at),
+        "premium_since": None,
+        "deaf": False,
+        "mute": False,
+        "flags": 0,
+        "pending": False,
+        "communication_disabled_until": None,
+    }
+
+
+def role(r: Role) -> Json:
+    """A role of a guild."""
+    return {
+        "id": str(r.id),
+        "name": r.name,
+        "color": r.color,
+        "colors": {"primary_color": r.color, "secondary_color": None, "tertiary_color": None},
+        "hoist": r.hoist,
+        "icon": None,
+        "unicode_emoji": None,
+        "position": r.position,
+        "permissions": str(r.permissions),
+        "managed": r.managed,
+        "mentionable": r.mentionable,
+        "flags": 0,
+    }
+
+
+def overwrite(o: Overwrite) -> Json:
+    """What a channel allows or denies to a role or member."""
+    return {"id": str(o.id), "type": o.type, "allow": str(o.allow), "deny": str(o.deny)}
+
+
+def channel(c: Channel, *, to: int = 0) -> Json:
+    """A channel.
+
+    Args:
+        c: the channel, of a guild or direct.
+        to: for a direct one, the user who is shown it and is therefore not among the recipients; 0: all are listed.
+
+    """
+    if c.type in {DM, GROUP_DM}:
+        return {
+            "id": str(c.id),
+            "type": c.type,
+            "recipients": [user(u) for u in c.recipients if u.id != to],
+            "last_message_id": None,
+            "last_pin_timestamp": None,
+            "flags": 0,
+        }
+    found: Json = {
+        "id": str(c.id),
+        "type": c.type,
+        "guild_id": str(c.guild_id),
+        "name": c.name,
+        "position": c.position,
+        "parent_id": str(c.parent_id) if c.parent_id else None,
+        "permission_overwrites": [overwrite(o) for o in c.overwrites],
+        "nsfw": c.nsfw,
+        "flags": 0,
+    }
+    if c.type != CATEGORY:
+        found |= {
+            "topic": c.topic,
+            "last_message_id": None,
+            "last_pin_timestamp": None,
+            "rate_limit_per_user": c.rate_limit_per_user,
+        }
+    if c.type == _VOICE:
+        found |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
+    return found
+
+
+def guild(g: Guild) -> Json:
+    """A guild as REST and GUILD_UPDATE show it, with its roles."""
+    return {
+        "id": str(g.id),
+        "name": g.name,
+        "icon": None,
+        "icon_hash": None,
+        "description": None,
+        "splash": None,
+        "discovery_splash": None,
+        "banner": None,
+        "owner_id": str(g.owner_id),
+        "application_id": None,
+        "region": None,
+        "afk_channel_id": None,
+        "afk_timeout": 300,
+        "widget_enabled": False,
+        "widget_channel_id": None,
+        "system_channel_id": None,
+        "system_channel_flags": 0,
+        "verification_level": 0,
+        "default_message_notifications": 0,
+        "mfa_level": 0,
+        "explicit_content_filter": 0,
+        "max_members": 250_000,
+        "max_presences": None,
+        "max_video_channel_users": 25,
+        "max_stage_video_channel_users": 25,
+        "vanity_url_code": None,
+        "premium_tier": 0,
+        "premium_subscription_count": 0,
+        "premium_progress_bar_enabled": False,
+        "preferred_locale": "en-US",
+        "rules_channel_id": None,
+        "public_updates_channel_id": None,
+        "safety_alerts_channel_id": None,
+        "nsfw": False,
+        "nsfw_level": 0,
+        "features": [],
+        "emojis": [],
+        "stickers": [],
+        "roles": [role(r) for r in sorted(g.roles.values(), key=lambda r: (r.position, r.id))],
+    }
+
+
+def guild_create(
+    g: Guild, channels: Iterable[Channel], members: Iterable[Member], *, joined_at: datetime, large: bool
+) -> Json:
+    """The `d` of GUILD_CREATE.
+
+    Args:
+        g: the guild; its `member_count` is shown.
+        channels: those the session may see.
+        members: everybody in a small guild, at least the session's own in a large one.
+        joined_at: when the session's user joined.
+        large: the members are not complete.
+
+    """
+    return guild(g) | {
+        "joined_at": timestamp(joined_at),
+        "large": large,
+        "unavailable": False,
+        "member_count": g.member_count,
+        "members": [member(m) for m in members],
+        "channels": [channel(c) for c in channels],
+        "threads": [],
+        "presences": [],
+        "voice_states": [],
+        "stage_instances": [],
+        "guild_scheduled_events": [],
+        "soundboard_sounds": [],
+    }
+
+
+def unavailable_guild(guild_id: int) -> Json:
+    """A guild in READY, and in GUILD_DELETE when it cannot be loaded."""
+    return {"id": str(guild_id), "unavailable": True}
