@@ -1,0 +1,230 @@
+"""Inboxes: the log of what one gateway node must deliver, as a Redis stream and a hash (docs/design.md, section 4).
+
+The id of an entry is `<s>-0`, and `s` is the sequence number that clients see. An entry is a record, or a marker:
+
+    START            the inbox begins here
+    RAISE            nothing: `s` was raised above another inbox's
+    UNREG scope ...  from here on the inbox no longer receives what is for these scopes
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from fanfare.constants import INBOX_CAP_ENTRIES, INBOX_TTL_S, NODE_LEASE_S, S_EPOCH_MS
+from fanfare.presence import keys
+from fanfare.presence.scripts import Script
+from fanfare.record import Record
+
+__all__ = [
+    "APPEND",
+    "InboxEntry",
+    "InboxGoneError",
+    "InboxState",
+    "append",
+    "create",
+    "first_s",
+    "loss_token",
+    "raise_above",
+    "read",
+    "renew",
+    "state",
+    "unregister",
+]
+
+APPEND: Final = Script("append")
+_CREATE: Final = Script("create")
+_RENEW: Final = Script("renew")
+_RAISE: Final = Script("raise")
+_UNREGISTER: Final = Script("unregister")
+
+
+class InboxGoneError(Exception):
+    """The inbox does not exist any more: its node was away too long, or Redis was emptied."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """One entry: either `record` or `marker` is set."""
+
+    s: int
+    record: Record | None
+    marker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """What the `at` hash says."""
+
+    s: int
+    token: str
+    open: bool
+    newest: Mapping[str, int]
+    """Newest `s` per scope (`g:GUILD`, `u:USER`)."""
+    cut: Mapping[tuple[str, int], int]
+    """Per source partition: what is not above this offset stands before the inbox and is left out by readers."""
+
+
+def append(pipe: Pipeline, inbox: str, records: Sequence[tuple[Record, bytes]]) -> None:
+    """Queue one call that appends a batch to an inbox: all of it or nothing, each source position once.
+
+    The reply is `[b"ok" | b"gone", epoch or None, number appended]`. A `NoScriptError` in its place says:
+    `await APPEND.load(redis)` and send again.
+
+    Args:
+        pipe: where to queue it.
+        inbox: name of the inbox.
+        records: in log order, each with its bytes (`record.pack()`).
+
+    """
+    args: list[Any] = [S_EPOCH_MS, INBOX_CAP_ENTRIES]
+    for record, packed in records:
+        topic, partition, offset = record.position
+        args += (f"p:{topic}/{partition}", offset, " ".join(record.scopes()), packed)
+    APPEND.queue(pipe, [keys.inbox(inbox), keys.at(inbox), keys.EPOCH], args)
+
+
+async def create(
+    redis: Redis,
+    node: str,
+    inbox: str,
+    *,
+    floor: int,
+    token: str,
+    is_open: bool,
+    newest: Mapping[str, int] | None = None,
+) -> int:
+    """Make an inbox and announce it in the node's lease.
+
+    Args:
+        redis: the primary.
+        node: id of the node.
+        inbox: name of the inbox, never used before.
+        floor: its first `s` is above this.
+        token: the loss token that holds now.
+        is_open: whether its sessions may be adopted by other nodes already.
+        newest: newest `s` per scope, of the inbox that this one follows.
+
+    Returns:
+        Its first `s`.
+
+    """
+    fields = [item for scope, s in (newest or {}).items() for item in (scope, s)]
+    args = [S_EPOCH_MS, floor, token, _ms(INBOX_TTL_S), _ms(NODE_LEASE_S), inbox, int(is_open), *fields]
+    return int(await _CREATE.run(redis, [keys.inbox(inbox), keys.at(inbox), keys.lease(node)], args))
+
+
+async def renew(redis: Redis, node: str, inbox: str) -> None:
+    """Keep the inbox and the node's lease alive.
+
+    Raises:
+        InboxGoneError: it was gone already, so entries may be missing.
+
+    """
+    args = [_ms(INBOX_TTL_S), _ms(NODE_LEASE_S), inbox]
+    if await _RENEW.run(redis, [keys.inbox(inbox), keys.at(inbox), keys.lease(node)], args) != b"ok":
+        raise InboxGoneError(inbox)
+
+
+async def raise_above(redis: Redis, inbox: str, floor: int, margin_ms: int) -> int:
+    """Append a filler with an `s` above `floor`, above the inbox's last and `margin_ms` above Redis's clock.
+
+    Returns:
+        Its `s`.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    answer = await _RAISE.run(redis, [keys.inbox(inbox), keys.at(inbox)], [S_EPOCH_MS, floor, margin_ms])
+    if answer == b"gone":
+        raise InboxGoneError(inbox)
+    return int(answer)
+
+
+async def unregister(
+    redis: Redis, inbox: str, *, guilds: Iterable[int], users: Iterable[int], fields: Iterable[tuple[int, str]]
+) -> None:
+    """Mark in the inbox that it no longer receives these guilds and users, and remove the registrations.
+
+    Args:
+        redis: the primary.
+        inbox: name of the inbox.
+        guilds: guilds that no session of the node is in any more.
+        users: users who have no session on the node any more.
+        fields: `(user, session@inbox)` of the sessions that have ended.
+
+    """
+    guilds, fields = list(guilds), list(fields)
+    scopes = [f"g:{guild}" for guild in guilds] + [f"u:{user}" for user in users]
+    names = [keys.guild_nodes(guild) for guild in guilds] + [keys.user_sessions(user) for user, _ in fields]
+    gone = [inbox] * len(guilds) + [field for _, field in fields]
+    await _UNREGISTER.run(
+        redis, [keys.inbox(inbox), keys.at(inbox), *names], [S_EPOCH_MS, " ".join(scopes), *gone]
+    )
+
+
+async def read(
+    redis: Redis, inbox: str, after: int, *, count: int = 1000, block_ms: int | None = None
+) -> list[InboxEntry]:
+    """The entries after `s`, oldest first; waits up to `block_ms` for one where there is none."""
+    streams: Any = {keys.inbox(inbox): f"{after}-0"}
+    answer: Any = await redis.xread(streams, count=count, block=block_ms)
+    if not answer:
+        return []
+    rows = next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1]
+    return [_entry(name, fields) for name, fields in rows]
+
+
+async def first_s(redis: Redis, inbox: str) -> int | None:
+    """`s` of the oldest entry that is kept; None if there is no such inbox."""
+    rows: Any = await redis.xrange(keys.inbox(inbox), count=1)
+    return int(rows[0][0].split(b"-")[0]) if rows else None
+
+
+async def state(redis: Redis, inbox: str) -> InboxState:
+    """What the inbox's hash says.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    fields: Any = await redis.hgetall(keys.at(inbox))
+    found = {name.decode(): value.decode() for name, value in fields.items()}
+    if "s" not in found:
+        raise InboxGoneError(inbox)
+    return InboxState(
+        s=int(found["s"]),
+        token=found["token"],
+        open=found["open"] == "1",
+        newest={name: int(s) for name, s in found.items() if name.startswith(("g:", "u:"))},
+        cut={_partition(name[4:]): int(s) for name, s in found.items() if name.startswith("cut:")},
+    )
+
+
+async def loss_token(redis: Redis) -> str:
+    """Changes whenever the Redis server may have lost writes: a restart, or another primary."""
+    facts = await redis.info("server", "replication")
+    return f"{facts['run_id']}.{facts.get('master_replid', '')}"
+
+
+def _entry(name: bytes, fields: Mapping[bytes, bytes]) -> InboxEntry:
+    s = int(name[:-2])
+    packed = fields.get(b"e")
+    if packed is not None:
+        return InboxEntry(s, Record.unpack(packed))
+    return InboxEntry(s, None, fields[b"m"].decode())
+
+
+def _partition(text: str) -> tuple[str, int]:
+    topic, partition = text.rsplit("/", 1)
+    return topic, int(partition)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+

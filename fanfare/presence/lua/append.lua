@@ -1,0 +1,31 @@
+-- Append a batch of records to one inbox: all or nothing, each source position once (docs/design.md, section 4).
+-- KEYS: inbox stream, its `at` hash, the epoch key
+-- ARGV: time zero of s (ms), cap, then per record: source partition, offset, scopes (space separated), entry
+-- Answers {'ok' | 'gone', epoch, number appended}.
+local epoch = redis.call('GET', KEYS[3])
+local last = tonumber(redis.call('HGET', KEYS[2], 's'))
+if not last then return {'gone', epoch, 0} end
+
+local time = redis.call('TIME')
+local floor = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
+local cap = ARGV[2]
+local high, changed, appended = {}, {}, 0
+for i = 3, #ARGV, 4 do
+  local partition, offset = ARGV[i], tonumber(ARGV[i + 1])
+  if not high[partition] then high[partition] = tonumber(redis.call('HGET', KEYS[2], partition) or '-1') end
+  if offset > high[partition] then
+    last = math.max(last + 1, floor)
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', cap, string.format('%.0f-0', last), 'e', ARGV[i + 3])
+    high[partition] = offset
+    changed[partition] = ARGV[i + 1]
+    for scope in string.gmatch(ARGV[i + 2], '%S+') do changed[scope] = string.format('%.0f', last) end
+    appended = appended + 1
+  end
+end
+if appended > 0 then
+  changed['s'] = string.format('%.0f', last)
+  local fields = {}
+  for field, value in pairs(changed) do fields[#fields + 1] = field; fields[#fields + 1] = value end
+  redis.call('HSET', KEYS[2], unpack(fields))
+end
+return {'ok', epoch, appended}
