@@ -1,7 +1,7 @@
 """Who may do what: Discord's permission bits and the rules by which roles and overwrites combine. Pure.
 
-The rules take a guild, the ids of somebody's roles and their user id, so that a gateway can evaluate a whole class
-of sessions with the same roles at once; with user id 0 no owner and no member overwrite is taken into account.
+The rules take a guild, the ids of somebody's roles and their user id, so that a gateway can evaluate a whole
+class of sessions with the same roles at once; with user id 0 there is no owner and no member overwrite.
 """
 
 from collections.abc import Iterable
@@ -175,7 +175,7 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
 
 
 def top_role(guild: Guild, roles: Iterable[int]) -> tuple[int, int]:
-    """The highest of somebody's roles as (position, -id), to compare with others; ties go to the older role."""
+    """The highest of somebody's roles as (position, -id), to be compared; of two the older one is higher."""
     known = (guild.roles[r] for r in roles if r in guild.roles)
     return max(((r.position, -r.id) for r in known), default=(0, -guild.id))
 
