@@ -1,0 +1,194 @@
+"""The life of a service process: settings, signals, internal server, supervised tasks, exit code.
+
+A service's `__main__` is `run("gateway", main)`. `main` sets itself up, sets `service.state` to `State.RUNNING`,
+works until `service.stopping`, drains and returns. Exit codes: 0 stopped as asked, 1 died, 2 the settings cannot be
+used.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import StrEnum
+from typing import Any, Final, NoReturn
+
+from fanfare.settings import Settings, SettingsError, load_settings
+from fanfare.telemetry import logs, metrics
+from fanfare.telemetry.internal import InternalServer
+from fanfare.telemetry.logs import Action
+
+__all__ = ["FatalError", "Service", "State", "run"]
+
+# After a failure the process drains; one that hangs there is ended after the drain time and this.
+FAILED_DRAIN_S: Final = 20.0
+
+
+class FatalError(Exception):
+    """The process cannot go on; the message says why and what to do. It drains and exits with 1, no traceback."""
+
+
+class State(StrEnum):
+    """What a process is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+
+
+class Service:
+    """One process, as its parts see it. Make it inside the event loop."""
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        """Args: role: what it is, such as `gateway`; its name is `settings.process` or else the role."""
+        self.settings = settings
+        self.role = role
+        self.name = settings.process or role
+        self.log = logs.get(role)
+        self.stopping = asyncio.Event()
+        """Set when the process shall drain and end: by a signal, or because a supervised task died."""
+        self.failed = False
+        self.ready: Callable[[], bool] = lambda: True
+        """Whether work can be done now; asked only while running. Replace it."""
+        self.facts: Callable[[], dict[str, object]] = dict
+        """Further entries of /status. Replace it."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._state = State.STARTING
+        self.state = State.STARTING
+
+    @property
+    def state(self) -> State:
+        """What the process is doing. Once draining it stays so."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        if self._state is State.DRAINING:
+            return
+        self._state = state
+        for each in State:
+            metrics.STATE.labels(each).set(each is state)
+        if state is State.RUNNING:
+            self.log.info("running", action=Action.READY, role=self.role, pid=os.getpid())
+
+    def is_ready(self) -> bool:
+        """Whether the process takes work: running, and its parts are ready."""
+        return self._state is State.RUNNING and self.ready()
+
+    def status(self) -> dict[str, object]:
+        """The body of /status."""
+        return {
+            "role": self.role,
+            "name": self.name,
+            "pid": os.getpid(),
+            "state": str(self._state),
+            "ready": self.is_ready(),
+            **self.facts(),
+        }
+
+    def stop(self, why: str) -> None:
+        """Begin to drain."""
+        if not self.stopping.is_set():
+            self.log.info("stopping", action=Action.DRAIN, why=why)
+            self.state = State.DRAINING
+            self.stopping.set()
+
+    def fail(self, why: str, error: BaseException | None = None) -> None:
+        """Begin to drain, and exit with 1."""
+        self.failed = True
+        self.log.error(
+            "failed", action=Action.FAIL, why=why, exc_info=None if isinstance(error, FatalError) else error
+        )
+        self.stop("a part of it failed")
+
+    def supervise(self, coro: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a named task that lives as long as the process: if it ends before that, the process fails.
+
+        What still runs when `main` has returned is cancelled.
+        """
+        task = asyncio.get_running_loop().create_task(coro, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        name = task.get_name()
+        if (error := task.exception()) is not None:
+            self.fail(str(error) if isinstance(error, FatalError) else f"task {name} died: {error!r}", error)
+        elif not self.stopping.is_set():
+            self.fail(f"task {name} ended too early")
+
+    async def close(self) -> None:
+        """Cancel the supervised tasks and wait for them."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+
+async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaitable[None]]) -> int:
+    service = Service(settings, role)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Also where SIGINT was inherited as ignored (a background job of a shell).
+        loop.add_signal_handler(number, service.stop, signal.Signals(number).name)
+    server = InternalServer(service.is_ready, service.status)
+    await server.start(settings.internal_host, settings.internal_port)
+    service.log.info("starting", action=Action.START, role=role, pid=os.getpid(), internal=server.address)
+    try:
+        work = asyncio.ensure_future(main(service))
+        await _watch(service, work)
+        await service.close()
+    finally:
+        await server.stop()
+    service.log.info("stopped", action=Action.STOP, failed=service.failed)
+    return 1 if service.failed else 0
+
+
+async def _watch(service: Service, work: asyncio.Future[None]) -> None:
+    """Wait for `main`; after a failure, not for ever."""
+    stopping = asyncio.ensure_future(service.stopping.wait())
+    await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not work.done() and service.failed:
+        await asyncio.wait((work,), timeout=service.settings.drain_s + FAILED_DRAIN_S)
+        work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        try:
+            await work
+        except SettingsError:
+            raise
+        except FatalError as error:
+            service.fail(str(error), error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the process exits with 1
+            service.fail(repr(error), error)
+        else:
+            if not service.stopping.is_set():
+                service.fail("the work ended though nobody asked for it")
+
+
+def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
+    """Run a service until it is told to stop, and exit."""
+    try:
+        settings = load_settings()
+        logs.configure(settings.process or role, settings.log_level, settings.log_format)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(_serve(settings, role, main))
+    except SettingsError as error:
+        sys.stderr.write(f"fanfare {role}: {error}\n")
+        code = 2
+    sys.exit(code)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: 2.3 times as fast on fan-out."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

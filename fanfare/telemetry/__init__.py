@@ -1,0 +1,1 @@
+"""Logs, metrics, and the internal HTTP server that shows them."""
