@@ -1,0 +1,89 @@
+"""Embeds in the bodies of clients: checked against Discord's limits, reduced to the known keys. Pure."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from fanfare.payloads import Json, timestamp
+from gateway.forms import Form
+
+__all__ = ["MAX_EMBEDS", "embed", "length"]
+
+MAX_EMBEDS: Final = 10
+MAX_LENGTH: Final = 6000
+"""Characters of all embeds of a message together."""
+
+_URL: Final = 2048
+
+
+def embed(form: Form) -> Json:
+    """One embed; keys that are absent, null or wrong are left out."""
+    found: Json = {
+        "type": "rich",
+        "title": form.text("title", longest=256),
+        "description": form.text("description", longest=4096),
+        "url": form.text("url", longest=_URL),
+        "color": form.integer("color", most=0xFFFFFF),
+        "timestamp": _moment(form),
+        "footer": form.child("footer", _footer),
+        "image": form.child("image", _media),
+        "thumbnail": form.child("thumbnail", _media),
+        "author": form.child("author", _author),
+        "fields": form.children("fields", _field, most=25),
+    }
+    return _present(found)
+
+
+def length(embeds: list[Json]) -> int:
+    """Characters that count towards the limit of a message."""
+    texts: list[str] = []
+    for one in embeds:
+        texts += [one.get("title", ""), one.get("description", "")]
+        texts += [one.get("footer", {}).get("text", ""), one.get("author", {}).get("name", "")]
+        texts += [text for field in one.get("fields", ()) for text in (field["name"], field["value"])]
+    return sum(map(len, texts))
+
+
+def _present(found: Json) -> Json:
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _moment(form: Form) -> str | None:
+    text = form.text("timestamp", longest=64)
+    if text is None:
+        return None
+    try:
+        return timestamp(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        form.fail("timestamp", "DATE_TIME_TYPE_PARSE", f'Could not parse "{text}". Should be ISO8601.')
+        return None
+
+
+def _footer(form: Form) -> Json:
+    return _present(
+        {
+            "text": form.text("text", longest=2048, required=True),
+            "icon_url": form.text("icon_url", longest=_URL),
+        }
+    )
+
+
+def _media(form: Form) -> Json:
+    return _present({"url": form.text("url", longest=_URL, required=True)})
+
+
+def _author(form: Form) -> Json:
+    return _present(
+        {
+            "name": form.text("name", longest=256, required=True),
+            "url": form.text("url", longest=_URL),
+            "icon_url": form.text("icon_url", longest=_URL),
+        }
+    )
+
+
+def _field(form: Form) -> dict[str, Any]:
+    return {
+        "name": form.text("name", longest=256, shortest=1, required=True) or "",
+        "value": form.text("value", longest=1024, shortest=1, required=True) or "",
+        "inline": form.boolean("inline") or False,
+    }

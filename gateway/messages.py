@@ -1,0 +1,388 @@
+"""Messages: what clients may send, and the payload bytes that everybody gets, encoded once. Pure.
+
+A payload begins with the fields that the MESSAGE_CONTENT intent gates, next to each other, so that the
+variant without them is a splice (`gateway.frames.splice`) and not a second encoding. What a reply refers to is
+one of them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from prometheus_client import Counter
+
+from fanfare import payloads
+from fanfare.ids import snowflake_ms
+from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned, Written, find
+from fanfare.model import DM, GROUP_DM, Channel, Member, User
+from fanfare.payloads import Json
+from gateway import embeds
+from gateway.errors import empty_message
+from gateway.forms import Form
+
+__all__ = [
+    "MAX_CONTENT",
+    "Built",
+    "Draft",
+    "Edit",
+    "Reference",
+    "build",
+    "deletion",
+    "edited",
+    "moment_of",
+    "read_draft",
+    "read_edit",
+    "typing",
+    "without_reference",
+]
+
+MAX_CONTENT: Final = 2000
+MAX_NONCE: Final = 25
+_MAX_COMPONENTS: Final = 40
+_COMPONENTS_BYTES: Final = 16_384
+
+SUPPRESS_EMBEDS: Final = 1 << 2
+SUPPRESS_NOTIFICATIONS: Final = 1 << 12
+_FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS
+
+_DEFAULT: Final = 0
+_REPLY: Final = 19
+
+_GATED: Final = ("content", "embeds", "attachments", "components", "referenced_message")
+
+ENCODINGS: Final = Counter(
+    "fanfare_payload_encodings",
+    "JSON encodings of event payloads: one per event, however many receive it.",
+    ["type"],
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Reference(NamedTuple):
+    """What a message replies to."""
+
+    message_id: int
+    channel_id: int
+    """0: the channel of the reply."""
+    must_exist: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message that a client wants to send, checked."""
+
+    content: str = ""
+    embeds: tuple[Json, ...] = ()
+    components: tuple[Any, ...] = ()
+    allowed: Allowed = ALLOW_ALL
+    reference: Reference | None = None
+    flags: int = 0
+    tts: bool = False
+    nonce: str | int | None = None
+
+    @property
+    def written(self) -> Written:
+        """The mentions in the content."""
+        return find(self.content)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """Changes to a message. None: left as it is."""
+
+    content: str | None = None
+    embeds: tuple[Json, ...] | None = None
+    components: tuple[Any, ...] | None = None
+    allowed: Allowed = ALLOW_ALL
+    flags: int | None = None
+
+    @property
+    def flags_only(self) -> bool:
+        """Nothing but flags changes: what moderators may do to the messages of others."""
+        return self.content is None and self.embeds is None and self.components is None
+
+
+class Built(NamedTuple):
+    """A payload, and what its record says about it."""
+
+    body: bytes
+    gated: tuple[int, int]
+    """Byte range [start, end) of the fields that MESSAGE_CONTENT gates."""
+    mentions: tuple[int, ...]
+    """Users mentioned, once each."""
+
+
+def read_draft(body: Any) -> Draft:
+    """The message in the body of POST /channels/{id}/messages, or of op 128.
+
+    Raises:
+        FormError: fields are wrong.
+        ApiError: 50006, there is nothing to send.
+
+    """
+    form = Form(body)
+    draft = Draft(
+        content=form.text("content", longest=MAX_CONTENT) or "",
+        embeds=tuple(_embeds(form) or ()),
+        components=tuple(_components(form) or ()),
+        allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
+        reference=form.child("message_reference", _reference),
+        flags=(form.integer("flags") or 0) & _FLAGS,
+        tts=form.boolean("tts") or False,
+        nonce=_nonce(form),
+    )
+    if form.raw("attachments"):
+        form.fail("attachments", "BASE_TYPE_MAX_LENGTH", "This server stores no files: send none.")
+    form.check()
+    if not (draft.content.strip() or draft.embeds or draft.components):
+        raise empty_message()
+    return draft
+
+
+def read_edit(body: Any) -> Edit:
+    """The changes in the body of PATCH /channels/{id}/messages/{id}.
+
+    Raises:
+        FormError: fields are wrong.
+
+    """
+    form = Form(body)
+    content, found, components = (
+        form.text("content", longest=MAX_CONTENT),
+        _embeds(form),
+        _components(form),
+    )
+    flags = form.integer("flags")
+    edit = Edit(
+        content=(content or "") if "content" in form else None,
+        embeds=tuple(found or ()) if "embeds" in form or "embed" in form else None,
+        components=tuple(components or ()) if "components" in form else None,
+        allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
+        flags=None if flags is None else flags & _FLAGS,
+    )
+    form.check()
+    return edit
+
+
+def build(
+    message_id: int,
+    channel: Channel,
+    author: User,
+    member: Member | None,
+    draft: Draft,
+    *,
+    mentioned: Mentioned,
+    mentioned_users: Iterable[User] = (),
+    replied: Json | None = None,
+) -> Built:
+    """A new message.
+
+    Args:
+        message_id: also says when it was sent.
+        channel: of a guild, or direct.
+        author: who sent it.
+        member: the author in the guild; None in a direct channel.
+        draft: what was sent.
+        mentioned: whom it mentions in effect.
+        mentioned_users: the users in `mentioned` that exist.
+        replied: the message it replies to, as stored; None: the draft's reference, if any, is dropped.
+
+    """
+    users = list(mentioned_users)
+    message: Json = {
+        "content": draft.content,
+        "embeds": list(draft.embeds),
+        "attachments": [],
+        "components": list(draft.components),
+    }
+    if replied is not None:
+        message["referenced_message"] = without_reference(replied)
+    message |= {
+        "id": str(message_id),
+        "channel_id": str(channel.id),
+        "type": _DEFAULT if replied is None else _REPLY,
+        "author": payloads.user(author),
+    }
+    if channel.type in {DM, GROUP_DM}:
+        message["channel_type"] = channel.type
+    else:
+        message["guild_id"] = str(channel.guild_id)
+        if member is not None:
+            message["member"] = payloads.member(member, with_user=False)
+    message |= {
+        "timestamp": moment_of(message_id),
+        "edited_timestamp": None,
+        "tts": draft.tts,
+        "pinned": False,
+        "flags": draft.flags,
+    } | _mentions(mentioned, users)
+    if replied is not None:
+        message["message_reference"] = {
+            "type": 0,
+            "message_id": replied["id"],
+            "channel_id": replied["channel_id"],
+        } | ({"guild_id": str(channel.guild_id)} if channel.guild_id else {})
+    if draft.nonce is not None:
+        message["nonce"] = draft.nonce
+    return _finish("MESSAGE_CREATE", message, users)
+
+
+def edited(
+    message: Json,
+    edit: Edit,
+    *,
+    now: datetime,
+    mentioned: Mentioned | None = None,
+    mentioned_users: Iterable[User] = (),
+) -> Built:
+    """A message after an edit.
+
+    Args:
+        message: as it was, decoded.
+        edit: the changes.
+        now: when.
+        mentioned: whom it mentions in effect, where the content changes.
+        mentioned_users: the users in `mentioned` that exist.
+
+    Raises:
+        ApiError: 50006, nothing would be left of it.
+
+    """
+    message = {key: value for key, value in message.items() if key != "nonce"}
+    if edit.content is not None:
+        message["content"] = edit.content
+    if edit.embeds is not None:
+        message["embeds"] = list(edit.embeds)
+    if edit.components is not None:
+        message["components"] = list(edit.components)
+    if edit.flags is not None:
+        message["flags"] = message["flags"] & ~_FLAGS | edit.flags
+    if not edit.flags_only:
+        message["edited_timestamp"] = payloads.timestamp(now)
+    if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
+        raise empty_message()
+    users = list(mentioned_users)
+    if mentioned is not None:
+        message |= _mentions(mentioned, users)
+    else:
+        users = []
+    built = _finish("MESSAGE_UPDATE", message, users)
+    return built if mentioned is not None else built._replace(mentions=_ids(message["mentions"]))
+
+
+def deletion(message_id: int, channel: Channel) -> bytes:
+    """The payload of MESSAGE_DELETE."""
+    return _one("MESSAGE_DELETE", {"id": str(message_id), "channel_id": str(channel.id)} | _guild(channel))
+
+
+def typing(user: User, channel: Channel, member: Member | None, now: datetime) -> bytes:
+    """The payload of TYPING_START."""
+    found = {"channel_id": str(channel.id), "user_id": str(user.id), "timestamp": int(now.timestamp())}
+    if member is not None:
+        found["member"] = payloads.member(member)
+    return _one("TYPING_START", found | _guild(channel))
+
+
+def moment_of(message_id: int) -> str:
+    """When the message was sent."""
+    return payloads.timestamp(datetime.fromtimestamp(snowflake_ms(message_id) / 1000, UTC))
+
+
+def without_reference(message: Mapping[str, Any]) -> Json:
+    """A message as it stands inside a reply to it: what it itself replies to is left out."""
+    return {key: value for key, value in message.items() if key not in {"referenced_message", "nonce"}}
+
+
+def _finish(event: str, message: Json, users: list[User]) -> Built:
+    gated = {key: message[key] for key in _GATED if key in message}
+    rest = {key: value for key, value in message.items() if key not in gated}
+    ENCODINGS.labels(event).inc()
+    first, second = _encode(gated), _encode(rest)
+    body = first[:-1] + b"," + second[1:]
+    return Built(body, (1, len(first) - 1), tuple(user.id for user in users))
+
+
+def _one(event: str, payload: Json) -> bytes:
+    ENCODINGS.labels(event).inc()
+    return _encode(payload)
+
+
+def _guild(channel: Channel) -> Json:
+    return {"guild_id": str(channel.guild_id)} if channel.guild_id else {}
+
+
+def _mentions(mentioned: Mentioned, users: Iterable[User]) -> Json:
+    return {
+        "mentions": [payloads.user(user) for user in users],
+        "mention_roles": [str(role) for role in mentioned.roles],
+        "mention_everyone": mentioned.everyone,
+    }
+
+
+def _ids(users: Iterable[Json]) -> tuple[int, ...]:
+    return tuple(int(user["id"]) for user in users)
+
+
+def _embeds(form: Form) -> list[Json] | None:
+    found = form.children("embeds", embeds.embed, most=embeds.MAX_EMBEDS)
+    if found is None and (one := form.child("embed", embeds.embed)) is not None:
+        found = [one]
+    if found and embeds.length(found) > embeds.MAX_LENGTH:
+        said = f"Embed size exceeds maximum size of {embeds.MAX_LENGTH}"
+        form.fail("embeds", "MAX_EMBED_SIZE_EXCEEDED", said)
+    return found
+
+
+def _components(form: Form) -> list[Any] | None:
+    found = form.children("components", lambda one: one.body, most=_MAX_COMPONENTS)
+    if found:
+        try:
+            size = len(msgspec.msgpack.encode(found))
+        except (OverflowError, RecursionError):
+            size = _COMPONENTS_BYTES + 1
+        if size > _COMPONENTS_BYTES:
+            form.fail("components", "BASE_TYPE_MAX_LENGTH", f"Must be {_COMPONENTS_BYTES} bytes or fewer.")
+    return found
+
+
+def _nonce(form: Form) -> str | int | None:
+    nonce = form.raw("nonce")
+    if nonce is None or nonce == "":
+        return None
+    if isinstance(nonce, bool) or not isinstance(nonce, str | int):
+        form.fail("nonce", "STRING_TYPE_CONVERT", "Must be a string or a number.")
+        return None
+    if len(str(nonce)) > MAX_NONCE:
+        form.fail("nonce", "BASE_TYPE_MAX_LENGTH", f"Must be {MAX_NONCE} or fewer in length.")
+        return None
+    if isinstance(nonce, int) and not -(1 << 63) <= nonce < (1 << 64):
+        return str(nonce)
+    return nonce
+
+
+def _reference(form: Form) -> Reference | None:
+    if form.integer("type") not in {None, 0}:
+        form.fail("type", "BASE_TYPE_CHOICES", "Messages cannot be forwarded here.")
+    message_id = form.snowflake("message_id", required=True)
+    channel_id = form.snowflake("channel_id")
+    must_exist = form.boolean("fail_if_not_exists")
+    return Reference(message_id or 0, channel_id or 0, must_exist=must_exist is not False)
+
+
+def _allowed(form: Form) -> Allowed:
+    parse = form.words("parse", known=("users", "roles", "everyone")) or []
+    users = form.snowflakes("users", most=100)
+    roles = form.snowflakes("roles", most=100)
+    for key, listed in (("users", users), ("roles", roles)):
+        if key in parse and listed:
+            said = f'parse:["{key}"] and {key}: [ids...] are mutually exclusive.'
+            form.fail("parse", "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", said)
+    return Allowed(
+        None if "users" in parse else frozenset(users or ()),
+        None if "roles" in parse else frozenset(roles or ()),
+        everyone="everyone" in parse,
+        replied_user=form.boolean("replied_user") or False,
+    )
