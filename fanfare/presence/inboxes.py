@@ -64,7 +64,9 @@ class InboxState:
     open: bool
     newest: Mapping[str, int]
     """Newest `s` per scope (`g:GUILD`, `u:USER`)."""
-    cut: Mapping[tuple[str, int], int]
+    high: Mapping[str, int]
+    """Highest position appended per source partition, named `topic/partition`."""
+    cut: Mapping[str, int]
     """Per source partition: what is not above this offset stands before the inbox and is left out by readers."""
 
 
@@ -201,7 +203,8 @@ async def state(redis: Redis, inbox: str) -> InboxState:
         token=found["token"],
         open=found["open"] == "1",
         newest={name: int(s) for name, s in found.items() if name.startswith(("g:", "u:"))},
-        cut={_partition(name[4:]): int(s) for name, s in found.items() if name.startswith("cut:")},
+        high={name[2:]: int(offset) for name, offset in found.items() if name.startswith("p:")},
+        cut={name[4:]: int(s) for name, s in found.items() if name.startswith("cut:")},
     )
 
 
@@ -217,11 +220,6 @@ def _entry(name: bytes, fields: Mapping[bytes, bytes]) -> InboxEntry:
     if packed is not None:
         return InboxEntry(s, Record.unpack(packed))
     return InboxEntry(s, None, fields[b"m"].decode())
-
-
-def _partition(text: str) -> tuple[str, int]:
-    topic, partition = text.rsplit("/", 1)
-    return topic, int(partition)
 
 
 def _ms(seconds: float) -> int:

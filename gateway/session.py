@@ -1,0 +1,300 @@
+"""The dialogue with one client, as a state machine without I/O and without a clock.
+
+The shell feeds whole messages in with `receive` and carries out the effects it gets back, in order. Starting or
+resuming a session takes time: the machine says `Identify` or `Resume`, and the shell says how that went with
+`started` or `rejected`.
+
+    NEW --Identify/Resume--> STARTING --started--> OPEN
+     ^                          |
+     +--------rejected----------+
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from fanfare.constants import (
+    CLIENT_FRAME_BYTES,
+    CLIENT_FRAMES_PER_MINUTE,
+    HEARTBEAT_INTERVAL_MS,
+    OWN_FRAME_BYTES,
+    OWN_UNANSWERED,
+)
+from gateway.codes import FIRST_OWN_OP, CloseCode, Op
+
+__all__ = [
+    "Close",
+    "Dialogue",
+    "Effect",
+    "Identify",
+    "Reply",
+    "RequestMembers",
+    "Resume",
+    "SendMessage",
+    "State",
+]
+
+_WINDOW_S: Final = 60.0
+# A client that has not said anything for two intervals is gone.
+_SILENCE_S: Final = 2 * HEARTBEAT_INTERVAL_MS / 1000
+# The slowest library takes this long to its first IDENTIFY; afterwards it has its silence limit.
+_IDENTIFY_S: Final = 60.0
+
+
+class State(Enum):
+    """Where the dialogue is."""
+
+    NEW = auto()
+    STARTING = auto()
+    OPEN = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send a frame that is not a dispatch."""
+
+    op: Op
+    d: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection."""
+
+    code: CloseCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """Start a session."""
+
+    token: str
+    intents: int
+    shard: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with a session after `seq`."""
+
+    token: str
+    session_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMembers:
+    """Send members of a guild in chunks."""
+
+    guild_id: int
+    query: str | None
+    user_ids: tuple[int, ...]
+    limit: int
+    nonce: str | None
+    presences: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Publish a message; `body` is JSON."""
+
+    body: bytes
+
+
+Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage
+
+_Snowflake = int | str
+
+
+class _Frame(msgspec.Struct):
+    op: int
+    d: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Identify(msgspec.Struct):
+    token: str
+    intents: Annotated[int, msgspec.Meta(ge=0)] = 0
+    shard: tuple[int, int] | None = None
+
+
+class _Resume(msgspec.Struct):
+    token: str
+    session_id: str | None = None
+    seq: int | None = None
+
+
+class _RequestMembers(msgspec.Struct):
+    guild_id: _Snowflake | tuple[_Snowflake]
+    query: str | None = None
+    user_ids: _Snowflake | list[_Snowflake] | None = None
+    limit: int = 0
+    nonce: str | None = None
+    presences: bool | int = False
+
+
+_frame = msgspec.json.Decoder(_Frame)
+_identify = msgspec.json.Decoder(_Identify)
+_resume = msgspec.json.Decoder(_Resume)
+_members = msgspec.json.Decoder(_RequestMembers)
+
+
+class Dialogue:
+    """One client's dialogue.
+
+    Times are seconds of any one steady clock.
+    """
+
+    __slots__ = ("_frames", "_heard_at", "_opened_at", "_unanswered", "_window_at", "state")
+
+    def __init__(self, now: float) -> None:
+        """Begin; the shell sends `hello()` first."""
+        self.state = State.NEW
+        self._opened_at = self._heard_at = self._window_at = now
+        self._frames = 0
+        self._unanswered = 0
+
+    @staticmethod
+    def hello() -> Reply:
+        """The first frame of every connection."""
+        return Reply(Op.HELLO, {"heartbeat_interval": HEARTBEAT_INTERVAL_MS})
+
+    def receive(self, message: bytes, now: float) -> list[Effect]:
+        """Take one message, TEXT or BINARY, and say what to do."""
+        if self.state is State.CLOSED:
+            return []
+        self._heard_at = now
+        try:
+            frame = _frame.decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return self._close(CloseCode.DECODE_ERROR, 'send JSON like {"op": 1, "d": null}')
+        if frame.op < FIRST_OWN_OP:
+            if len(message) > CLIENT_FRAME_BYTES:
+                return self._close(CloseCode.DECODE_ERROR, f"frames are {CLIENT_FRAME_BYTES} bytes at most")
+            if self._limited(now):
+                return self._close(CloseCode.RATE_LIMITED, f"{CLIENT_FRAMES_PER_MINUTE} frames in 60 s at most")
+        elif len(message) > OWN_FRAME_BYTES:
+            return self._close(CloseCode.DECODE_ERROR, f"frames are {OWN_FRAME_BYTES} bytes at most")
+        handler = _HANDLERS.get(frame.op)
+        if handler is None:
+            return self._close(CloseCode.UNKNOWN_OPCODE, f"opcode {frame.op} is not known")
+        try:
+            return handler(self, bytes(frame.d))
+        except (msgspec.DecodeError, ValueError) as error:
+            return self._close(CloseCode.DECODE_ERROR, f"op {frame.op}: {error}"[:120])
+
+    def started(self) -> None:
+        """The session has begun or was resumed."""
+        if self.state is State.STARTING:
+            self.state = State.OPEN
+
+    def rejected(self) -> None:
+        """The session cannot be had: the client may identify on this connection."""
+        if self.state is not State.CLOSED:
+            self.state = State.NEW
+
+    def answered(self) -> None:
+        """A SEND was answered."""
+        self._unanswered -= 1
+
+    def closed(self) -> None:
+        """The connection is no more."""
+        self.state = State.CLOSED
+
+    def check(self, now: float) -> list[Effect]:
+        """What the passing of time demands."""
+        if self.state is State.CLOSED:
+            return []
+        if now - self._heard_at > _SILENCE_S or (self.state is State.NEW and now - self._heard_at > _IDENTIFY_S):
+            return self._close(CloseCode.SESSION_TIMED_OUT, "no heartbeat came")
+        return []
+
+    def next_check(self) -> float:
+        """When `check` has to be called next."""
+        return self._heard_at + (_IDENTIFY_S if self.state is State.NEW else _SILENCE_S)
+
+    def _close(self, code: CloseCode, reason: str) -> list[Effect]:
+        self.state = State.CLOSED
+        return [Close(code, reason)]
+
+    def _limited(self, now: float) -> bool:
+        if now - self._window_at >= _WINDOW_S:
+            self._window_at, self._frames = now, 0
+        self._frames += 1
+        return self._frames > CLIENT_FRAMES_PER_MINUTE
+
+    def _heartbeat(self, _: bytes) -> list[Effect]:
+        return [Reply(Op.HEARTBEAT_ACK)]
+
+    def _on_identify(self, d: bytes) -> list[Effect]:
+        if self.state is not State.NEW:
+            return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
+        try:
+            asked = _identify.decode(d)
+        except msgspec.ValidationError as error:
+            if "$.intents" in str(error):
+                return self._close(CloseCode.INVALID_INTENTS, "intents is a number of bits")
+            if "$.shard" in str(error):
+                return self._close(CloseCode.INVALID_SHARD, "shard is [i, n]")
+            raise
+        if asked.shard is not None and not 0 <= asked.shard[0] < asked.shard[1]:
+            return self._close(CloseCode.INVALID_SHARD, "shard is [i, n] with 0 <= i < n")
+        self.state = State.STARTING
+        return [Identify(asked.token, asked.intents, asked.shard)]
+
+    def _on_resume(self, d: bytes) -> list[Effect]:
+        if self.state is not State.NEW:
+            return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
+        asked = _resume.decode(d)
+        if not asked.session_id or not asked.seq:
+            return [Reply(Op.INVALID_SESSION, d=False)]
+        self.state = State.STARTING
+        return [Resume(asked.token, asked.session_id, asked.seq)]
+
+    def _on_members(self, d: bytes) -> list[Effect]:
+        if self.state is not State.OPEN:
+            return self._unauthenticated()
+        asked = _members.decode(d)
+        guild = asked.guild_id[0] if isinstance(asked.guild_id, tuple) else asked.guild_id
+        users = asked.user_ids if isinstance(asked.user_ids, list) else [asked.user_ids] if asked.user_ids else []
+        return [
+            RequestMembers(
+                int(guild),
+                asked.query,
+                tuple(int(user) for user in users[:100]),
+                max(asked.limit, 0),
+                asked.nonce if asked.nonce is not None and len(asked.nonce.encode()) <= 32 else None,
+                bool(asked.presences),
+            )
+        ]
+
+    def _on_send(self, d: bytes) -> list[Effect]:
+        if self.state is not State.OPEN:
+            return self._unauthenticated()
+        if self._unanswered >= OWN_UNANSWERED:
+            return self._close(CloseCode.RATE_LIMITED, f"{OWN_UNANSWERED} unanswered sends at most")
+        self._unanswered += 1
+        return [SendMessage(d)]
+
+    def _ignore(self, _: bytes) -> list[Effect]:
+        return [] if self.state is State.OPEN else self._unauthenticated()
+
+    def _unauthenticated(self) -> list[Effect]:
+        return self._close(CloseCode.NOT_AUTHENTICATED, "identify first")
+
+
+_HANDLERS: Final[dict[int, Callable[[Dialogue, bytes], list[Effect]]]] = {
+    Op.HEARTBEAT: Dialogue._heartbeat,
+    Op.IDENTIFY: Dialogue._on_identify,
+    Op.PRESENCE_UPDATE: Dialogue._ignore,
+    Op.VOICE_STATE_UPDATE: Dialogue._ignore,
+    Op.RESUME: Dialogue._on_resume,
+    Op.REQUEST_GUILD_MEMBERS: Dialogue._on_members,
+    Op.REQUEST_SOUNDBOARD_SOUNDS: Dialogue._ignore,
+    Op.REQUEST_CHANNEL_INFO: Dialogue._ignore,
+    Op.SEND: Dialogue._on_send,
+}
