@@ -1,0 +1,16 @@
+"""The database: users, guilds, channels, messages and the outbox."""
+
+from fanfare.store.changes import Change
+from fanfare.store.errors import NameTakenError, NotFoundError, StoreError, StoreUnavailableError
+from fanfare.store.migrate import migrate
+from fanfare.store.store import Store
+
+__all__ = [
+    "Change",
+    "NameTakenError",
+    "NotFoundError",
+    "Store",
+    "StoreError",
+    "StoreUnavailableError",
+    "migrate",
+]

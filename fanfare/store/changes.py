@@ -1,0 +1,109 @@
+"""A change of a guild: a transaction locks its row, raises its version, and writes an outbox row per event."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from fanfare import payloads
+from fanfare.record import GUILD, Record
+from fanfare.store.database import Connection, Database
+from fanfare.store.errors import NotFoundError
+
+__all__ = ["CHANNEL_NAME", "Change", "Changing", "changing"]
+
+T = TypeVar("T")
+
+# Channel of LISTEN/NOTIFY on which the relay is woken.
+CHANNEL_NAME: Final = "fanfare_outbox"
+
+_encoder = msgspec.json.Encoder()
+
+
+class Change(msgspec.Struct, Generic[T], frozen=True):
+    """What a change left behind."""
+
+    guild_id: int
+    version: int
+    """The guild's version after it: what `fanfare.presence.barrier` waits for."""
+    value: T
+    """The thing as it is now; the thing as it was, where it was deleted."""
+    changed: bool = True
+    """False if everything was so already: then there is no event, and `version` is the present one."""
+
+
+class Changing:
+    """A guild under its lock. Every event raises the version by one."""
+
+    def __init__(self, connection: Connection, guild_id: int, version: int) -> None:
+        self.connection = connection
+        self.guild_id = guild_id
+        self.version = version
+        self._records: list[Record] = []
+
+    def event(
+        self, name: str, payload: payloads.Json, *, channel: int = 0, users: tuple[int, ...] = ()
+    ) -> None:
+        """Note an event for everybody in the guild.
+
+        Args:
+            name: of the dispatch.
+            payload: its `d`.
+            channel: the channel it is about, if it is about one.
+            users: whose inboxes get it besides the guild's: who joined or left.
+
+        """
+        self.version += 1
+        self._records.append(
+            Record(
+                type=name,
+                at=int(time.time() * 1000),
+                audience=GUILD,
+                guild=self.guild_id,
+                channel=channel,
+                author=self.guild_id,
+                nonce=f"g{self.version}",
+                users=users,
+                version=self.version,
+                payload=_encoder.encode(payload),
+            )
+        )
+
+    def done(self, value: T) -> Change[T]:
+        """The change, with what it is about."""
+        return Change(self.guild_id, self.version, value, bool(self._records))
+
+    async def finish(self) -> None:
+        """Write version and outbox; the transaction is committed after this."""
+        if not self._records:
+            return
+        await self.connection.execute(
+            "UPDATE guilds SET version = $2 WHERE id = $1", self.guild_id, self.version
+        )
+        await self.connection.executemany(
+            "INSERT INTO outbox (guild_id, record) VALUES ($1, $2)",
+            [(self.guild_id, record.pack()) for record in self._records],
+        )
+        await self.connection.execute("SELECT pg_notify($1, '')", CHANNEL_NAME)
+
+
+@asynccontextmanager
+async def changing(database: Database, guild_id: int) -> AsyncIterator[Changing]:
+    """A guild, locked until the block ends; then all of the change is committed, or none of it.
+
+    Raises:
+        NotFoundError: there is no such guild.
+        StoreUnavailableError: PostgreSQL is away; if it went during the commit, the change may stand.
+
+    """
+    async with database.transaction() as connection:
+        version = await connection.fetchval(
+            "SELECT version FROM guilds WHERE id = $1 FOR NO KEY UPDATE", guild_id
+        )
+        if version is None:
+            raise NotFoundError("guild", guild_id)
+        change = Changing(connection, guild_id, version)
+        yield change
+        await change.finish()

@@ -1,0 +1,206 @@
+"""Channels of guilds, and direct conversations."""
+
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from fanfare import payloads
+from fanfare.model import CATEGORY, DM, Channel, Overwrite, User
+from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.database import Connection, Database, Row
+from fanfare.store.errors import NotFoundError
+from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user
+
+__all__ = ["Channels", "insert_channel"]
+
+_FIXED: Final = frozenset({"id", "guild_id", "recipients"})
+
+
+class Channels:
+    """The part of the store that knows channels."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def channel(self, channel_id: int) -> Channel | None:
+        """The channel, with its overwrites or recipients."""
+        async with self._db.transaction(isolation="repeatable_read", readonly=True) as connection:
+            row = await connection.fetchrow("SELECT * FROM channels WHERE id = $1", channel_id)
+            if row is None:
+                return None
+            if row["guild_id"] is None:
+                return (await _with_recipients(connection, [row]))[0]
+            return await _with_overwrites(connection, row)
+
+    async def dm(self, id_if_new: int, user_a: int, user_b: int) -> Channel:
+        """The direct conversation of two users, made if there is none: always the same one.
+
+        Args:
+            id_if_new: its id, should it have to be made.
+            user_a: one of them.
+            user_b: another one.
+
+        Raises:
+            NotFoundError: one of them does not exist.
+
+        """
+        low, high = sorted((user_a, user_b))
+        async with self._db.connection() as connection:
+            find = "SELECT * FROM channels WHERE dm_low = $1 AND dm_high = $2"
+            row = await connection.fetchrow(find, low, high)
+            if row is None:
+                try:
+                    await connection.execute(
+                        "INSERT INTO channels (id, type, dm_low, dm_high) VALUES ($1, $2, $3, $4) "
+                        "ON CONFLICT (dm_low, dm_high) DO NOTHING",
+                        id_if_new,
+                        DM,
+                        low,
+                        high,
+                    )
+                except asyncpg.ForeignKeyViolationError as error:
+                    raise NotFoundError("user", user_b) from error
+                row = await connection.fetchrow(find, low, high)
+            return (await _with_recipients(connection, [row]))[0]
+
+    async def dms(self, user_id: int) -> list[Channel]:
+        """The direct conversations of a user."""
+        async with self._db.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT * FROM channels WHERE dm_low = $1 OR dm_high = $1 ORDER BY id", user_id
+            )
+            return await _with_recipients(connection, rows)
+
+    async def create_channel(self, channel: Channel) -> Change[Channel]:
+        """Make a channel in its guild. Raises NotFoundError."""
+        async with changing(self._db, channel.guild_id) as change:
+            await insert_channel(change.connection, channel)
+            change.event("CHANNEL_CREATE", payloads.channel(channel), channel=channel.id)
+            return change.done(channel)
+
+    async def update_channel(self, channel_id: int, **changes: Any) -> Change[Channel]:
+        """Change fields of a guild's channel, named as in the model; `overwrites` is the whole new tuple.
+
+        Raises:
+            NotFoundError: there is no such channel in a guild.
+
+        """
+        assert not _FIXED & changes.keys()
+        async with changing(self._db, await self._guild_of(channel_id)) as change:
+            old = await _channel(change, channel_id)
+            new = msgspec.structs.replace(old, **changes)
+            return await _update(change, old, new)
+
+    async def delete_channel(self, channel_id: int) -> Change[Channel]:
+        """Take a channel out of its guild; what was in a category stays. Raises NotFoundError."""
+        async with changing(self._db, await self._guild_of(channel_id)) as change:
+            old = await _channel(change, channel_id)
+            if old.type == CATEGORY:
+                children = await change.connection.fetch(
+                    "SELECT id FROM channels WHERE guild_id = $1 AND parent_id = $2", old.guild_id, channel_id
+                )
+                for row in children:
+                    child = await _channel(change, row["id"])
+                    await _update(change, child, msgspec.structs.replace(child, parent_id=0))
+            await change.connection.execute("DELETE FROM channels WHERE id = $1", channel_id)
+            change.event("CHANNEL_DELETE", payloads.channel(old), channel=channel_id)
+            return change.done(old)
+
+    async def set_overwrite(self, channel_id: int, overwrite: Overwrite) -> Change[Channel]:
+        """Set what the channel allows and denies to a role or member. Raises NotFoundError."""
+        async with changing(self._db, await self._guild_of(channel_id)) as change:
+            old = await _channel(change, channel_id)
+            others = tuple(o for o in old.overwrites if o.id != overwrite.id)
+            return await _update(change, old, msgspec.structs.replace(old, overwrites=(*others, overwrite)))
+
+    async def delete_overwrite(self, channel_id: int, target_id: int) -> Change[Channel]:
+        """Take away what the channel says about a role or member. Raises NotFoundError."""
+        async with changing(self._db, await self._guild_of(channel_id)) as change:
+            old = await _channel(change, channel_id)
+            kept = tuple(o for o in old.overwrites if o.id != target_id)
+            if kept == old.overwrites:
+                raise NotFoundError("overwrite", target_id)
+            return await _update(change, old, msgspec.structs.replace(old, overwrites=kept))
+
+    async def _guild_of(self, channel_id: int) -> int:
+        guild_id: int | None = await self._db.value("SELECT guild_id FROM channels WHERE id = $1", channel_id)
+        if guild_id is None:
+            raise NotFoundError("channel", channel_id)
+        return guild_id
+
+
+async def insert_channel(connection: Connection, channel: Channel) -> None:
+    """Add rows for a guild's channel and its overwrites."""
+    await connection.execute(
+        "INSERT INTO channels (id, guild_id, type, name, topic, position, parent_id, nsfw, "
+        "rate_limit_per_user) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        channel.id,
+        channel.guild_id,
+        channel.type,
+        channel.name,
+        channel.topic,
+        channel.position,
+        channel.parent_id,
+        channel.nsfw,
+        channel.rate_limit_per_user,
+    )
+    await _insert_overwrites(connection, channel)
+
+
+async def _insert_overwrites(connection: Connection, channel: Channel) -> None:
+    await connection.executemany(
+        "INSERT INTO overwrites (channel_id, target_id, type, allow, deny) VALUES ($1, $2, $3, $4, $5)",
+        [(channel.id, o.id, o.type, o.allow, o.deny) for o in channel.overwrites],
+    )
+
+
+async def _update(change: Changing, old: Channel, new: Channel) -> Change[Channel]:
+    new = msgspec.structs.replace(new, overwrites=tuple(sorted(new.overwrites, key=lambda o: o.id)))
+    if new == old:
+        return change.done(old)
+    await change.connection.execute(
+        "UPDATE channels SET type = $2, name = $3, topic = $4, position = $5, parent_id = $6, nsfw = $7, "
+        "rate_limit_per_user = $8 WHERE id = $1",
+        new.id,
+        new.type,
+        new.name,
+        new.topic,
+        new.position,
+        new.parent_id,
+        new.nsfw,
+        new.rate_limit_per_user,
+    )
+    if new.overwrites != old.overwrites:
+        await change.connection.execute("DELETE FROM overwrites WHERE channel_id = $1", new.id)
+        await _insert_overwrites(change.connection, new)
+    change.event("CHANNEL_UPDATE", payloads.channel(new), channel=new.id)
+    return change.done(new)
+
+
+async def _channel(change: Changing, channel_id: int) -> Channel:
+    row = await change.connection.fetchrow(
+        "SELECT * FROM channels WHERE id = $1 AND guild_id = $2", channel_id, change.guild_id
+    )
+    if row is None:
+        raise NotFoundError("channel", channel_id)
+    return await _with_overwrites(change.connection, row)
+
+
+async def _with_overwrites(connection: Connection, row: Row) -> Channel:
+    overwrites = await connection.fetch(
+        "SELECT * FROM overwrites WHERE channel_id = $1 ORDER BY target_id", row["id"]
+    )
+    return as_channel(row, map(as_overwrite, overwrites))
+
+
+async def _with_recipients(connection: Connection, rows: list[Row]) -> list[Channel]:
+    wanted = {user_id for row in rows for user_id in (row["dm_low"], row["dm_high"])}
+    found: dict[int, User] = {
+        row["id"]: as_user(row)
+        for row in await connection.fetch(
+            f"SELECT {USER_COLUMNS} FROM users WHERE id = ANY($1::bigint[])",  # noqa: S608 (constant)
+            list(wanted),
+        )
+    }
+    return [as_channel(row, recipients=(found[row["dm_low"]], found[row["dm_high"]])) for row in rows]

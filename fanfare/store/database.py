@@ -1,0 +1,149 @@
+"""The connection to PostgreSQL: a pool that comes back by itself, and one translation of errors.
+
+asyncpg is untyped; its `Any` ends in this module and in the row mappers of its neighbours.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Literal, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg
+
+from fanfare.settings import Settings
+from fanfare.store.errors import StoreUnavailableError
+
+__all__ = ["CONNECT_S", "STATEMENT_S", "Connection", "Database", "Row", "dial", "dsn", "translated"]
+
+# To get a connection, and for one statement: a caller knows within their sum that the database is away.
+CONNECT_S: Final = 2.0
+STATEMENT_S: Final = 5.0
+_POOL_SIZE: Final = 10
+
+Row = Any
+"""An asyncpg record: values by column name."""
+Connection = Any
+"""An asyncpg connection."""
+
+# PostgreSQL says by these that it, or the connection, is not fit for work now; the rest are mistakes of ours.
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    ssl.SSLError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+# asyncpg's own complaints have no finer types; these begin those that mean a lost connection.
+_LOST: Final = ("connection is closed", "connection was closed", "cannot call", "the underlying connection")
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """What the body raises because PostgreSQL is away becomes a StoreUnavailableError."""
+    try:
+        yield
+    except _AWAY as error:
+        raise StoreUnavailableError(f"PostgreSQL is away: {type(error).__name__}: {error}") from error
+    except asyncpg.InterfaceError as error:
+        if str(error).startswith(_LOST):
+            raise StoreUnavailableError(f"PostgreSQL is away: {error}") from error
+        raise
+
+
+def dsn(settings: Settings) -> str:
+    """The address in the settings, with the authority to trust; giving one asks for verify-full."""
+    url = settings.postgres.get_secret_value()
+    if settings.postgres_ca is None:
+        return url
+    parts = urlsplit(url)
+    query = {
+        "sslmode": "verify-full",
+        **dict(parse_qsl(parts.query)),
+        "sslrootcert": str(settings.postgres_ca),
+    }
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def dial(url: str, *, statement_s: float | None = STATEMENT_S) -> Connection:
+    """A connection of its own, outside the pool.
+
+    Args:
+        url: where to.
+        statement_s: how long one statement may take; None: as long as it needs.
+
+    Raises:
+        StoreUnavailableError: there is none within CONNECT_S.
+
+    """
+    async with translated():
+        return await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=statement_s)
+
+
+class Database:
+    """A pool of connections, made when they are needed and again after an outage.
+
+    Every call raises StoreUnavailableError within CONNECT_S + STATEMENT_S while PostgreSQL is away.
+    """
+
+    def __init__(self, url: str, pool: Any) -> None:
+        self.url = url
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, settings: Settings) -> Self:
+        """Make the pool; connects to nothing yet."""
+        url = dsn(settings)
+        pool = await asyncpg.create_pool(
+            url, min_size=0, max_size=_POOL_SIZE, timeout=CONNECT_S, command_timeout=STATEMENT_S
+        )
+        return cls(url, pool)
+
+    async def close(self) -> None:
+        """Close the connections; those in use are given a moment, then cut."""
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._pool.close()
+        except (*_AWAY, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection, for several statements that are no transaction."""
+        async with translated(), self._pool.acquire(timeout=CONNECT_S) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: Literal["read_committed", "repeatable_read"] = "read_committed",
+        readonly: bool = False,
+    ) -> AsyncIterator[Connection]:
+        """A connection inside a transaction that ends with the block: committed, or rolled back."""
+        async with self.connection() as connection:
+            transaction: AbstractAsyncContextManager[Any] = connection.transaction(
+                isolation=isolation, readonly=readonly
+            )
+            async with transaction:
+                yield connection
+
+    async def fetch(self, sql: str, *args: object) -> list[Row]:
+        """All rows."""
+        async with self.connection() as connection:
+            return list(await connection.fetch(sql, *args))
+
+    async def row(self, sql: str, *args: object) -> Row | None:
+        """The first row."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(sql, *args)
+
+    async def value(self, sql: str, *args: object) -> Any:
+        """The first column of the first row, None without one."""
+        async with self.connection() as connection:
+            return await connection.fetchval(sql, *args)

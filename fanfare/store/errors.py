@@ -1,0 +1,32 @@
+"""What can go wrong in the database, as callers tell it apart."""
+
+__all__ = ["NameTakenError", "NotFoundError", "StoreError", "StoreUnavailableError"]
+
+
+class StoreError(Exception):
+    """Something the database cannot do; `retriable` says whether the same call may succeed later."""
+
+    retriable: bool = False
+
+
+class StoreUnavailableError(StoreError):
+    """PostgreSQL is away, or did not answer in time: try again later."""
+
+    retriable = True
+
+
+class NotFoundError(StoreError):
+    """What should be changed does not exist; `what` is its kind (guild, channel, role, member, user...)."""
+
+    def __init__(self, what: str, ident: int) -> None:
+        super().__init__(f"there is no {what} {ident}")
+        self.what = what
+        self.ident = ident
+
+
+class NameTakenError(StoreError):
+    """Somebody else has that user name (upper and lower case count as the same)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the user name {name!r} is taken: choose another one")
+        self.name = name

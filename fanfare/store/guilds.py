@@ -1,0 +1,261 @@
+"""Guilds and their members: snapshots, and the changes that everybody in the guild hears of."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from fanfare import payloads
+from fanfare.constants import LARGE_GUILD
+from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
+from fanfare.permissions import DEFAULT
+from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.channels import insert_channel
+from fanfare.store.database import Connection, Database
+from fanfare.store.errors import NotFoundError
+from fanfare.store.roles import insert_role
+from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role
+
+__all__ = ["Guilds"]
+
+
+class Guilds:
+    """The part of the store that knows guilds and members."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def guild(self, guild_id: int) -> Guild | None:
+        """The guild as it is at one moment: with all members, if they are at most LARGE_GUILD."""
+        async with self._db.transaction(isolation="repeatable_read", readonly=True) as connection:
+            return await _snapshot(connection, guild_id)
+
+    async def guild_ids(self, user_id: int) -> list[int]:
+        """The guilds that the user is a member of, by id."""
+        rows = await self._db.fetch(
+            "SELECT guild_id FROM members WHERE user_id = $1 ORDER BY guild_id", user_id
+        )
+        return [row["guild_id"] for row in rows]
+
+    async def all_guilds(self, after: int = 0, limit: int = 1000) -> list[Guild]:
+        """A page of all guilds by id, without what is in them."""
+        rows = await self._db.fetch("SELECT * FROM guilds WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
+        return [Guild(**row) for row in rows]
+
+    async def members(self, guild_id: int, user_ids: Iterable[int]) -> dict[int, Member]:
+        """Those of the users that are members, by user id."""
+        rows = await self._db.fetch(
+            MEMBER_SQL + "WHERE m.guild_id = $1 AND m.user_id = ANY($2::bigint[])", guild_id, list(user_ids)
+        )
+        return {row["id"]: as_member(row) for row in rows}
+
+    async def member_page(self, guild_id: int, after: int, limit: int) -> list[Member]:
+        """Members by user id, those above `after`."""
+        rows = await self._db.fetch(
+            MEMBER_SQL + "WHERE m.guild_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3",
+            guild_id,
+            after,
+            limit,
+        )
+        return [as_member(row) for row in rows]
+
+    async def search_members(self, guild_id: int, prefix: str, limit: int) -> list[Member]:
+        """Members whose user name or nick begins with the prefix (case does not matter), by user id."""
+        rows = await self._db.fetch(
+            MEMBER_SQL + "WHERE m.guild_id = $1 AND (lower(u.username) LIKE $2 OR lower(m.nick) LIKE $2) "
+            "ORDER BY m.user_id LIMIT $3",
+            guild_id,
+            _like(prefix),
+            limit,
+        )
+        return [as_member(row) for row in rows]
+
+    async def create_guild(
+        self, ids: Callable[[], int], owner: User, name: str, channels: Sequence[str] = ("general",)
+    ) -> Change[Guild]:
+        """Make a guild with its @everyone role, its owner as a member, and text channels.
+
+        Args:
+            ids: makes snowflakes.
+            owner: who owns it; exists already.
+            name: of the guild.
+            channels: names of its first channels, in order.
+
+        """
+        guild_id, now = ids(), datetime.now(UTC)
+        async with self._db.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO guilds (id, name, owner_id, member_count) VALUES ($1, $2, $3, 1)",
+                guild_id,
+                name,
+                owner.id,
+            )
+            await insert_role(connection, guild_id, Role(id=guild_id, name="@everyone", permissions=DEFAULT))
+            await _insert_member(connection, guild_id, Member(user=owner, joined_at=now))
+            for position, channel_name in enumerate(channels):
+                channel = Channel(id=ids(), guild_id=guild_id, name=channel_name, position=position)
+                await insert_channel(connection, channel)
+            guild = await _snapshot(connection, guild_id)
+            assert guild is not None
+            change = Changing(connection, guild_id, 0)
+            change.event(
+                "GUILD_CREATE",
+                payloads.guild_create(
+                    guild, guild.channels.values(), guild.members.values(), joined_at=now, large=False
+                ),
+                users=(owner.id,),
+            )
+            await change.finish()
+            guild.version = change.version
+            return change.done(guild)
+
+    async def update_guild(
+        self, guild_id: int, *, name: str | None = None, owner_id: int | None = None
+    ) -> Change[Guild]:
+        """Change a guild's name or owner. Raises NotFoundError."""
+        async with changing(self._db, guild_id) as change:
+            await change.connection.execute(
+                "UPDATE guilds SET name = coalesce($2, name), owner_id = coalesce($3, owner_id) "
+                "WHERE id = $1",
+                guild_id,
+                name,
+                owner_id,
+            )
+            guild = await _snapshot(change.connection, guild_id)
+            assert guild is not None
+            change.event("GUILD_UPDATE", payloads.guild(guild))
+            guild.version = change.version
+            return change.done(guild)
+
+    async def add_member(
+        self, guild_id: int, user: User, *, roles: Iterable[int] = (), nick: str | None = None
+    ) -> Change[Member]:
+        """Let a user join; `changed` is False for who is a member already. Raises NotFoundError."""
+        async with changing(self._db, guild_id) as change:
+            member = Member(user=user, roles=tuple(roles), joined_at=datetime.now(UTC), nick=nick)
+            if not await _insert_member(change.connection, guild_id, member):
+                return change.done(await _member(change.connection, guild_id, user.id))
+            await change.connection.execute(
+                "UPDATE guilds SET member_count = member_count + 1 WHERE id = $1", guild_id
+            )
+            change.event(
+                "GUILD_MEMBER_ADD",
+                payloads.member(member) | {"guild_id": str(guild_id)},
+                users=(user.id,),
+            )
+            return change.done(member)
+
+    async def remove_member(self, guild_id: int, user_id: int) -> Change[Member]:
+        """Let a member leave. Raises NotFoundError."""
+        async with changing(self._db, guild_id) as change:
+            member = await _member(change.connection, guild_id, user_id)
+            await change.connection.execute(
+                "DELETE FROM members WHERE guild_id = $1 AND user_id = $2", guild_id, user_id
+            )
+            await change.connection.execute(
+                "UPDATE guilds SET member_count = member_count - 1 WHERE id = $1", guild_id
+            )
+            change.event(
+                "GUILD_MEMBER_REMOVE",
+                {"guild_id": str(guild_id), "user": payloads.user(member.user)},
+                users=(user_id,),
+            )
+            return change.done(member)
+
+    async def set_member(
+        self,
+        guild_id: int,
+        user_id: int,
+        *,
+        roles: Iterable[int] | None = None,
+        add_roles: Iterable[int] = (),
+        remove_roles: Iterable[int] = (),
+        nick: str | UnsetType | None = UNSET,
+    ) -> Change[Member]:
+        """Change a member's roles or nick. Raises NotFoundError.
+
+        Args:
+            guild_id: where.
+            user_id: who.
+            roles: ids of all roles they hold from now on; None: those they hold.
+            add_roles: and these besides.
+            remove_roles: and not these.
+            nick: None: no nick; UNSET: as it is.
+
+        """
+        async with changing(self._db, guild_id) as change:
+            old = await _member(change.connection, guild_id, user_id)
+            held = (set(old.roles if roles is None else roles) | set(add_roles)) - set(remove_roles)
+            new = msgspec.structs.replace(
+                old, roles=tuple(sorted(held)), nick=old.nick if nick is UNSET else nick
+            )
+            if (set(old.roles), old.nick) == (held, new.nick):
+                return change.done(old)
+            await change.connection.execute(
+                "UPDATE members SET roles = $3, nick = $4 WHERE guild_id = $1 AND user_id = $2",
+                guild_id,
+                user_id,
+                list(new.roles),
+                new.nick,
+            )
+            change.event("GUILD_MEMBER_UPDATE", payloads.member(new) | {"guild_id": str(guild_id)})
+            return change.done(new)
+
+
+def _like(prefix: str) -> str:
+    escaped = prefix.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped + "%"
+
+
+async def _insert_member(connection: Connection, guild_id: int, member: Member) -> bool:
+    inserted = await connection.fetchval(
+        "INSERT INTO members (guild_id, user_id, nick, roles, joined_at) VALUES ($1, $2, $3, $4, $5) "
+        "ON CONFLICT DO NOTHING RETURNING user_id",
+        guild_id,
+        member.user.id,
+        member.nick,
+        list(member.roles),
+        member.joined_at,
+    )
+    return inserted is not None
+
+
+async def _member(connection: Connection, guild_id: int, user_id: int) -> Member:
+    row = await connection.fetchrow(
+        MEMBER_SQL + "WHERE m.guild_id = $1 AND m.user_id = $2", guild_id, user_id
+    )
+    if row is None:
+        raise NotFoundError("member", user_id)
+    return as_member(row)
+
+
+async def _snapshot(connection: Connection, guild_id: int) -> Guild | None:
+    """Only inside a transaction that sees one moment, or holds the guild's lock."""
+    row = await connection.fetchrow("SELECT * FROM guilds WHERE id = $1", guild_id)
+    if row is None:
+        return None
+    roles = await connection.fetch("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id", guild_id)
+    channels = await connection.fetch(
+        "SELECT * FROM channels WHERE guild_id = $1 ORDER BY position, id", guild_id
+    )
+    overwrites: dict[int, list[Overwrite]] = {}
+    for found in await connection.fetch(
+        "SELECT o.* FROM overwrites o JOIN channels c ON c.id = o.channel_id WHERE c.guild_id = $1 "
+        "ORDER BY o.target_id",
+        guild_id,
+    ):
+        overwrites.setdefault(found["channel_id"], []).append(as_overwrite(found))
+    members = []
+    if row["member_count"] <= LARGE_GUILD:
+        members = await connection.fetch(MEMBER_SQL + "WHERE m.guild_id = $1 ORDER BY m.user_id", guild_id)
+    return Guild(
+        id=row["id"],
+        name=row["name"],
+        owner_id=row["owner_id"],
+        version=row["version"],
+        member_count=row["member_count"],
+        roles={r["id"]: as_role(r) for r in roles},
+        channels={c["id"]: as_channel(c, overwrites.get(c["id"], ())) for c in channels},
+        members={m["id"]: as_member(m) for m in members},
+    )

@@ -1,0 +1,59 @@
+"""Messages, as the archiver has written them. Newer ones may only be in the recent-messages cache."""
+
+from typing import Final
+
+from fanfare.store.database import Database
+
+__all__ = ["Messages"]
+
+_PAGE: Final = "SELECT id, body FROM messages WHERE channel_id = $1 AND NOT deleted "
+
+
+class Messages:
+    """The part of the store that reads messages. Deleted ones are not there."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def message(self, channel_id: int, message_id: int) -> bytes | None:
+        """The JSON of one message."""
+        body: bytes | None = await self._db.value(
+            "SELECT body FROM messages WHERE channel_id = $1 AND id = $2 AND NOT deleted",
+            channel_id,
+            message_id,
+        )
+        return body
+
+    async def messages(
+        self,
+        channel_id: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int,
+    ) -> list[tuple[int, bytes]]:
+        """A page of a channel's messages as (id, JSON), newest first whatever was asked for.
+
+        Args:
+            channel_id: of which channel.
+            before: the newest ones below this id.
+            after: the oldest ones above this id.
+            around: this id and about limit/2 on each side of it.
+            limit: not more than this many.
+
+        """
+        if around is not None:
+            upper = await self.messages(channel_id, after=around - 1, limit=limit // 2 + 1)
+            lower = await self.messages(channel_id, before=around, limit=limit - len(upper))
+            return upper + lower
+        if after is not None:
+            rows = await self._db.fetch(_PAGE + "AND id > $2 ORDER BY id LIMIT $3", channel_id, after, limit)
+            rows.reverse()
+        elif before is not None:
+            rows = await self._db.fetch(
+                _PAGE + "AND id < $2 ORDER BY id DESC LIMIT $3", channel_id, before, limit
+            )
+        else:
+            rows = await self._db.fetch(_PAGE + "ORDER BY id DESC LIMIT $2", channel_id, limit)
+        return [(row["id"], row["body"]) for row in rows]

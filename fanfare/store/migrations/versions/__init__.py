@@ -1,0 +1,1 @@
+"""One module per step; the SQL stands beside it."""

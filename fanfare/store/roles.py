@@ -1,0 +1,102 @@
+"""Roles of guilds."""
+
+from typing import Any
+
+import msgspec
+
+from fanfare import payloads
+from fanfare.model import Role
+from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.database import Connection, Database
+from fanfare.store.errors import NotFoundError
+from fanfare.store.rows import as_role
+
+__all__ = ["Roles", "insert_role"]
+
+
+class Roles:
+    """The part of the store that changes roles; they are read with their guild."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def create_role(self, guild_id: int, role: Role) -> Change[Role]:
+        """Make a role. Raises NotFoundError."""
+        async with changing(self._db, guild_id) as change:
+            await insert_role(change.connection, guild_id, role)
+            change.event("GUILD_ROLE_CREATE", {"guild_id": str(guild_id), "role": payloads.role(role)})
+            return change.done(role)
+
+    async def update_role(self, guild_id: int, role_id: int, **changes: Any) -> Change[Role]:
+        """Change fields of a role, named as in the model. Raises NotFoundError."""
+        async with changing(self._db, guild_id) as change:
+            old = await _role(change, role_id)
+            new = msgspec.structs.replace(old, **changes)
+            if new == old:
+                return change.done(old)
+            await change.connection.execute(
+                "UPDATE roles SET name = $2, permissions = $3, position = $4, color = $5, hoist = $6, "
+                "mentionable = $7 WHERE id = $1",
+                role_id,
+                new.name,
+                new.permissions,
+                new.position,
+                new.color,
+                new.hoist,
+                new.mentionable,
+            )
+            change.event("GUILD_ROLE_UPDATE", {"guild_id": str(guild_id), "role": payloads.role(new)})
+            return change.done(new)
+
+    async def delete_role(self, guild_id: int, role_id: int) -> Change[Role]:
+        """Take a role away, from its members and the overwrites of channels too. Raises NotFoundError.
+
+        Raises:
+            NotFoundError: there is no such role.
+            ValueError: it is @everyone.
+
+        """
+        if role_id == guild_id:
+            raise ValueError("the @everyone role cannot be deleted")
+        async with changing(self._db, guild_id) as change:
+            old = await _role(change, role_id)
+            await change.connection.execute("DELETE FROM roles WHERE id = $1", role_id)
+            await change.connection.execute(
+                "UPDATE members SET roles = array_remove(roles, $2) WHERE guild_id = $1 AND $2 = ANY(roles)",
+                guild_id,
+                role_id,
+            )
+            await change.connection.execute(
+                "DELETE FROM overwrites o USING channels c "
+                "WHERE c.id = o.channel_id AND c.guild_id = $1 AND o.target_id = $2",
+                guild_id,
+                role_id,
+            )
+            change.event("GUILD_ROLE_DELETE", {"guild_id": str(guild_id), "role_id": str(role_id)})
+            return change.done(old)
+
+
+async def insert_role(connection: Connection, guild_id: int, role: Role) -> None:
+    """Add a row for the role."""
+    await connection.execute(
+        "INSERT INTO roles (id, guild_id, name, permissions, position, color, hoist, mentionable, managed) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        role.id,
+        guild_id,
+        role.name,
+        role.permissions,
+        role.position,
+        role.color,
+        role.hoist,
+        role.mentionable,
+        role.managed,
+    )
+
+
+async def _role(change: Changing, role_id: int) -> Role:
+    row = await change.connection.fetchrow(
+        "SELECT * FROM roles WHERE id = $1 AND guild_id = $2", role_id, change.guild_id
+    )
+    if row is None:
+        raise NotFoundError("role", role_id)
+    return as_role(row)

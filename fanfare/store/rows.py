@@ -1,0 +1,62 @@
+"""What a row of the database means: from asyncpg's untyped records to the structs of fanfare.model."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from fanfare.model import Channel, Member, Overwrite, Role, User
+from fanfare.store.database import Row
+
+__all__ = ["MEMBER_SQL", "USER_COLUMNS", "as_channel", "as_member", "as_overwrite", "as_role", "as_user"]
+
+USER_COLUMNS: Final = "id, username, global_name, bot"
+# Members with their users; goes on with WHERE.
+MEMBER_SQL: Final = (
+    "SELECT u.id, u.username, u.global_name, u.bot, m.nick, m.roles, m.joined_at "
+    "FROM members m JOIN users u ON u.id = m.user_id "
+)
+
+
+def as_user(row: Row) -> User:
+    """A row with USER_COLUMNS."""
+    return User(id=row["id"], username=row["username"], global_name=row["global_name"], bot=row["bot"])
+
+
+def as_member(row: Row) -> Member:
+    """A row of MEMBER_SQL."""
+    return Member(user=as_user(row), roles=tuple(row["roles"]), joined_at=row["joined_at"], nick=row["nick"])
+
+
+def as_role(row: Row) -> Role:
+    """A row of `roles`."""
+    return Role(
+        id=row["id"],
+        name=row["name"],
+        permissions=row["permissions"],
+        position=row["position"],
+        color=row["color"],
+        hoist=row["hoist"],
+        mentionable=row["mentionable"],
+        managed=row["managed"],
+    )
+
+
+def as_overwrite(row: Row) -> Overwrite:
+    """A row of `overwrites`."""
+    return Overwrite(row["target_id"], row["type"], row["allow"], row["deny"])
+
+
+def as_channel(row: Row, overwrites: Iterable[Overwrite] = (), recipients: Iterable[User] = ()) -> Channel:
+    """A row of `channels`."""
+    return Channel(
+        id=row["id"],
+        type=row["type"],
+        guild_id=row["guild_id"] or 0,
+        name=row["name"],
+        topic=row["topic"],
+        position=row["position"],
+        parent_id=row["parent_id"],
+        nsfw=row["nsfw"],
+        rate_limit_per_user=row["rate_limit_per_user"],
+        overwrites=tuple(overwrites),
+        recipients=tuple(recipients),
+    )

@@ -1,0 +1,41 @@
+"""All parts of the database in one object."""
+
+from typing import Self
+
+from fanfare.settings import Settings
+from fanfare.store.channels import Channels
+from fanfare.store.database import Database
+from fanfare.store.guilds import Guilds
+from fanfare.store.messages import Messages
+from fanfare.store.roles import Roles
+from fanfare.store.users import Users
+
+__all__ = ["Store"]
+
+
+class Store(Users, Guilds, Roles, Channels, Messages):
+    """Users, guilds, roles, channels and messages in PostgreSQL.
+
+    Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+
+    @classmethod
+    async def connect(cls, settings: Settings) -> Self:
+        """The store; it connects when it is first used, so PostgreSQL may be away now."""
+        return cls(await Database.connect(settings))
+
+    @property
+    def database(self) -> Database:
+        """The connections, for the archiver and the relay."""
+        return self._db
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._db.close()
+
+    async def ping(self) -> None:
+        """Ask the database for nothing. Raises StoreUnavailableError."""
+        await self._db.value("SELECT 1")

@@ -1,0 +1,84 @@
+"""Users."""
+
+from collections.abc import Iterable
+
+import asyncpg
+
+from fanfare.model import User
+from fanfare.store.database import Database
+from fanfare.store.errors import NameTakenError, NotFoundError
+from fanfare.store.rows import USER_COLUMNS, as_user
+
+__all__ = ["Users"]
+
+
+class Users:
+    """The part of the store that knows users."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def user(self, user_id: int) -> User | None:
+        """The user with this id."""
+        row = await self._db.row(f"SELECT {USER_COLUMNS} FROM users WHERE id = $1", user_id)  # noqa: S608 (constant)
+        return as_user(row) if row else None
+
+    async def user_by_name(self, name: str) -> User | None:
+        """The user with this name, upper and lower case being the same."""
+        row = await self._db.row(
+            f"SELECT {USER_COLUMNS} FROM users WHERE lower(username) = lower($1)",  # noqa: S608 (constant)
+            name,
+        )
+        return as_user(row) if row else None
+
+    async def users(self, user_ids: Iterable[int]) -> dict[int, User]:
+        """Those of the users that exist, by id."""
+        rows = await self._db.fetch(
+            f"SELECT {USER_COLUMNS} FROM users WHERE id = ANY($1::bigint[])",  # noqa: S608 (constant)
+            list(user_ids),
+        )
+        return {row["id"]: as_user(row) for row in rows}
+
+    async def all_users(self, after: int = 0, limit: int = 1000) -> list[User]:
+        """A page of all users, by id."""
+        rows = await self._db.fetch(
+            f"SELECT {USER_COLUMNS} FROM users WHERE id > $1 ORDER BY id LIMIT $2",  # noqa: S608 (constant)
+            after,
+            limit,
+        )
+        return [as_user(row) for row in rows]
+
+    async def create_user(self, user_id: int, name: str, bot: bool = False) -> User:
+        """Make a user.
+
+        Raises:
+            NameTakenError: somebody has that name.
+
+        """
+        try:
+            await self._db.value(
+                "INSERT INTO users (id, username, bot) VALUES ($1, $2, $3)", user_id, name, bot
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise NameTakenError(name) from error
+        return User(id=user_id, username=name, bot=bot)
+
+    async def update_user(self, user_id: int, username: str) -> User:
+        """Give a user another name.
+
+        Raises:
+            NameTakenError: somebody else has that name.
+            NotFoundError: there is no such user.
+
+        """
+        try:
+            row = await self._db.row(
+                f"UPDATE users SET username = $2 WHERE id = $1 RETURNING {USER_COLUMNS}",  # noqa: S608 (constant)
+                user_id,
+                username,
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise NameTakenError(username) from error
+        if row is None:
+            raise NotFoundError("user", user_id)
+        return as_user(row)
