@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
 import msgspec
+from typing_extensions import override
 
 __all__ = ["CHANNEL", "FENCE", "GUILD", "INBOXES", "USERS", "BadRecordError", "Position", "Record"]
 
@@ -39,6 +40,7 @@ class Position(NamedTuple):
         topic, partition, offset = text.rsplit("/", 2)
         return cls(topic, int(partition), int(offset))
 
+    @override
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
@@ -118,22 +120,28 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
             found = {name: raw.decode() for name, raw in headers}
             if (version := found.get("v")) != VERSION:
                 raise BadRecordError(f"record format {version!r} is not known here, only {VERSION!r}")
-            gated = found.get("gated")
-            start_end = tuple(map(int, gated.split("-"))) if gated else None
-            if start_end is not None and not (len(start_end) == 2 and 0 <= start_end[0] <= start_end[1] <= len(value or b"")):
-                raise BadRecordError(f"gated range {gated!r} is not inside the payload")
+            payload = value or b""
             if source is None and "source" in found:
                 source = Position.parse(found["source"])
             return cls(
                 type=found["type"],
-                **{name: int(found.get(name, "0")) for name in _NUMBERS},
-                **{name: found[name] for name in _TEXTS if name in found},
+                id=int(found.get("id", "0")),
+                at=int(found.get("at", "0")),
+                audience=found.get("audience", CHANNEL),
+                guild=int(found.get("guild", "0")),
+                channel=int(found.get("channel", "0")),
+                author=int(found.get("author", "0")),
+                nonce=found.get("nonce", ""),
+                permission=int(found.get("permission", "0")),
                 users=_ints(found.get("users")),
                 mentions=_ints(found.get("mentions")),
+                gated=_range(found.get("gated"), len(payload)),
+                version=int(found.get("version", "0")),
+                fence=found.get("fence", ""),
                 inboxes=tuple(filter(None, found.get("inboxes", "").split(","))),
-                gated=start_end,
-                source=tuple(source) if source is not None else None,
-                payload=value or b"",
+                traceparent=found.get("traceparent", ""),
+                source=source,
+                payload=payload,
             )
         except (KeyError, ValueError, UnicodeDecodeError) as error:
             raise BadRecordError(f"unreadable headers: {type(error).__name__}: {error}") from error
@@ -160,6 +168,16 @@ _LISTS: Final = ("users", "mentions", "inboxes")
 
 def _ints(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, text.split(","))) if text else ()
+
+
+def _range(text: str | None, length: int) -> tuple[int, int] | None:
+    """The gated range of a payload of that length."""
+    if not text:
+        return None
+    start, end = map(int, text.split("-"))
+    if not 0 <= start <= end <= length:
+        raise BadRecordError(f"gated range {text!r} is not inside the payload")
+    return start, end
 
 
 _encoder = msgspec.msgpack.Encoder()

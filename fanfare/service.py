@@ -1,8 +1,8 @@
 """The life of a service process: settings, signals, internal server, supervised tasks, exit code.
 
-A service's `__main__` is `run("gateway", main)`. `main` sets itself up, sets `service.state` to `State.RUNNING`,
-works until `service.stopping`, drains and returns. Exit codes: 0 stopped as asked, 1 died, 2 the settings cannot be
-used.
+A service's `__main__` is `run("gateway", main)`. `main` sets itself up, sets `service.state` to
+`State.RUNNING`, works until `service.stopping`, drains and returns. Exit codes: 0 stopped as asked, 1 died, 2 the
+settings cannot be used.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FAILED_DRAIN_S: Final = 20.0
 
 
 class FatalError(Exception):
-    """The process cannot go on; the message says why and what to do. It drains and exits with 1, no traceback."""
+    """The process cannot go on; the message says why and what to do. It drains and exits with 1."""
 
 
 class State(StrEnum):

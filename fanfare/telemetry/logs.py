@@ -1,7 +1,7 @@
-"""Structured logs: text for people, an `action` and fields for machines; no token, nothing that somebody wrote.
+"""Structured logs: text for people, an `action` and fields for machines; no token, nothing somebody wrote.
 
-A line is `log.info("what happened", action=Action.X, field=...)`. Everything goes to standard error, also what
-the libraries say through the standard library's logging.
+A line is `log.info("what happened", action=Action.X, field=...)`. Everything goes to standard error, also
+what the libraries say through the standard library's logging.
 """
 
 import logging
@@ -63,7 +63,7 @@ class Action(StrEnum):
 
 # Fields whose values are secrets or belong to users; the value never reaches an output.
 _HIDDEN_FIELDS: Final = frozenset(
-    "token authorization password secret content payload value body cookie headers".split()
+    ["token", "authorization", "password", "secret", "content", "payload", "value", "body", "cookie"]
 )
 _URL_PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@")
 # Our own tokens, and what follows the word Bot or Bearer.

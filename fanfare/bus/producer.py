@@ -1,0 +1,357 @@
+"""The producer: hands records over without waiting, in order, or says at once that Kafka is away.
+
+Built on aiokafka's idempotent producer, which keeps a record until the broker takes it. Its `send()` is a
+coroutine that may wait for metadata or room; here each partition has a lane, a queue that a task drains into it in
+order.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from functools import lru_cache, partial
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+
+from fanfare.bus import topics as bus_topics
+from fanfare.bus.client import admin, bootstrap, connection
+from fanfare.bus.outage import Backoff, is_outage
+from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
+from fanfare.record import Position, Record
+from fanfare.settings import Settings
+from fanfare.telemetry import logs, metrics
+from fanfare.telemetry.logs import Action
+
+__all__ = ["Producer", "RefusedError", "UnknownTopicError", "partition_of"]
+
+# A record costs about this much besides its value.
+_OVERHEAD_BYTES: Final = 256
+# Records of one partition that wait while its last request is under way go out together, up to this.
+_BATCH_BYTES: Final = 512 * 1024
+_STOP_S: Final = 5.0
+
+Headers = Iterable[tuple[str, bytes]]
+
+
+class RefusedError(Exception):
+    """The record was not handed over and will never appear: Kafka is away, or too much waits already."""
+
+    def __init__(self, why: str, retry_after_s: float = BREAKER_S) -> None:
+        """Args: retry_after_s: when to try again."""
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownTopicError(Exception):
+    """The topic was not there when the producer started: `fanfare topics create` makes it."""
+
+
+@lru_cache(maxsize=65_536)
+def partition_of(key: int, count: int) -> int:
+    """The partition of a key, as every Kafka client computes it."""
+    hashed: int = murmur2(str(key).encode())
+    return (hashed & 0x7FFFFFFF) % count
+
+
+class _Lane:
+    """One partition: what is queued, and since when nothing moved."""
+
+    __slots__ = ("partition", "progress", "queue", "task", "topic", "waiting")
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.queue: deque[_Item] = deque()
+        self.waiting = 0
+        self.progress = 0.0
+        self.task: asyncio.Task[None] | None = None
+
+
+class _Item:
+    """One record under way."""
+
+    __slots__ = ("done", "headers", "key", "posted", "size", "value")
+
+    def __init__(self, headers: Headers, value: bytes, key: bytes, done: asyncio.Future[Position]) -> None:
+        self.headers = headers
+        self.value = value
+        self.key = key
+        self.done = done
+        self.size = len(value) + _OVERHEAD_BYTES
+        self.posted = time.monotonic()
+
+
+class Producer:
+    """Produces records: acks=all, idempotent, no lingering; order is kept within a partition."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        topics: Iterable[str] | None = None,
+        limit_bytes: int = UNACKNOWLEDGED_BYTES,
+    ) -> None:
+        """Make a producer.
+
+        Args:
+            settings: where Kafka is.
+            topics: what will be produced to; default, all.
+            limit_bytes: bound on what is unacknowledged.
+
+        """
+        self._settings = settings
+        self._topics = list(topics) if topics is not None else list(bus_topics.specs(settings))
+        self._limit_bytes = limit_bytes
+        self._log = logs.get("producer")
+        self._client: Any = None
+        self._renewing: asyncio.Task[None] | None = None
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._counts: dict[str, int] = {}
+        self._waiting = 0
+        self._bytes = 0
+        self._progress = 0.0
+        self._acknowledged = {name: metrics.PRODUCED.labels(name) for name in self._topics}
+        self._failed = {name: metrics.PRODUCE_FAILED.labels(name) for name in self._topics}
+
+    @property
+    def available(self) -> bool:
+        """Whether Kafka takes records, as far as is known."""
+        return self._client is not None and not _stalled(self._waiting, self._progress)
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """What was handed over and is not acknowledged."""
+        return self._bytes
+
+    async def start(self) -> None:
+        """Connect; waits as long as Kafka is away or the topics are not there, and says so once.
+
+        Raises:
+            SettingsError: there is no address, or a certificate cannot be read.
+            KafkaError: Kafka refuses us for good, such as for a wrong password.
+
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                await self._find_topics()
+                self._client = await self._connect()
+            except UnknownTopicError as error:
+                why = str(error)
+            except (KafkaError, OSError) as error:
+                if not is_outage(error):
+                    raise
+                why = f"no broker answers at {bootstrap(self._settings)}"
+            else:
+                break
+            if backoff.first():
+                self._log.warning("waiting for Kafka", action=Action.KAFKA_AWAY, why=why)
+            await backoff.wait()
+        if not backoff.first():
+            self._log.info("Kafka is there", action=Action.KAFKA_BACK)
+
+    async def _find_topics(self) -> None:
+        async with admin(self._settings) as client:
+            found = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
+        if missing := [name for name in self._topics if not found.get(name)]:
+            raise UnknownTopicError(f"no topic {', '.join(missing)}: `fanfare topics create` makes them")
+        self._counts = {name: found[name] for name in self._topics}
+
+    async def _connect(self) -> Any:
+        client = AIOKafkaProducer(
+            **connection(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            retry_backoff_ms=50,
+            client_id=f"fanfare-{self._settings.process or 'producer'}",
+        )
+        try:
+            await client.start()
+            for name in self._topics:  # known from now on, so that send() need not wait
+                await client.partitions_for(name)
+        except BaseException:
+            await _close(client)
+            raise
+        return client
+
+    async def stop(self) -> None:
+        """Wait for what was handed over, for 5 s at the most, and disconnect."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait((self._renewing,))
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_STOP_S)
+        client, self._client = self._client, None
+        if client is not None:
+            await _close(client)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def post(
+        self, topic: str, record: Record, *, key: int, partition: int | None = None
+    ) -> asyncio.Future[Position]:
+        """Hand a record over, without waiting.
+
+        Args:
+            topic: where to.
+            record: the record.
+            key: decides the partition, and with it what is in order with what.
+            partition: instead of the key's.
+
+        Returns:
+            Its position in `topic`, once all in-sync replicas have it. Whoever stops waiting for it (cancelling
+            is fine) must take the outcome as unknown. Fails with a KafkaError when Kafka refused it for good, or
+            the producer was stopped before it was acknowledged.
+
+        Raises:
+            RefusedError: it was not handed over.
+            UnknownTopicError: the topic was not there when the producer started.
+
+        """
+        if partition is None:
+            partition = partition_of(key, self._count(topic))
+        return self.post_raw(
+            topic, record.headers(), record.payload, key=str(key).encode(), partition=partition
+        )
+
+    def post_raw(
+        self, topic: str, headers: Headers, value: bytes, *, key: bytes, partition: int
+    ) -> asyncio.Future[Position]:
+        """Like `post`, for a record that is in Kafka's form already."""
+        lane = self._lanes.get((topic, partition)) or self._lane(topic, partition)
+        if self._client is None:
+            self._refuse("Kafka is away")
+        if _stalled(lane.waiting, lane.progress) or _stalled(self._waiting, self._progress):
+            self._refuse(f"nothing was acknowledged for {BREAKER_S:.0f} s")
+        done: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        item = _Item(headers, value, key, done)
+        if self._bytes + item.size > self._limit_bytes:
+            self._refuse(f"{self._bytes} bytes wait for their acknowledgement")
+        done.add_done_callback(_retrieved)
+        if not lane.waiting:
+            lane.progress = item.posted
+        if not self._waiting:
+            self._progress = item.posted
+        lane.waiting += 1
+        self._waiting += 1
+        self._bytes += item.size
+        lane.queue.append(item)
+        if lane.task is None:
+            lane.task = asyncio.get_running_loop().create_task(self._drain(lane), name="producer lane")
+        return done
+
+    async def send(self, topic: str, record: Record, *, key: int, partition: int | None = None) -> Position:
+        """`post`, and wait for the acknowledgement."""
+        return await self.post(topic, record, key=key, partition=partition)
+
+    def _refuse(self, why: str) -> None:
+        metrics.PRODUCE_REFUSED.inc()
+        raise RefusedError(why)
+
+    def _count(self, topic: str) -> int:
+        try:
+            return self._counts[topic]
+        except KeyError:
+            raise UnknownTopicError(f"{topic}: `fanfare topics create` makes it") from None
+
+    def _lane(self, topic: str, partition: int) -> _Lane:
+        if not 0 <= partition < self._count(topic):
+            raise UnknownTopicError(f"{topic} has no partition {partition}")
+        lane = self._lanes[(topic, partition)] = _Lane(topic, partition)
+        return lane
+
+    async def _drain(self, lane: _Lane) -> None:
+        """Hand what is queued to aiokafka, in order; waits where its buffer for the partition is full."""
+        queue = lane.queue
+        try:
+            while queue:
+                item = queue.popleft()
+                try:
+                    acknowledgement = await self._client.send(
+                        lane.topic,
+                        value=item.value,
+                        key=item.key,
+                        partition=lane.partition,
+                        headers=list(item.headers),
+                    )
+                except BaseException as error:
+                    self._settle(lane, item, None, error)
+                    if not isinstance(error, Exception):
+                        raise
+                else:
+                    acknowledgement.add_done_callback(partial(self._answered, lane, item))
+        finally:
+            lane.task = None
+            while queue:  # only when cancelled: the producer stops
+                self._settle(lane, queue.popleft(), None, KafkaError("the producer was stopped"))
+
+    def _answered(self, lane: _Lane, item: _Item, answer: asyncio.Future[Any]) -> None:
+        error = KafkaError("the producer was stopped") if answer.cancelled() else answer.exception()
+        self._settle(lane, item, None if error else answer.result().offset, error)
+        if error is not None and self._client is not None and self._renewing is None:
+            # The broker now misses one of aiokafka's sequence numbers and would refuse all that follow.
+            self._log.error(
+                "Kafka refused a record", action=Action.KAFKA_AWAY, topic=lane.topic, error=repr(error)
+            )
+            client, self._client = self._client, None
+            self._renewing = asyncio.get_running_loop().create_task(
+                self._renew(client), name="producer renewal"
+            )
+
+    def _settle(self, lane: _Lane, item: _Item, offset: int | None, error: BaseException | None) -> None:
+        now = time.monotonic()
+        lane.waiting -= 1
+        self._waiting -= 1
+        self._bytes -= item.size
+        lane.progress = self._progress = now
+        metrics.UNACKNOWLEDGED.set(self._bytes)
+        if error is None and offset is not None:
+            self._acknowledged[lane.topic].inc()
+            metrics.PRODUCE_SECONDS.observe(now - item.posted)
+        else:
+            self._failed[lane.topic].inc()
+        if item.done.done():
+            return
+        if error is None and offset is not None:
+            item.done.set_result(Position(lane.topic, lane.partition, offset))
+        elif isinstance(error, asyncio.CancelledError):
+            item.done.cancel()
+        else:
+            item.done.set_exception(error or KafkaError("no offset came back"))
+
+    async def _renew(self, old: Any) -> None:
+        """Start with a new producer id; posts are refused meanwhile, so that order is kept."""
+        try:
+            await _close(old)
+            await self.start()
+        finally:
+            self._renewing = None
+
+
+def _stalled(waiting: int, progress: float) -> bool:
+    return waiting > 0 and time.monotonic() - progress > BREAKER_S
+
+
+def _retrieved(done: asyncio.Future[Position]) -> None:
+    """Nobody has to look at the outcome."""
+    if not done.cancelled():
+        done.exception()
+
+
+async def _close(client: Any) -> None:
+    """Stop an aiokafka producer; what Kafka has not taken after 5 s is given up."""
+    try:
+        await asyncio.wait_for(client.stop(), _STOP_S)
+    except TimeoutError:
+        # Its own stop waits for Kafka for ever. What it would have done next:
+        await client._sender.close()  # noqa: SLF001
+        client._message_accumulator.fail_all(KafkaError("the producer was stopped"))  # noqa: SLF001
+        await client.client.close()
