@@ -1,8 +1,8 @@
 """Messages: what clients may send, and the payload bytes that everybody gets, encoded once. Pure.
 
 A payload begins with the fields that the MESSAGE_CONTENT intent gates, next to each other, so that the
-variant without them is a splice (`gateway.frames.splice`) and not a second encoding. What a reply refers to is
-one of them.
+variant without them is a splice (`gateway.frames.splice`) and not a second encoding. What a reply refers to
+is one of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +18,7 @@ from fanfare.ids import snowflake_ms
 from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned, Written, find
 from fanfare.model import DM, GROUP_DM, Channel, Member, User
 from fanfare.payloads import Json
+from fanfare.telemetry.metrics import REGISTRY
 from gateway import embeds
 from gateway.errors import empty_message
 from gateway.forms import Form
@@ -56,6 +57,7 @@ ENCODINGS: Final = Counter(
     "fanfare_payload_encodings",
     "JSON encodings of event payloads: one per event, however many receive it.",
     ["type"],
+    registry=REGISTRY,
 )
 
 _encode = msgspec.json.Encoder().encode
