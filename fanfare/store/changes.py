@@ -1,4 +1,4 @@
-"""A change of a guild: a transaction locks its row, raises its version, and writes an outbox row per event."""
+"""Changes to a guild: each locks its row, raises its version and writes an outbox row per event."""
 
 import time
 from collections.abc import AsyncIterator

@@ -13,6 +13,7 @@ class StoreUnavailableError(StoreError):
     """PostgreSQL is away, or did not answer in time: try again later."""
 
     retriable = True
+    retry_after_s = 1.0
 
 
 class NotFoundError(StoreError):

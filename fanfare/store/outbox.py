@@ -1,0 +1,150 @@
+"""The relay: takes guild events from the outbox to Kafka, one relay at a time in the whole cluster.
+
+Every gateway runs one. Who holds the lock produces the rows in order, and deletes each when Kafka has
+acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another one
+takes over); the fan-out lets only the first through, by author and nonce. Order holds even then: each relay
+produces in order, so of two events the first copy of the earlier one stands before the first of the later one.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Final, Protocol
+
+import msgspec
+
+from fanfare.bus.outage import Backoff
+from fanfare.bus.producer import RefusedError
+from fanfare.bus.topics import GUILD_EVENTS
+from fanfare.constants import NONCE_WINDOW_S, SNOWFLAKE_EPOCH_MS
+from fanfare.record import Position, Record
+from fanfare.store.changes import CHANNEL_NAME
+from fanfare.store.database import Connection, Row, dial, translated
+from fanfare.store.errors import StoreUnavailableError
+from fanfare.store.store import Store
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+
+__all__ = ["Poster", "relay"]
+
+_LOCK: Final = 0x66616E_0002
+_BATCH: Final = 200
+# A change that no NOTIFY told of is found after this; who waits for the lock tries again after this.
+_POLL_S: Final = 1.0
+# The server ends a relay that says nothing this long (its process hangs), and with it its lock.
+_SILENCE_S: Final = 15
+# How often a relay that waits for Kafka says something.
+_PING_S: Final = 3.0
+
+
+class Poster(Protocol):
+    """What the relay needs of fanfare.bus.producer.Producer."""
+
+    def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
+        """Hand a record over. Raises RefusedError where Kafka is away."""
+        ...
+
+
+async def relay(store: Store, producer: Poster, stopping: asyncio.Event) -> None:
+    """Relay until told to stop. Outages of PostgreSQL and Kafka are waited out."""
+    log = logs.get("relay")
+    backoff = Backoff()
+    while not stopping.is_set():
+        try:
+            connection = await dial(store.database.url)
+            if not backoff.first():
+                log.info("PostgreSQL is back", action=Action.DATABASE_BACK)
+                backoff = Backoff()
+            try:
+                await _relay(connection, producer, stopping)
+            finally:
+                with contextlib.suppress(Exception):
+                    await connection.close(timeout=1)
+        except StoreUnavailableError as error:
+            if backoff.first():
+                log.warning("PostgreSQL is away", action=Action.DATABASE_AWAY, why=str(error))
+            await _wait(stopping, backoff)
+
+
+async def _relay(connection: Connection, producer: Poster, stopping: asyncio.Event) -> None:
+    """Relay over one connection, until it breaks."""
+    log = logs.get("relay")
+    woken = asyncio.Event()
+    refusals = Backoff()
+    async with translated():
+        await connection.execute(f"SET idle_session_timeout = '{_SILENCE_S}s'")
+        await connection.add_listener(CHANNEL_NAME, lambda *_: woken.set())
+        connection.add_termination_listener(lambda _: woken.set())
+        while not stopping.is_set() and not await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1)", _LOCK
+        ):
+            await _first(stopping, timeout_s=_POLL_S)
+        if not stopping.is_set():
+            log.info("relaying guild changes", action=Action.RELAY)
+        while not stopping.is_set():
+            woken.clear()
+            rows = await connection.fetch("SELECT id, record FROM outbox ORDER BY id LIMIT $1", _BATCH)
+            why = await _produce(connection, producer, rows)
+            if why is not None:
+                if refusals.first():
+                    log.warning("guild changes wait for Kafka", action=Action.KAFKA_AWAY, why=why)
+                await _wait(stopping, refusals)
+            elif len(rows) < _BATCH:
+                refusals = Backoff()
+                await _first(stopping, woken, timeout_s=_POLL_S)
+
+
+async def _produce(connection: Connection, producer: Poster, rows: list[Row]) -> str | None:
+    """Produce rows in order and delete those that Kafka acknowledged; why not all of them, or None."""
+    started_s = time.monotonic()
+    posted: list[tuple[int, asyncio.Future[Position]]] = []
+    why = None
+    for row in rows:
+        record = Record.unpack(row["record"])
+        try:
+            posted.append((row["id"], producer.post(GUILD_EVENTS, _stamped(record), key=record.guild)))
+        except RefusedError as error:
+            why = str(error)
+            break
+    waiting = {done for _, done in posted}
+    while waiting:
+        _, waiting = await asyncio.wait(waiting, timeout=_PING_S)
+        if waiting:
+            await connection.execute("SELECT 1")
+    if time.monotonic() - started_s > NONCE_WINDOW_S / 2:
+        # The fan-out may have dropped them as too late. Again; it drops the second ones if it has not.
+        return "Kafka took too long"
+    relayed = [ident for ident, done in posted if not done.cancelled() and done.exception() is None]
+    if relayed:
+        await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", relayed)
+    failed = [done for _, done in posted if done.cancelled() or done.exception() is not None]
+    return repr(failed[0]) if failed else why
+
+
+def _stamped(record: Record) -> Record:
+    """The record with an id of now: the fan-out drops what Kafka appends long after the time in its id, and a
+    row may have waited for Kafka or for a gateway much longer. Such ids are not unique, (author, nonce) is."""
+    now_ms = int(time.time() * 1000)
+    ident = (now_ms - SNOWFLAKE_EPOCH_MS << 22) | (record.version & 0x3FFFFF)
+    return msgspec.structs.replace(record, id=ident)
+
+
+async def _wait(stopping: asyncio.Event, backoff: Backoff) -> None:
+    """Wait as long as the backoff says, not longer than until stopping."""
+    waited = asyncio.ensure_future(backoff.wait())
+    stopped = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((waited, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waited.cancel()
+        stopped.cancel()
+
+
+async def _first(*events: asyncio.Event, timeout_s: float) -> None:
+    """Wait until one of the events is set, or for the time."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
