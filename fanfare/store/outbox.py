@@ -1,9 +1,9 @@
 """The relay: takes guild events from the outbox to Kafka, one relay at a time in the whole cluster.
 
 Every gateway runs one. Who holds the lock produces the rows in order, and deletes each when Kafka has
-acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another one
-takes over); the fan-out lets only the first through, by author and nonce. Order holds even then: each relay
-produces in order, so of two events the first copy of the earlier one stands before the first of the later one.
+acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another
+one takes over); the fan-out lets only the first through, by author and nonce. Order holds even then:
+each relay produces in order, so of two events the first copy of the earlier one comes first.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ _POLL_S: Final = 1.0
 _SILENCE_S: Final = 15
 # How often a relay that waits for Kafka says something.
 _PING_S: Final = 3.0
+# A connection that lasted this long was a good one: the next outage is a new one.
+_STEADY_S: Final = 10.0
 
 
 class Poster(Protocol):
@@ -50,11 +52,9 @@ async def relay(store: Store, producer: Poster, stopping: asyncio.Event) -> None
     log = logs.get("relay")
     backoff = Backoff()
     while not stopping.is_set():
+        started_s = time.monotonic()
         try:
             connection = await dial(store.database.url)
-            if not backoff.first():
-                log.info("PostgreSQL is back", action=Action.DATABASE_BACK)
-                backoff = Backoff()
             try:
                 await _relay(connection, producer, stopping)
             finally:
@@ -64,6 +64,8 @@ async def relay(store: Store, producer: Poster, stopping: asyncio.Event) -> None
             if backoff.first():
                 log.warning("PostgreSQL is away", action=Action.DATABASE_AWAY, why=str(error))
             await _wait(stopping, backoff)
+        if time.monotonic() - started_s > _STEADY_S:
+            backoff = Backoff()
 
 
 async def _relay(connection: Connection, producer: Poster, stopping: asyncio.Event) -> None:
@@ -122,8 +124,10 @@ async def _produce(connection: Connection, producer: Poster, rows: list[Row]) ->
 
 
 def _stamped(record: Record) -> Record:
-    """The record with an id of now: the fan-out drops what Kafka appends long after the time in its id, and a
-    row may have waited for Kafka or for a gateway much longer. Such ids are not unique, (author, nonce) is."""
+    """The record with an id of now: the fan-out drops what Kafka appends long after the time in its id.
+
+    A row may have waited longer, for Kafka or for a gateway. Such ids are not unique, (author, nonce) is.
+    """
     now_ms = int(time.time() * 1000)
     ident = (now_ms - SNOWFLAKE_EPOCH_MS << 22) | (record.version & 0x3FFFFF)
     return msgspec.structs.replace(record, id=ident)
