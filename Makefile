@@ -1,0 +1,72 @@
+# What people type. `make` alone lists it.
+
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+STAMPS := .venv/.stamps
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SCALE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run check test clean lock format
+
+help:  ## This list.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMPS)/installed $(STAMPS)/jars  ## Make .venv, install the pinned requirements, fetch Kafka. Quick when done.
+
+run: setup  ## Start everything: make run [SCALE=gateway=2,fanout=3]. Ctrl-C stops it.
+	@$(BIN)/fanfare up $(if $(SCALE),--scale "$(SCALE)")
+
+check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing running.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/unit
+
+test: check  ## Everything: check, and the tests against real Kafka, Valkey and PostgreSQL.
+	$(BIN)/python -m pytest tests
+
+format: $(STAMPS)/dev  ## Lay the code out.
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --extra embedded --group setup -o requirements/run.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+
+clean:  ## Remove .venv and all data. Kafka's jars in .jgo stay; they are checked at each start.
+	@if [ -x $(BIN)/fanfare ]; then $(BIN)/fanfare down && $(BIN)/fanfare reset; fi
+	rm -rf .venv .fanfare .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMPS)/venv:
+	@if [ -z "$(PYTHON)" ]; then echo "error: Fanfare needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear .venv || { echo "error: $(PYTHON) cannot make a virtual environment: install its venv module" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv requirements/run.txt
+	@echo "Installing the requirements (about 250 MB unpacked; a minute on a slow line)"
+	@$(PIP) install --require-hashes --no-deps --progress-bar on -r requirements/run.txt \
+		|| { echo "error: the requirements could not be installed: check the network, then run make setup again" >&2; exit 1; }
+	@touch $@
+
+$(STAMPS)/installed: $(STAMPS)/run pyproject.toml
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The start verifies every jar again; this step fetches, and only what is missing.
+$(STAMPS)/jars: $(STAMPS)/installed fanfare/embedded/apache-kafka/jgo.lock.toml
+	@$(BIN)/python -m fanfare.embedded.jars
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/installed requirements/dev.txt
+	@echo "Installing what tests and checks need"
+	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt \
+		|| { echo "error: the requirements could not be installed: check the network, then run make setup again" >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,163 @@
+"""Apache Kafka in KRaft mode: one node, or three that are broker and controller each."""
+
+import asyncio
+import os
+import shutil
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fanfare.embedded.child import Spec
+from fanfare.embedded.errors import UpError
+from fanfare.embedded.folder import DataFolder, write_atomically
+from fanfare.embedded.jars import default_folder, verify
+from fanfare.embedded.java import java_command
+from fanfare.embedded.ports import free_port, reserve
+from fanfare.embedded.probe import port_open
+from fanfare.embedded.tool import run_tool
+
+__all__ = ["prepare_kafka"]
+
+HOST = "127.0.0.1"
+HEAP_MB = 384
+STOP_S = 4.0
+START_TIMEOUT_S = 60.0
+# Fewer than the default 50, which cost seconds at a first start; they spread our few groups over brokers well enough.
+INTERNAL_PARTITIONS = 8
+
+
+async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tuple[str, list[Spec]]:
+    """Check the jars, make the data folders at the first start, and write the configuration.
+
+    Answers the bootstrap servers and what to start.
+
+    Raises:
+        UpError: a jar is wrong, a port in use, or the data folder is damaged or another cluster's.
+
+    """
+    home = folder.home / "kafka"
+    if any(character in str(home) for character in ",:"):
+        raise UpError(f"Kafka cannot keep its data in {home}: no comma or colon may be in the path; set FANFARE_HOME")
+    jars = await asyncio.to_thread(verify, default_folder())
+    ports = [
+        reserve("FANFARE_KAFKA_PORT", first_port + number if first_port else 0, HOST) for number in range(brokers)
+    ]
+    controllers = [free_port(HOST) for _ in range(brokers)]
+    home.mkdir(mode=0o700, exist_ok=True)
+    nodes = list(range(1, brokers + 1))
+    _check_nodes(home, brokers)
+    cluster = _cluster_id(home)
+
+    specs = []
+    formats = []
+    for node, port in zip(nodes, ports, strict=True):
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": str(node),
+            "controller.quorum.voters": ",".join(
+                f"{number}@{HOST}:{controller}" for number, controller in zip(nodes, controllers, strict=True)
+            ),
+            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controllers[node - 1]}",
+            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            **_common_settings(brokers),
+        }
+        data = home / str(node)
+        if data.exists():
+            _check_meta(data, cluster, node)
+        else:
+            formats.append(_format(jars, home, node, settings, cluster))
+        config = home / f"{node}.properties"
+        write_atomically(config, _properties(settings | {"log.dirs": str(data)}))
+        specs.append(
+            Spec(
+                name=f"kafka.{node}",
+                role="kafka",
+                command=java_command(jars, "kafka.Kafka", str(config), heap_mb=HEAP_MB),
+                env=dict(os.environ),
+                log=folder.logs / f"kafka.{node}.log",
+                ready=_ready(port),
+                address=f"{HOST}:{port}",
+                stop_s=STOP_S,
+            )
+        )
+    await asyncio.gather(*formats)
+    return ",".join(f"{HOST}:{port}" for port in ports), specs
+
+
+def _common_settings(brokers: int) -> dict[str, str]:
+    in_sync = str(brokers // 2 + 1)
+    return {
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": str(brokers),
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": str(brokers),
+        "offsets.topic.num.partitions": str(INTERNAL_PARTITIONS),
+        "transaction.state.log.replication.factor": str(brokers),
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": str(INTERNAL_PARTITIONS),
+        "share.coordinator.state.topic.replication.factor": str(brokers),
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": str(INTERNAL_PARTITIONS),
+        # Workers notice a killed member within their session timeout, which may be as low as this.
+        "group.min.session.timeout.ms": "1000",
+        "group.initial.rebalance.delay.ms": "0",
+        # A killed broker is replaced as leader in about 5 s; 11 s with the defaults.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+    }
+
+
+def _properties(settings: dict[str, str]) -> str:
+    lines = (f"{name}={value}".replace("\\", "\\\\") for name, value in settings.items())
+    return "# Written by `fanfare up` at each start.\n" + "\n".join(lines) + "\n"
+
+
+def _cluster_id(home: Path) -> str:
+    path = home / "cluster.id"
+    if path.exists():
+        return path.read_text("utf-8", errors="replace").strip()
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    write_atomically(path, cluster + "\n")
+    return cluster
+
+
+def _check_nodes(home: Path, brokers: int) -> None:
+    made = {int(path.name) for path in home.iterdir() if path.is_dir() and path.name.isdigit()}
+    if made and made != set(range(1, brokers + 1)):
+        raise UpError(
+            f"{home} holds a cluster of {len(made)} brokers: set FANFARE_BROKERS={3 if len(made) > 1 else 1}, "
+            "or start afresh with `fanfare reset`"
+        )
+
+
+def _check_meta(data: Path, cluster: str, node: int) -> None:
+    meta = data / "meta.properties"
+    try:
+        lines = meta.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    found = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    if found.get("cluster.id") != cluster or found.get("node.id") != str(node):
+        raise UpError(f"{meta} is damaged: put it back from a backup, or start afresh with `fanfare reset`")
+
+
+async def _format(jars: list[Path], home: Path, node: int, settings: dict[str, str], cluster: str) -> None:
+    """Make a node's data folder. It gets its name last, so that one that was cut short is not taken for whole."""
+    fresh = home / f"{node}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    config = home / f"{node}.format.properties"
+    write_atomically(config, _properties(settings | {"log.dirs": str(fresh)}))
+    command = java_command(jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
+    await run_tool("making Kafka's data folder", command)
+    fresh.rename(home / str(node))
+    config.unlink()
+
+
+def _ready(port: int) -> Callable[[], Awaitable[bool]]:
+    async def ready() -> bool:
+        return await port_open(HOST, port)
+
+    return ready
