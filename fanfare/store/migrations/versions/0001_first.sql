@@ -96,3 +96,9 @@ CREATE TABLE positions (
     body       bytea NOT NULL,
     PRIMARY KEY (channel_id, id)
 );
+
+-- Ids of the demo's things by name, noted before they are made, and `done` after that: it is made once.
+CREATE TABLE demo (
+    name text PRIMARY KEY,
+    id   bigint NOT NULL
+);

@@ -1,0 +1,26 @@
+"""The connection to Redis."""
+
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from fanfare.settings import Settings
+
+__all__ = ["connect"]
+
+# Long enough for a fail-over within one data centre, short enough to be told apart from an outage.
+_CONNECT_S: Final = 2.0
+_ANSWER_S: Final = 5.0
+
+
+def connect(settings: Settings, *, client_name: str = "fanfare") -> "Redis":
+    """A client of the Redis in the settings; it connects when it is first used, and again after an outage."""
+    options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
+    client: Redis = Redis.from_url(
+        settings.redis.get_secret_value(),
+        client_name=client_name,
+        socket_connect_timeout=_CONNECT_S,
+        socket_timeout=_ANSWER_S,
+        **options,
+    )
+    return client
