@@ -1,7 +1,8 @@
 """Record format 1: one event as it travels through Kafka and through the inboxes of gateway nodes.
 
-In Kafka the routing facts are headers (UTF-8 text) and the value is the client-visible JSON payload, made once where
-the event enters. In an inbox the same record is one msgpack array. Nobody in between parses the payload.
+In Kafka the routing facts are headers (UTF-8 text) and the value is the client-visible JSON payload, made
+once where the event enters. In an inbox the same record is one msgpack array. Nobody in between parses the
+payload.
 """
 
 from collections.abc import Iterable

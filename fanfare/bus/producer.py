@@ -1,8 +1,8 @@
 """The producer: hands records over without waiting, in order, or says at once that Kafka is away.
 
 Built on aiokafka's idempotent producer, which keeps a record until the broker takes it. Its `send()` is a
-coroutine that may wait for metadata or room; here each partition has a lane, a queue that a task drains into it in
-order.
+coroutine that may wait for metadata or room; here each partition has a lane, a queue that a task drains into
+it in order.
 """
 
 import asyncio
@@ -126,6 +126,10 @@ class Producer:
         """What was handed over and is not acknowledged."""
         return self._bytes
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises UnknownTopicError."""
+        return self._count(topic)
+
     async def start(self) -> None:
         """Connect; waits as long as Kafka is away or the topics are not there, and says so once.
 
@@ -207,9 +211,9 @@ class Producer:
             partition: instead of the key's.
 
         Returns:
-            Its position in `topic`, once all in-sync replicas have it. Whoever stops waiting for it (cancelling
-            is fine) must take the outcome as unknown. Fails with a KafkaError when Kafka refused it for good, or
-            the producer was stopped before it was acknowledged.
+            Its position in `topic`, once all in-sync replicas have it. Whoever stops waiting for it
+            (cancelling is fine) must take the outcome as unknown. Fails with a KafkaError when Kafka refused
+            it for good, or the producer was stopped before it was acknowledged.
 
         Raises:
             RefusedError: it was not handed over.

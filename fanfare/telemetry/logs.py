@@ -33,6 +33,7 @@ class Action(StrEnum):
     RETRY = "retry"
     DEAD_LETTER = "dead_letter"
     COMMIT_FAILED = "commit_failed"
+    SKIP = "skip"
     DROP = "drop"
     KAFKA_AWAY = "kafka_away"
     KAFKA_BACK = "kafka_back"

@@ -53,6 +53,9 @@ HELD = Gauge(
 DEAD_LETTERS = Counter(
     "fanfare_dead_letters", "Records moved to the dead letters.", ["group", "topic"], registry=REGISTRY
 )
+SKIPPED = Counter(
+    "fanfare_skipped_records", "Records deleted before they were read.", ["group", "topic"], registry=REGISTRY
+)
 COMMITS = Counter("fanfare_commits", "Commits of a consumer.", ["group", "outcome"], registry=REGISTRY)
 REBALANCES = Counter(
     "fanfare_rebalances", "Times that partitions were assigned.", ["group"], registry=REGISTRY

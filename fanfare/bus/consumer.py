@@ -1,0 +1,394 @@
+"""The consume loop, written once for every worker.
+
+One task fetches and puts what came into a lane per partition; each lane has one batch in flight, so order
+within a partition is kept. What a batch's handler has finished is committed about once a second, when
+partitions are taken away, and at the end; never for partitions that were lost. What happens to a batch that
+fails is in `batches`.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSessionTimeoutError, KafkaError
+
+from fanfare.bus.batches import BatchRunner, Handler, Incoming, PoisonError, TopicPartition
+from fanfare.bus.client import admin, bootstrap, connection
+from fanfare.bus.deadletters import DeadLetters
+from fanfare.bus.outage import Backoff, is_outage
+from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
+from fanfare.service import FatalError
+from fanfare.settings import Settings
+from fanfare.telemetry import logs, metrics
+from fanfare.telemetry.logs import Action
+
+__all__ = ["Consumer", "Handler", "Incoming", "PoisonError", "TopicPartition"]
+
+BATCH_RECORDS: Final = 500
+# A lane that holds this many records is not fetched for until it holds less than a batch.
+_LANE_RECORDS: Final = 4 * BATCH_RECORDS
+# An empty fetch is answered after this. It is also how long a fetch of a partition that was just assigned or
+# resumed can wait behind the one before it, because a broker takes one request of a connection at a time.
+_FETCH_WAIT_MS: Final = 50
+# When partitions are taken away the batch in flight gets this long; the whole group waits for it.
+_REVOKE_S: Final = 1.0
+_STOP_S: Final = 5.0
+
+
+class _Lane:
+    """One partition of this member."""
+
+    __slots__ = (
+        "closing",
+        "committed",
+        "done",
+        "expected",
+        "partition",
+        "paused",
+        "queue",
+        "runner",
+        "task",
+        "wake",
+    )
+
+    def __init__(self, partition: TopicPartition, runner: BatchRunner) -> None:
+        self.partition = partition
+        self.runner = runner
+        self.queue: deque[Any] = deque()
+        self.wake = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.closing = False
+        self.paused = False
+        self.expected: int | None = None
+        self.done: int | None = None
+        """The offset to commit: of the first record that is not finished."""
+        self.committed: int | None = None
+
+
+class Consumer:
+    """A member of a consumer group."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        group: str,
+        topics: Iterable[str],
+        handler: Handler,
+        *,
+        batch_records: int = BATCH_RECORDS,
+    ) -> None:
+        """Make a member; `run` joins.
+
+        Args:
+            settings: where Kafka is.
+            group: the group's name.
+            topics: what it reads, all members the same. Records of topics that end in `.events` get their own
+                position as source position; others carry it.
+            handler: gets the batches of a partition one after the other, those of different partitions at
+                once. It returns when downstream holds the batch. A batch can come again, also in part, so
+                repeating it must be harmless.
+            batch_records: the most records in a batch.
+
+        """
+        self._settings = settings
+        self._group = group
+        self._topics = list(topics)
+        self._batch_records = batch_records
+        self._log = logs.get("consumer").bind(group=group)
+        self._dead_letters = DeadLetters(settings, group, self._topics)
+        self._runner = BatchRunner(group, handler, self._dead_letters, self._log)
+        self._lanes: dict[TopicPartition, _Lane] = {}
+        self._client: Any = None
+        self._joined = False
+        self._died: asyncio.Future[None] | None = None
+        self._assigned = metrics.ASSIGNED.labels(group)
+
+    @property
+    def joined(self) -> bool:
+        """Whether this member is in its group and not in the middle of a rebalance."""
+        return self._joined
+
+    def facts(self) -> dict[str, object]:
+        """What /status shows of it."""
+        return {
+            "group": self._group,
+            "assigned": sorted(f"{topic}/{partition}" for topic, partition in self._lanes),
+            "held": self._runner.held,
+        }
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Join the group and work until `stopping` is set; then finish the batches in flight, commit and
+        leave.
+
+        Raises:
+            FatalError: this member cannot go on: the settings do not suit the broker, or the coordinator said
+                something that waiting does not mend.
+
+        """
+        stop = asyncio.create_task(stopping.wait(), name="consumer stop")
+        self._died = asyncio.get_running_loop().create_future()
+        work = asyncio.create_task(self._work(), name=f"consumer {self._group}")
+        try:
+            await asyncio.wait((work, stop, self._died), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stop, work):
+                task.cancel()
+            await asyncio.wait((stop, work))
+            await self._leave()
+        if self._died.done():
+            self._died.result()
+        elif not work.cancelled():
+            self._died.cancel()
+            work.result()
+
+    async def _work(self) -> None:
+        try:
+            await self._join()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._fetch(), name="fetch")
+                tasks.create_task(self._commit_each_second(), name="commit")
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _join(self) -> None:
+        """Join the group; waits as long as Kafka is away or the topics are not there, and says so once."""
+        backoff = Backoff()
+        while True:
+            try:
+                if missing := await self._missing():
+                    why = f"no topic {', '.join(missing)}: `fanfare topics create` makes them"
+                else:
+                    await self._start()
+                    break
+            except InvalidSessionTimeoutError:
+                raise self._session_timeout() from None
+            except (KafkaError, OSError) as error:
+                if not is_outage(error):
+                    raise FatalError(f"Kafka does not let the group {self._group} join: {error!r}") from error
+                why = f"no broker answers at {bootstrap(self._settings)}"
+            if backoff.first():
+                self._log.warning("waiting for Kafka", action=Action.KAFKA_AWAY, why=why)
+            await backoff.wait()
+        if not backoff.first():
+            self._log.info("Kafka is there", action=Action.KAFKA_BACK)
+
+    async def _start(self) -> None:
+        """Join the group with a new client."""
+        self._client = self._make()
+        try:
+            await self._client.start()
+        except Exception:
+            client, self._client = self._client, None
+            with contextlib.suppress(KafkaError):
+                await client.stop()
+            raise
+
+    async def _missing(self) -> list[str]:
+        """Topics that do not exist; asking for them by a subscription could make them, with wrong settings."""
+        async with admin(self._settings) as client:
+            there = set(await client.list_topics())
+        return [topic for topic in self._topics if topic not in there]
+
+    def _make(self) -> Any:
+        client = AIOKafkaConsumer(
+            **connection(self._settings),
+            group_id=self._group,
+            client_id=self._settings.process or f"fanfare-{self._group}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # With more than one, aiokafka goes through a rebalance for each.
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=self._settings.session_timeout_ms,
+            heartbeat_interval_ms=min(HEARTBEAT_MS, self._settings.session_timeout_ms // 3),
+            # A lane that is held must not cost the membership.
+            max_poll_interval_ms=2**31 - 1,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_bytes=8 * 1024 * 1024,
+            max_partition_fetch_bytes=512 * 1024,
+            retry_backoff_ms=50,
+        )
+        client.subscribe(self._topics, listener=_Listener(self))
+        return client
+
+    def _session_timeout(self) -> FatalError:
+        return FatalError(
+            f"the brokers refuse a session timeout of {self._settings.session_timeout_ms} ms: set "
+            "FANFARE_SESSION_TIMEOUT_MS to at least their group.min.session.timeout.ms (6000 by default), or that "
+            "to 1000"
+        )
+
+    async def _fetch(self) -> None:
+        """Fetch for ever."""
+        backoff = Backoff()
+        while True:
+            try:
+                fetched = await self._client.getmany(timeout_ms=1000)
+            except InvalidSessionTimeoutError:
+                raise self._session_timeout() from None
+            except KafkaError as error:
+                if not is_outage(error):
+                    # Such as a fenced instance: aiokafka would wait for ever for someone to look at it.
+                    raise FatalError(f"consumer group {self._group}: {error!r}") from error
+                self._log.warning("fetching failed", action=Action.KAFKA_AWAY, error=repr(error))
+                await backoff.wait()
+                continue
+            backoff = Backoff()
+            # No await between taking the records out of the client and this: so they belong to these lanes.
+            for (topic, partition), messages in fetched.items():
+                lane = self._lanes.get(TopicPartition(topic, partition))
+                if lane is not None and not lane.closing:
+                    self._put(lane, messages)
+
+    def _put(self, lane: _Lane, messages: Sequence[Any]) -> None:
+        first = messages[0].offset
+        if lane.expected is not None and first > lane.expected:
+            skipped = first - lane.expected
+            metrics.SKIPPED.labels(self._group, lane.partition.topic).inc(skipped)
+            self._log.error(
+                "the log was deleted before it was read",
+                action=Action.SKIP,
+                partition=str(lane.partition),
+                records=skipped,
+            )
+        lane.expected = messages[-1].offset + 1
+        lane.queue.extend(messages)
+        lane.wake.set()
+        if len(lane.queue) >= _LANE_RECORDS and not lane.paused:
+            lane.paused = True
+            self._client.pause(KafkaPartition(*lane.partition))
+
+    async def _process(self, lane: _Lane) -> None:
+        """Run the batches of a lane one after the other, until it is closed."""
+        queue = lane.queue
+        while not lane.closing:
+            if not queue:
+                lane.wake.clear()
+                await lane.wake.wait()
+                continue
+            messages = [queue.popleft() for _ in range(min(len(queue), self._batch_records))]
+            if lane.paused and len(queue) < self._batch_records:
+                lane.paused = False
+                self._client.resume(KafkaPartition(*lane.partition))
+            await lane.runner.run(lane.partition, messages)
+            lane.done = messages[-1].offset + 1
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Note that a lane's task died: then the whole member does."""
+        if not task.cancelled() and (error := task.exception()) is not None and not self._death.done():
+            self._death.set_exception(error)
+
+    @property
+    def _death(self) -> asyncio.Future[None]:
+        assert self._died is not None
+        return self._died
+
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take note of the partitions that this member has from now on."""
+        self._lanes = {partition: _Lane(partition, self._runner) for partition in partitions}
+        for lane in self._lanes.values():
+            lane.task = asyncio.create_task(self._process(lane), name=f"lane {lane.partition}")
+            lane.task.add_done_callback(self._ended)
+        self._joined = True
+        self._assigned.set(len(self._lanes))
+        metrics.REBALANCES.labels(self._group).inc()
+        self._log.info(
+            "partitions assigned",
+            action=Action.ASSIGN,
+            partitions=sorted(f"{topic}/{number}" for topic, number in self._lanes),
+        )
+
+    async def revoked(self) -> None:
+        """Give all partitions back: finish what is in flight and commit, if they are still ours."""
+        lanes = await self._close_lanes(_REVOKE_S)
+        if self._client._coordinator.generation < 0:  # noqa: SLF001 - there is no other way to know
+            self._log.warning("partitions lost", action=Action.REVOKE, count=len(lanes))
+        else:
+            await self._commit(lanes, _REVOKE_S)
+
+    async def _close_lanes(self, timeout: float) -> list[_Lane]:
+        """Let no lane begin another batch, and wait for those in flight; held ones are cancelled."""
+        lanes = list(self._lanes.values())
+        for lane in lanes:
+            lane.closing = True
+            lane.wake.set()
+            with contextlib.suppress(KeyError):
+                metrics.LAG.remove(self._group, lane.partition.topic, str(lane.partition.partition))
+        tasks = [lane.task for lane in lanes if lane.task is not None]
+        if tasks:
+            for task in tasks:
+                if self._runner.is_held(task):
+                    task.cancel()
+            _, late = await asyncio.wait(tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        self._lanes = {}
+        self._joined = False
+        self._assigned.set(0)
+        return lanes
+
+    async def _commit_each_second(self) -> None:
+        while True:
+            await asyncio.sleep(COMMIT_INTERVAL_S)
+            lanes = list(self._lanes.values())
+            for lane in lanes:
+                high = self._client.highwater(KafkaPartition(*lane.partition))
+                if high is not None and lane.expected is not None:
+                    behind = high - (lane.done if lane.done is not None else lane.expected - len(lane.queue))
+                    self._lag(lane).set(max(behind, 0))
+            await self._commit(lanes, None)
+
+    def _lag(self, lane: _Lane) -> Any:
+        return metrics.LAG.labels(self._group, lane.partition.topic, str(lane.partition.partition))
+
+    async def _commit(self, lanes: Iterable[_Lane], timeout: float | None) -> None:
+        """Commit what is finished. A failure is no harm: it is done again, and repeated work is dropped later."""
+        due = {lane: lane.done for lane in lanes if lane.done is not None and lane.done != lane.committed}
+        if not due:
+            return
+        offsets = {KafkaPartition(*lane.partition): done for lane, done in due.items()}
+        try:
+            await asyncio.wait_for(self._client.commit(offsets), timeout)
+        except (CommitFailedError, IllegalStateError):
+            outcome = "rebalance"  # the partitions are on their way to others, who do this work again
+        except (KafkaError, TimeoutError) as error:
+            outcome = "error"
+            self._log.warning("commit failed", action=Action.COMMIT_FAILED, error=repr(error))
+        else:
+            outcome = "ok"
+            for lane, done in due.items():
+                lane.committed = done
+        metrics.COMMITS.labels(self._group, outcome).inc()
+
+    async def _leave(self) -> None:
+        """Finish what is in flight, commit, leave the group."""
+        if self._client is None:
+            return
+        lanes = await self._close_lanes(_STOP_S)
+        await self._commit(lanes, _STOP_S)
+        client, self._client = self._client, None
+        try:
+            await asyncio.wait_for(client.stop(), _STOP_S)
+        except (KafkaError, TimeoutError) as error:
+            self._log.warning("leaving the group failed", action=Action.STOP, error=repr(error))
+        await self._dead_letters.stop()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """What aiokafka calls in a rebalance."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        if revoked:
+            await self._consumer.revoked()
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._consumer.assigned([TopicPartition(*partition) for partition in assigned])
