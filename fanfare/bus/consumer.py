@@ -189,7 +189,7 @@ class Consumer:
             raise
 
     async def _missing(self) -> list[str]:
-        """Topics that do not exist; asking for them by a subscription could make them, with wrong settings."""
+        """Topics that do not exist; subscribing could make them, with wrong settings."""
         async with admin(self._settings) as client:
             there = set(await client.list_topics())
         return [topic for topic in self._topics if topic not in there]
@@ -218,8 +218,8 @@ class Consumer:
     def _session_timeout(self) -> FatalError:
         return FatalError(
             f"the brokers refuse a session timeout of {self._settings.session_timeout_ms} ms: set "
-            "FANFARE_SESSION_TIMEOUT_MS to at least their group.min.session.timeout.ms (6000 by default), or that "
-            "to 1000"
+            "FANFARE_SESSION_TIMEOUT_MS to at least their group.min.session.timeout.ms (6000 by default), "
+            "or lower that"
         )
 
     async def _fetch(self) -> None:
@@ -348,7 +348,7 @@ class Consumer:
         return metrics.LAG.labels(self._group, lane.partition.topic, str(lane.partition.partition))
 
     async def _commit(self, lanes: Iterable[_Lane], timeout: float | None) -> None:
-        """Commit what is finished. A failure is no harm: it is done again, and repeated work is dropped later."""
+        """Commit what is finished. A failure is no harm: it is tried again, and repeated work is dropped."""
         due = {lane: lane.done for lane in lanes if lane.done is not None and lane.done != lane.committed}
         if not due:
             return

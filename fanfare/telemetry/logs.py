@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from typing_extensions import override
 
 __all__ = ["Action", "configure", "get"]
 
@@ -67,6 +68,7 @@ _HIDDEN_FIELDS: Final = frozenset(
     ["token", "authorization", "password", "secret", "content", "payload", "value", "body", "cookie"]
 )
 _URL_PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@")
+_REPEAT_S: Final = 10.0
 # Our own tokens, and what follows the word Bot or Bearer.
 _TOKEN: Final = re.compile(r"[\w-]{12,}\.[\w-]{4,}\.[\w-]{20,}|(?<=Bearer )\S+|(?<=Bot )\S{20,}")
 
@@ -85,6 +87,24 @@ def _library(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Mark a line of a library."""
     event.setdefault("action", Action.LIBRARY)
     return event
+
+
+class _Repeats(logging.Filter):
+    """Lets what a library says again and again through once in 10 s: during an outage aiokafka does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[object, float] = {}
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("fanfare"):
+            return True
+        key = (record.name, record.lineno)
+        if record.created - self._last.get(key, 0.0) < _REPEAT_S:
+            return False
+        self._last[key] = record.created
+        return True
 
 
 def configure(
@@ -127,6 +147,9 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(_Repeats())
+    # A rebalance is no failure; we log them ourselves.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
     logging.getLogger("fanfare").setLevel(number)
