@@ -24,11 +24,16 @@ POLL_S = 0.05
 
 
 def up(
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when ready; go on in the background.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when ready; go on in the background.")
+    ] = False,
     scale: Annotated[str, typer.Option(help="How many of each service, such as gateway=2,fanout=3.")] = "",
     procfile: Annotated[Path | None, typer.Option(help="Another Procfile.")] = None,
     stores_only: Annotated[
-        bool, typer.Option("--stores-only", help="Kafka, Redis and PostgreSQL with topics and tables, no services.")
+        bool,
+        typer.Option(
+            "--stores-only", help="Kafka, Redis and PostgreSQL with topics and tables, no services."
+        ),
     ] = False,
     ready_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
@@ -56,7 +61,10 @@ def _default_procfile() -> Path:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Show the processes, the groups in Kafka and the sessions. Exit status 0: ready, 1: not ready, 3: not running."""
+    """Show the processes, the groups in Kafka and the sessions.
+
+    Exit status 0: ready, 1: not ready, 3: not running.
+    """
     from fanfare.embedded.status import not_running, read_status
 
     settings = load_settings()

@@ -106,6 +106,7 @@ class Child:
         try:
             while not self._stop.is_set():
                 started = time.monotonic()
+                log.tail.clear()
                 code = await self._live_once(log)
                 if self._stop.is_set():
                     break
@@ -136,14 +137,18 @@ class Child:
         ready = asyncio.create_task(self._ready.wait())
         failed = asyncio.create_task(self._failed_event.wait())
         try:
-            done, _ = await asyncio.wait({ready, failed}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                {ready, failed}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             ready.cancel()
             failed.cancel()
         if self._failed:
             raise self._failed
         if not done:
-            raise UpError(f"{self.spec.name} runs but is not ready after {timeout_s:.0f} s: see {self.spec.log}")
+            raise UpError(
+                f"{self.spec.name} runs but is not ready after {timeout_s:.0f} s: see {self.spec.log}"
+            )
 
     async def stop(self) -> None:
         """Ask the process to stop; kill it if it takes longer than it may. Returns when it is gone."""
@@ -215,7 +220,7 @@ class Child:
             self._output.child(self.spec.name, line)
 
     async def _probe(self) -> None:
-        while not await self.spec.ready():
+        while not await self.spec.ready():  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(PROBE_INTERVAL_S)
         if self.state == "starting":
             self._ready.set()
@@ -225,7 +230,8 @@ class Child:
         last = [line.strip() for line in log.tail if line.strip()][-ERROR_LINES:]
         said = (": " + " | ".join(last)) if last else ""
         self._failed = UpError(
-            f"{self.spec.name} {how} {START_DEATHS} times before it was ready; see {self.spec.log}{said}"
+            f"{self.spec.name} died {START_DEATHS} times before it was ready ({how}); "
+            f"correct what its log {self.spec.log} names{said}"
         )
         self._failed_event.set()
 

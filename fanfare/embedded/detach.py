@@ -40,7 +40,7 @@ def start_detached(folder: DataFolder, options: list[str]) -> int:
             start_new_session=True,
         )
     os.close(write_end)
-    print(f"starting in the background (pid {process.pid}), log in {log}", flush=True)  # noqa: T201
+    print(f"starting in the background (pid {process.pid}), log in {log}", flush=True)
 
     def stop(number: int, _frame: object) -> None:
         raise KeyboardInterrupt(number)
@@ -57,7 +57,7 @@ def start_detached(folder: DataFolder, options: list[str]) -> int:
         return 1
     answer: dict[str, str] = json.loads(line) if line else {}
     if "ready" in answer:
-        print(answer["ready"], flush=True)  # noqa: T201
+        print(answer["ready"], flush=True)
         return 0
     process.wait()
     raise UpError(answer.get("error") or f"it ended at once (status {process.returncode}): see {log}")

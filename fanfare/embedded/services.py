@@ -88,14 +88,18 @@ def parse_scale(text: str, roles: list[str]) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         role, equals, number = part.partition("=")
         if role not in counts:
-            raise UpError(f"--scale names {role!r}, which the Procfile does not have: it has {', '.join(roles)}")
+            raise UpError(
+                f"--scale names {role!r}, which the Procfile does not have: it has {', '.join(roles)}"
+            )
         if not equals or not number.isdigit() or int(number) > MOST_OF_A_KIND:
             raise UpError(f"--scale {part!r} is not ROLE=NUMBER with a number up to {MOST_OF_A_KIND}")
         counts[role] = int(number)
     return counts
 
 
-def _environment(settings: Settings, addresses: Addresses, sockets: Sockets, folder: DataFolder) -> dict[str, str]:
+def _environment(
+    settings: Settings, addresses: Addresses, sockets: Sockets, folder: DataFolder
+) -> dict[str, str]:
     real = settings.model_copy(update={"rest_port": sockets.rest_port, "gateway_port": sockets.gateway_port})
     values = {
         "HOME": str(folder.home),
@@ -120,18 +124,20 @@ def service_specs(
     folder: DataFolder,
     addresses: Addresses,
     sockets: Sockets,
+    *,
     commands: dict[str, list[str]],
     counts: dict[str, int],
 ) -> list[Spec]:
-    """What to start, in the order of the Procfile.
+    """What to start, in the order of the Procfile: `counts[role]` times `commands[role]`.
 
     Raises:
         UpError: an internal port is in use.
 
     """
     common = _environment(settings, addresses, sockets, folder)
-    reach = "127.0.0.1" if settings.internal_host in {"0.0.0.0", "::", ""} else settings.internal_host  # noqa: S104
-    specs = []
+    everywhere = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound
+    reach = "127.0.0.1" if settings.internal_host in everywhere else settings.internal_host
+    specs: list[Spec] = []
     for role, command in commands.items():
         program = [sys.executable, *command[1:]] if command[0] in {"python", "python3"} else command
         for number in range(1, counts[role] + 1):

@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import SecretStr
 
 from fanfare.embedded import ports
-from fanfare.embedded.child import Spec
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder, write_atomically
 from fanfare.embedded.output import Output
@@ -68,7 +67,9 @@ class Stack:
         demo = None
         if not self._plan.stores_only:
             demo = await self._make_demo(settings)
-            specs = service_specs(settings, self._folder, self._addresses, self._sockets, commands, counts)
+            specs = service_specs(
+                settings, self._folder, self._addresses, self._sockets, commands=commands, counts=counts
+            )
             self._output.say("starting " + ", ".join(spec.name for spec in specs))
             await self._supervisor.start_ready(specs, SERVICE_TIMEOUT_S)
         run = self._describe(settings, demo)
@@ -122,7 +123,9 @@ class Stack:
         if not servers:
             from fanfare.embedded.kafka import prepare_kafka  # noqa: PLC0415 - only where Kafka is ours
 
-            servers, specs = await prepare_kafka(self._folder, self._settings.brokers, self._settings.kafka_port)
+            servers, specs = await prepare_kafka(
+                self._folder, self._settings.brokers, self._settings.kafka_port
+            )
             await self._supervisor.start_ready(specs, STORE_TIMEOUT_S)
         from fanfare.bus.topics import create_topics  # noqa: PLC0415 - slow to import; Kafka starts meanwhile
 
@@ -209,7 +212,11 @@ class Stack:
             }
             for child in self._supervisor.children
         ]
-        given = {"kafka": self._settings.kafka, "redis": self._settings.redis, "postgres": self._settings.postgres}
+        given = {
+            "kafka": self._settings.kafka,
+            "redis": self._settings.redis,
+            "postgres": self._settings.postgres,
+        }
         external = [name for name, address in given.items() if str(address)]
         state = {
             "pid": os.getpid(),
@@ -228,7 +235,7 @@ class _all_or_none:  # noqa: N801 - reads as the verb it is
 
     async def __aenter__(self) -> Callable[[Awaitable[Any]], asyncio.Task[Any]]:
         group = await self._group.__aenter__()
-        return lambda work: group.create_task(work)  # type: ignore[arg-type]
+        return group.create_task  # type: ignore[return-value]
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:

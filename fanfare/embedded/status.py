@@ -1,4 +1,4 @@
-"""What `fanfare status` tells: the supervisor's view, what each process says of itself, and the groups in Kafka."""
+"""What `fanfare status` tells: the supervisor's view, each process's own, and the groups in Kafka."""
 
 import asyncio
 from typing import Any

@@ -63,7 +63,7 @@ def _config(home: Path, port: int, password: str) -> str:
         "save": '""',
         # Full memory has to be an error that callers see; evicting an inbox would be a silent loss.
         "maxmemory-policy": "noeviction",
-        "loglevel": "notice",
+        "loglevel": "warning",
         "always-show-logo": "no",
         "tcp-backlog": "1024",
     }
