@@ -7,6 +7,7 @@ import shutil
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fanfare.embedded.child import Spec
@@ -48,45 +49,56 @@ async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tu
     ]
     controllers = [free_port(HOST) for _ in range(brokers)]
     home.mkdir(mode=0o700, exist_ok=True)
-    nodes = list(range(1, brokers + 1))
     cluster = _cluster_id(home, brokers)
-
+    nodes = [_Node(number, *pair) for number, pair in enumerate(zip(ports, controllers, strict=True), 1)]
+    for node in nodes:
+        if (home / str(node.number)).exists():
+            _check_meta(home / str(node.number), cluster, node.number)
+    missing = [node for node in nodes if not (home / str(node.number)).exists()]
+    await asyncio.gather(*(_format(jars, home, node, nodes, cluster) for node in missing))
     specs = []
-    formats = []
-    for node, port in zip(nodes, ports, strict=True):
-        settings = {
-            "process.roles": "broker,controller",
-            "node.id": str(node),
-            "controller.quorum.voters": ",".join(
-                f"{number}@{HOST}:{controller}" for number, controller in zip(nodes, controllers, strict=True)
-            ),
-            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controllers[node - 1]}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-            "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            **_common_settings(brokers),
-        }
-        data = home / str(node)
-        if data.exists():
-            _check_meta(data, cluster, node)
-        else:
-            formats.append(_format(jars, home, node, settings, cluster))
-        config = home / f"{node}.properties"
-        write_atomically(config, _properties(settings | {"log.dirs": str(data)}))
+    for node in nodes:
+        config = home / f"{node.number}.properties"
+        write_atomically(config, _properties(node, nodes, home / str(node.number)))
         specs.append(
             Spec(
-                name=f"kafka.{node}",
+                name=f"kafka.{node.number}",
                 role="kafka",
                 command=java_command(jars, "kafka.Kafka", str(config), heap_mb=HEAP_MB),
                 env=dict(os.environ),
-                log=folder.logs / f"kafka.{node}.log",
-                ready=_ready(port),
-                address=f"{HOST}:{port}",
+                log=folder.logs / f"kafka.{node.number}.log",
+                ready=_ready(node.port),
+                address=f"{HOST}:{node.port}",
                 stop_s=STOP_S,
             )
         )
-    await asyncio.gather(*formats)
     return ",".join(f"{HOST}:{port}" for port in ports), specs
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A broker that is a controller too, and the ports of both."""
+
+    number: int
+    port: int
+    controller_port: int
+
+
+def _properties(node: _Node, nodes: list[_Node], data: Path) -> str:
+    """A node's configuration file."""
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": str(node.number),
+        "log.dirs": str(data),
+        "controller.quorum.voters": ",".join(f"{one.number}@{HOST}:{one.controller_port}" for one in nodes),
+        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        **_common_settings(len(nodes)),
+    }
+    lines = (f"{name}={value}".replace("\\", "\\\\") for name, value in settings.items())
+    return "# Written by `fanfare up` at each start.\n" + "\n".join(lines) + "\n"
 
 
 def _common_settings(brokers: int) -> dict[str, str]:
@@ -110,11 +122,6 @@ def _common_settings(brokers: int) -> dict[str, str]:
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
     }
-
-
-def _properties(settings: dict[str, str]) -> str:
-    lines = (f"{name}={value}".replace("\\", "\\\\") for name, value in settings.items())
-    return "# Written by `fanfare up` at each start.\n" + "\n".join(lines) + "\n"
 
 
 def _cluster_id(home: Path, brokers: int) -> str:
@@ -150,15 +157,15 @@ def _check_meta(data: Path, cluster: str, node: int) -> None:
         raise UpError(f"{meta} is damaged: put it back from a backup, or start afresh with `fanfare reset`")
 
 
-async def _format(jars: list[Path], home: Path, node: int, settings: dict[str, str], cluster: str) -> None:
+async def _format(jars: list[Path], home: Path, node: _Node, nodes: list[_Node], cluster: str) -> None:
     """Make a node's data folder. It gets its name last: one cut short is not taken for whole."""
-    fresh = home / f"{node}.new"
+    fresh = home / f"{node.number}.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    config = home / f"{node}.format.properties"
-    write_atomically(config, _properties(settings | {"log.dirs": str(fresh)}))
+    config = home / f"{node.number}.format.properties"
+    write_atomically(config, _properties(node, nodes, fresh))
     command = java_command(jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(config))
     await run_tool("making Kafka's data folder", command)
-    fresh.rename(home / str(node))
+    fresh.rename(home / str(node.number))
     config.unlink()
 
 

@@ -4,8 +4,8 @@
 
 MODE is `same` (the user we are), `namespace` (an ordinary user inside a user namespace of its own, for
 programs that refuse root, as PostgreSQL does) or `nobody` (that user of the system, where namespaces are
-off). The command replaces this process, so its pid is the one that was started. Exit status 71: the user could
-not be changed.
+off). The command replaces this process, so its pid is the one that was started. Exit status 71: the user
+could not be changed.
 """
 
 import ctypes
