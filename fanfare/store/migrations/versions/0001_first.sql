@@ -79,7 +79,7 @@ CREATE TABLE messages (
     channel_id bigint NOT NULL,
     id         bigint NOT NULL,
     author_id  bigint NOT NULL,
-    nonce      text NOT NULL,
+    nonce      bytea NOT NULL,
     version    bigint NOT NULL,
     deleted    boolean NOT NULL,
     body       bytea NOT NULL,

@@ -1,0 +1,1 @@
+"""The archiver: keeps messages and positions in the database, as a projection of the log."""

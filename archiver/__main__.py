@@ -1,0 +1,6 @@
+"""`python -m archiver`."""
+
+from archiver.worker import main
+from fanfare.service import run
+
+run("archiver", main)

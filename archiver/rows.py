@@ -1,0 +1,216 @@
+"""What a stretch of the log does to the tables. Pure.
+
+Reading the log one event after the other, a message table changes like this:
+
+- A create adds a row, unless there is one with this id; unless Kafka appended it more than the nonce window
+  after the time in its id; unless a message of the same author with the same nonce is in the channel already,
+  made within the nonce window of it. The fan-out drops the same ones.
+- An update or delete changes a row that is there, is not deleted, and shows an earlier offset. A deleted row
+  stays for ever, without its body.
+
+`fold` does that for a batch at once: what to add, and what to change afterwards. Whatever is read again, and
+however the log is cut into batches, the table comes out the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import msgspec
+
+from fanfare.constants import NONCE_WINDOW_S
+from fanfare.ids import snowflake_ms
+from fanfare.record import FENCE, Record
+
+__all__ = [
+    "BadPayloadError",
+    "Changed",
+    "Fold",
+    "Logged",
+    "Made",
+    "Nonce",
+    "PositionRow",
+    "creates",
+    "fold",
+    "position_row",
+]
+
+_WINDOW_MS: Final = NONCE_WINDOW_S * 1000
+
+
+class BadPayloadError(Exception):
+    """The payload of an update or delete does not say which message it is about."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"the payload of {record.type} names no message")
+        self.record = record
+
+
+class Logged(NamedTuple):
+    """A record in the log."""
+
+    record: Record
+    offset: int
+    appended_ms: int
+
+
+class Nonce(NamedTuple):
+    """What a client sends again names its message by."""
+
+    channel_id: int
+    author_id: int
+    nonce: bytes
+
+
+class Made(NamedTuple):
+    """A row to add, in the order of the columns."""
+
+    channel_id: int
+    id: int
+    author_id: int
+    nonce: bytes
+    version: int
+    deleted: bool
+    body: bytes
+
+
+class Changed(NamedTuple):
+    """What to change in a row that is there, in the order of the columns."""
+
+    channel_id: int
+    id: int
+    version: int
+    deleted: bool
+    body: bytes
+
+
+class PositionRow(NamedTuple):
+    """A position of a tracked entity, in the order of the columns."""
+
+    channel_id: int
+    id: int
+    author_id: int
+    at_ms: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class Fold:
+    """What a batch does: first add `made` where no such row is, then apply `changed`."""
+
+    made: dict[tuple[int, int], Made] = field(default_factory=dict)
+    changed: dict[tuple[int, int], Changed] = field(default_factory=dict)
+
+
+class _One(msgspec.Struct):
+    id: int
+
+
+class _Many(msgspec.Struct):
+    ids: list[int]
+
+
+_one = msgspec.json.Decoder(_One, strict=False)
+_many = msgspec.json.Decoder(_Many, strict=False)
+
+
+def creates(batch: Iterable[Logged]) -> list[Made]:
+    """The messages that the batch may add: what to look up in the table before `fold`."""
+    return [_made(entry) for entry in batch if entry.record.type == "MESSAGE_CREATE"]
+
+
+def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
+    """What the batch does to the table.
+
+    Args:
+        batch: records of chat.events in log order; only what happens to messages counts.
+        known: rows of the table with the ids, or with the nonces, of `creates(batch)`; bodies do not matter.
+
+    Raises:
+        BadPayloadError: an update or delete cannot be read.
+
+    """
+    result = Fold()
+    there: set[tuple[int, int]] = set()
+    nonces: dict[Nonce, list[int]] = {}
+
+    def note(row: Made) -> None:
+        there.add((row.channel_id, row.id))
+        if row.nonce:
+            nonces.setdefault(Nonce(row.channel_id, row.author_id, row.nonce), []).append(row.id)
+
+    for row in known:
+        note(row)
+    for entry in batch:
+        if entry.record.type == "MESSAGE_CREATE":
+            row = _made(entry)
+            key = (row.channel_id, row.id)
+            late = entry.appended_ms - snowflake_ms(row.id) > _WINDOW_MS
+            same = nonces.get(Nonce(row.channel_id, row.author_id, row.nonce), ()) if row.nonce else ()
+            if key in there or late or any(_near(row.id, other) for other in same):
+                continue
+            result.made[key] = row
+            note(row)
+        else:
+            for change in _changes(entry):
+                _apply(result, change)
+    return result
+
+
+def position_row(entry: Logged) -> PositionRow | None:
+    """The row of a record of location.events; None for one that is no position."""
+    record = entry.record
+    if record.type == FENCE:
+        return None
+    return PositionRow(
+        record.channel, record.id, record.author, record.at or entry.appended_ms, record.payload
+    )
+
+
+def _made(entry: Logged) -> Made:
+    record = entry.record
+    return Made(
+        channel_id=record.channel,
+        id=record.id,
+        author_id=record.author,
+        nonce=record.nonce.encode(),
+        version=entry.offset,
+        deleted=False,
+        body=record.payload,
+    )
+
+
+def _near(ident: int, other: int) -> bool:
+    return ident != other and abs(snowflake_ms(ident) - snowflake_ms(other)) <= _WINDOW_MS
+
+
+def _changes(entry: Logged) -> list[Changed]:
+    record, offset = entry.record, entry.offset
+    try:
+        match record.type:
+            case "MESSAGE_UPDATE":
+                ident = _one.decode(record.payload).id
+                return [Changed(record.channel, ident, offset, deleted=False, body=record.payload)]
+            case "MESSAGE_DELETE":
+                ids = [_one.decode(record.payload).id]
+            case "MESSAGE_DELETE_BULK":
+                ids = _many.decode(record.payload).ids
+            case _:
+                return []
+    except msgspec.DecodeError as error:
+        raise BadPayloadError(record) from error
+    return [Changed(record.channel, ident, offset, deleted=True, body=b"") for ident in ids]
+
+
+def _apply(result: Fold, change: Changed) -> None:
+    """Note a change, both for the row as the batch adds it and for one that is there already.
+
+    Both, because a worker that has just lost the partition may add the row while we are at it.
+    """
+    key = (change.channel_id, change.id)
+    earlier = result.changed.get(key)
+    if earlier is None or not earlier.deleted:
+        result.changed[key] = change
+    made = result.made.get(key)
+    if made is not None and not made.deleted:
+        result.made[key] = made._replace(version=change.version, deleted=change.deleted, body=change.body)

@@ -1,0 +1,138 @@
+"""The archiver's shell: reads the log in batches, writes each in one transaction, and has caches trimmed.
+
+A batch whose transaction did not commit is done again; so may be one that did, and it changes nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from archiver.recent import Trimmer
+from archiver.rows import BadPayloadError, Logged, Made, PositionRow, creates, fold, position_row
+from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
+from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
+from fanfare.presence.client import connect
+from fanfare.service import Service, State
+from fanfare.store.database import Connection, Database
+
+__all__ = ["GROUP", "Archiver", "main"]
+
+GROUP: Final = "archiver"
+_TOPICS: Final = (CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS)
+
+_KNOWN: Final = """
+SELECT m.channel_id, m.id, m.author_id, m.nonce, m.version, m.deleted, ''::bytea
+FROM unnest($1::bigint[], $2::bigint[]) AS k(channel_id, id) JOIN messages m USING (channel_id, id)
+UNION
+SELECT m.channel_id, m.id, m.author_id, m.nonce, m.version, m.deleted, ''::bytea
+FROM unnest($1::bigint[], $3::bigint[], $4::bytea[]) AS k(channel_id, author_id, nonce)
+JOIN messages m USING (channel_id, author_id, nonce) WHERE m.nonce <> ''
+"""
+# Columns by name, so that this code also works on a later schema.
+_MADE: Final = """
+INSERT INTO messages (channel_id, id, author_id, nonce, version, deleted, body)
+SELECT channel_id, id, author_id, nonce, version, deleted, body FROM batch_made ON CONFLICT DO NOTHING
+"""
+_CHANGED: Final = """
+UPDATE messages m SET version = c.version, deleted = c.deleted, body = c.body FROM batch_changed c
+WHERE m.channel_id = c.channel_id AND m.id = c.id AND NOT m.deleted AND m.version < c.version
+"""
+_POSITIONS: Final = """
+INSERT INTO positions (channel_id, id, author_id, at_ms, body)
+SELECT channel_id, id, author_id, at_ms, body FROM batch_positions ON CONFLICT DO NOTHING
+"""
+# Once per connection; each transaction leaves them empty.
+_TABLES: Final = {
+    "batch_made": "SELECT channel_id, id, author_id, nonce, version, deleted, body FROM messages",
+    "batch_changed": "SELECT channel_id, id, version, deleted, body FROM messages",
+    "batch_positions": "SELECT channel_id, id, author_id, at_ms, body FROM positions",
+}
+
+
+class Archiver:
+    """Writes batches of the log into the database."""
+
+    def __init__(self, database: Database, trimmer: Trimmer | None = None) -> None:
+        self._database = database
+        self._trimmer = trimmer
+
+    async def handle(self, partition: TopicPartition, batch: list[Incoming]) -> None:
+        """Write a batch of one partition; returns once it is committed.
+
+        Raises:
+            PoisonError: a record cannot be archived.
+            StoreUnavailableError: PostgreSQL is away.
+
+        """
+        entries = [Logged(each.record, each.offset, each.appended_ms) for each in batch]
+        if partition.topic == CHAT_EVENTS:
+            try:
+                touched = await self._messages(entries)
+            except BadPayloadError as error:
+                raise PoisonError(error.record, str(error)) from error
+            if self._trimmer is not None:
+                self._trimmer.archived(touched, entries[-1].offset)
+        elif partition.topic == LOCATION_EVENTS:
+            await self._positions([row for entry in entries if (row := position_row(entry))])
+
+    async def _messages(self, entries: Sequence[Logged]) -> set[int]:
+        """Archive messages; the channels touched."""
+        new = creates(entries)
+        if not new and not fold(entries, ()).changed:
+            return set()  # typing, reactions, fences
+        async with self._database.transaction() as connection:
+            known = await _known(connection, new) if new else []
+            result = fold(entries, known)
+            if result.made:
+                await _copy(connection, "batch_made", result.made.values())
+                await connection.execute(_MADE)
+            if result.changed:
+                await _copy(connection, "batch_changed", result.changed.values())
+                await connection.execute(_CHANGED)
+        return {row.channel_id for row in new} | {channel_id for channel_id, _ in result.changed}
+
+    async def _positions(self, rows: Sequence[PositionRow]) -> None:
+        if not rows:
+            return
+        async with self._database.transaction() as connection:
+            await _copy(connection, "batch_positions", rows)
+            await connection.execute(_POSITIONS)
+
+
+async def main(service: Service) -> None:
+    """Archive until told to stop."""
+    redis = connect(service.settings, client_name=service.name)
+    database = await Database.connect(service.settings)
+    trimmer = Trimmer(redis)
+    consumer = Consumer(service.settings, GROUP, _TOPICS, Archiver(database, trimmer).handle)
+    service.ready = lambda: consumer.joined
+    service.facts = consumer.facts
+    trimming = service.supervise(trimmer.run(), "trim recent messages")
+    service.state = State.RUNNING
+    try:
+        await consumer.run(service.stopping)
+    finally:
+        trimming.cancel()
+        await asyncio.wait((trimming,))
+        await database.close()
+        await redis.aclose()
+
+
+async def _known(connection: Connection, new: Sequence[Made]) -> list[Made]:
+    rows = await connection.fetch(
+        _KNOWN,
+        [row.channel_id for row in new],
+        [row.id for row in new],
+        [row.author_id for row in new],
+        [row.nonce for row in new],
+    )
+    return [Made(*row) for row in rows]
+
+
+async def _copy(connection: Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Fill a temporary table by COPY; made on the connection's first use of it."""
+    if await connection.fetchval("SELECT to_regclass($1)", f"pg_temp.{table}") is None:
+        await connection.execute(
+            f"CREATE TEMP TABLE {table} ON COMMIT DELETE ROWS AS {_TABLES[table]} WITH NO DATA"
+        )
+    await connection.copy_records_to_table(table, records=list(rows))
