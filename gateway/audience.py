@@ -72,7 +72,7 @@ class AudienceClass(NamedTuple):
 class View:
     """One version of a guild's state. A change makes another view; members may only be added as they are looked up."""
 
-    __slots__ = ("_permissions", "guild", "special")
+    __slots__ = ("_permissions", "guild", "snapshot", "special")
 
     def __init__(self, guild: Guild) -> None:
         self.guild = guild
@@ -85,6 +85,8 @@ class View:
                 if overwrite.type == 1
             }
         )
+        self.snapshot: bytes | None = None
+        """What GUILD_CREATE says to everybody (gateway.snapshot)."""
         self._permissions: dict[tuple[tuple[int, ...], int, int], int] = {}
 
     def permissions(self, roles: tuple[int, ...], user: int, channel_id: int) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from fanfare.record import Record
 
-__all__ = ["UNGATED", "Dispatch", "Transport", "control", "dispatch", "splice", "wrap"]
+__all__ = ["UNGATED", "Dispatch", "Transport", "control", "dispatch", "encode", "splice", "wrap"]
 
 UNGATED: Final = b'"content":"","embeds":[],"attachments":[],"components":[]'
 """What stands in a message's place of the fields that MESSAGE_CONTENT gates, without that intent."""
@@ -22,7 +22,8 @@ _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _ZSTD_RAW_BLOCK_BYTES: Final = 131_072
 
-_encode = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
+"""JSON of a small object."""
 
 
 class Transport(Enum):
@@ -68,7 +69,7 @@ def _header(first_byte: int, length: int) -> bytes:
 
 def control(op: int, d: Any) -> bytes:
     """The JSON of a message that is not a dispatch; all four keys, because clients index them."""
-    return b'{"op":%d,"d":%b,"s":null,"t":null}' % (op, _encode(d))
+    return b'{"op":%d,"d":%b,"s":null,"t":null}' % (op, encode(d))
 
 
 def dispatch(s: int, name: str, d: bytes) -> bytes:

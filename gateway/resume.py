@@ -61,11 +61,11 @@ def above(position: tuple[str, int, int], f: Mapping[str, int]) -> bool:
     return offset > f.get(f"{topic}/{partition}", -1)
 
 
-def unregistered(entries: Iterable[InboxEntry], scopes: Iterable[str], after: int, upto: int) -> bool:
-    """Whether the inbox stopped receiving one of the scopes between the two `s`."""
+def unregistered(entries: Iterable[InboxEntry], scopes: Iterable[str], after: int) -> bool:
+    """Whether the inbox stopped receiving one of the scopes after `s`."""
     wanted = set(scopes)
     return any(
-        entry.marker.startswith("UNREG ") and after < entry.s <= upto and wanted & set(entry.marker.split()[1:])
+        entry.marker.startswith("UNREG ") and entry.s > after and wanted & set(entry.marker.split()[1:])
         for entry in entries
     )
 

@@ -1,8 +1,10 @@
 """The connection to Redis."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from fanfare.settings import Settings
 
@@ -13,9 +15,25 @@ _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
 
 
-def connect(settings: Settings, *, client_name: str = "fanfare") -> "Redis":
-    """A client of the Redis in the settings; it connects when it is first used, and again after an outage."""
+def connect(
+    settings: Settings, *, client_name: str = "fanfare", connected: Callable[[], None] | None = None
+) -> "Redis":
+    """A client of the Redis in the settings; it connects when it is first used, and again after an outage.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by CLIENT LIST.
+        connected: called for each new connection, before it is used.
+
+    """
     options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
+    if connected is not None:
+
+        async def on_connect(connection: AbstractConnection) -> None:
+            await connection.on_connect()
+            connected()
+
+        options["redis_connect_func"] = on_connect
     client: Redis = Redis.from_url(
         settings.redis.get_secret_value(),
         client_name=client_name,

@@ -26,10 +26,11 @@ __all__ = [
     "InboxState",
     "append",
     "create",
-    "first_s",
+    "last_s",
     "loss_token",
     "raise_above",
     "read",
+    "read_between",
     "renew",
     "state",
     "unregister",
@@ -181,10 +182,24 @@ async def read(
     return [_entry(name, fields) for name, fields in rows]
 
 
-async def first_s(redis: Redis, inbox: str) -> int | None:
-    """`s` of the oldest entry that is kept; None if there is no such inbox."""
-    rows: Any = await redis.xrange(keys.inbox(inbox), count=1)
-    return int(rows[0][0].split(b"-")[0]) if rows else None
+async def read_between(redis: Redis, inbox: str, first: int, last: int | None, *, count: int) -> list[InboxEntry]:
+    """The entries from `s` = first on, up to last (None: the newest), oldest first."""
+    end = f"{last}-0" if last is not None else "+"
+    rows: Any = await redis.xrange(keys.inbox(inbox), f"{first}-0", end, count=count)
+    return [_entry(name, fields) for name, fields in rows]
+
+
+async def last_s(redis: Redis, inbox: str) -> int:
+    """`s` of the newest entry.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    last: Any = await redis.hget(keys.at(inbox), "s")
+    if last is None:
+        raise InboxGoneError(inbox)
+    return int(last)
 
 
 async def state(redis: Redis, inbox: str) -> InboxState:

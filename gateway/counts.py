@@ -1,0 +1,28 @@
+"""What a gateway counts."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from fanfare.telemetry.metrics import REGISTRY
+
+__all__ = ["CONNECTIONS", "ENTRIES", "FENCE_RECORDS", "INVALID", "RESUMES", "RESUME_SECONDS", "SESSIONS", "STARTS"]
+
+CONNECTIONS: Final = Gauge("fanfare_gateway_connections", "Open websockets.", registry=REGISTRY)
+SESSIONS: Final = Gauge("fanfare_gateway_sessions", "Sessions held, live and away.", ["state"], registry=REGISTRY)
+STARTS: Final = Counter("fanfare_gateway_identifies", "Sessions started.", registry=REGISTRY)
+RESUMES: Final = Counter(
+    "fanfare_gateway_resumes", "Sessions resumed: from the ring, the stream or another inbox.", ["way"], registry=REGISTRY
+)
+INVALID: Final = Counter(
+    "fanfare_gateway_invalid_sessions", "Resumes refused: told that the session is not whole.", ["why"], registry=REGISTRY
+)
+RESUME_SECONDS: Final = Histogram(
+    "fanfare_gateway_resume_seconds",
+    "From RESUME to RESUMED.",
+    ["way"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    registry=REGISTRY,
+)
+ENTRIES: Final = Counter("fanfare_gateway_entries", "Inbox entries taken.", registry=REGISTRY)
+FENCE_RECORDS: Final = Counter("fanfare_gateway_fence_records", "Fence records produced.", registry=REGISTRY)

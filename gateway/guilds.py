@@ -1,0 +1,195 @@
+"""What this node knows of guilds, channels and users, kept current by the events of its own inbox.
+
+A guild is loaded once it is registered for this node, so that no change falls between: what comes by while it loads
+waits, and what the loaded version holds already is left out.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from fanfare.model import Channel, Guild, Member, User
+from fanfare.record import Record
+from fanfare.store import Store
+from gateway import changes
+from gateway.audience import View
+from gateway.presence import PresenceWriter
+
+__all__ = ["GuildCache", "UnknownChannelError", "UnknownGuildError"]
+
+# A guild that only REST asked for is kept this long after the last question.
+_IDLE_S: Final = 300.0
+_SWEEP_S: Final = 60.0
+_KEPT: Final = 50_000
+
+_Value = TypeVar("_Value")
+
+
+class UnknownGuildError(Exception):
+    """There is no such guild."""
+
+
+class UnknownChannelError(Exception):
+    """There is no such channel."""
+
+
+class GuildCache:
+    """The guilds that this node holds, and what was looked up of users and direct conversations."""
+
+    def __init__(self, store: Store, presence: PresenceWriter) -> None:
+        self._store = store
+        self._presence = presence
+        self.views: dict[int, View] = {}
+        """The guilds that are loaded, each in its present version."""
+        self.in_use: Callable[[int], bool] = lambda _: False
+        """Whether a session is in the guild. The hub replaces it."""
+        self._generation = 0
+        self._loading: dict[int, asyncio.Task[View]] = {}
+        self._waiting: dict[int, list[Record]] = {}
+        self._asked: dict[int, float] = {}
+        self._users: dict[int, User] = {}
+        self._direct: dict[int, Channel] = {}
+        self._guild_of: dict[int, int] = {}
+
+    async def view(self, guild_id: int) -> View:
+        """A guild in its present version; from here on it is kept current.
+
+        Raises:
+            UnknownGuildError: there is none.
+            StoreUnavailableError: the database is away and the guild is not in memory.
+
+        """
+        self._asked[guild_id] = time.monotonic()
+        view = self.views.get(guild_id)
+        if view is not None:
+            return view
+        loading = self._loading.get(guild_id)
+        if loading is None:
+            loading = self._loading[guild_id] = asyncio.create_task(self._load(guild_id))
+            loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(loading)
+
+    async def get(self, guild_id: int) -> Guild:
+        """The guild of `view`."""
+        return (await self.view(guild_id)).guild
+
+    async def channel(self, channel_id: int) -> Channel:
+        """A channel, of a guild (then the guild is kept current) or direct.
+
+        Raises:
+            UnknownChannelError: there is none.
+            StoreUnavailableError: the database is away and it is not in memory.
+
+        """
+        direct = self._direct.get(channel_id)
+        if direct is not None:
+            return direct
+        guild_id = self._guild_of.get(channel_id, 0)
+        if not guild_id:
+            channel = await self._store.channel(channel_id)
+            if channel is None:
+                raise UnknownChannelError(channel_id)
+            if not channel.guild_id:
+                _keep(self._direct, channel_id, channel)
+                return channel
+            guild_id = channel.guild_id
+        found = (await self.get(guild_id)).channels.get(channel_id)
+        if found is None:
+            raise UnknownChannelError(channel_id)
+        return found
+
+    async def member(self, guild_id: int, user_id: int) -> Member | None:
+        """A member of a guild, or None if the user is not one."""
+        view = await self.view(guild_id)
+        member = view.guild.members.get(user_id)
+        if member is not None or len(view.guild.members) >= view.guild.member_count:
+            return member
+        while True:
+            version = view.guild.version
+            member = (await self._store.members(guild_id, [user_id])).get(user_id)
+            view = await self.view(guild_id)
+            if member is None or user_id in view.guild.members:
+                return view.guild.members.get(user_id)
+            if view.guild.version == version:
+                # Looked up, not changed: the same version, so the same view.
+                view.guild.members[user_id] = member
+                return member
+
+    async def user(self, user_id: int) -> User | None:
+        """A user, or None if there is none."""
+        user = self._users.get(user_id)
+        if user is None:
+            user = await self._store.user(user_id)
+            if user is not None:
+                _keep(self._users, user_id, user)
+        return user
+
+    def apply(self, record: Record) -> View | None:
+        """Take a guild's event from the inbox; returns the guild's view after it, None if it is not held here."""
+        view = self.views.get(record.guild)
+        if view is None:
+            if record.version and record.guild in self._waiting:
+                self._waiting[record.guild].append(record)
+            return None
+        if record.version > view.guild.version:
+            view = self._show(changes.apply(view.guild, record))
+        return view
+
+    async def sweep(self) -> None:
+        """Let go of guilds that nobody has asked for lately; the service's supervised task."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            for guild_id, asked in list(self._asked.items()):
+                idle = now - asked > _IDLE_S and guild_id not in self._loading
+                if idle and not self.in_use(guild_id):
+                    self.forget(guild_id)
+
+    def forget(self, guild_id: int) -> None:
+        """Let go of a guild."""
+        self._asked.pop(guild_id, None)
+        view = self.views.pop(guild_id, None)
+        if view is not None:
+            for channel_id in view.guild.channels:
+                self._guild_of.pop(channel_id, None)
+            self._presence.release(guild_id)
+
+    def restart(self) -> None:
+        """Events may have been lost: forget everything that they keep current."""
+        self._generation += 1
+        self.views.clear()
+        self._asked.clear()
+        self._guild_of.clear()
+
+    async def _load(self, guild_id: int) -> View:
+        try:
+            while True:
+                generation = self._generation
+                self._waiting[guild_id] = []
+                await self._presence.hold(guild_id)
+                guild = await self._store.guild(guild_id)
+                if guild is None:
+                    raise UnknownGuildError(guild_id)
+                if generation != self._generation:
+                    continue
+                for record in self._waiting[guild_id]:
+                    guild = changes.apply(guild, record)
+                return self._show(guild)
+        except BaseException:
+            self._asked.pop(guild_id, None)
+            self._presence.release(guild_id)
+            raise
+        finally:
+            del self._loading[guild_id], self._waiting[guild_id]
+
+    def _show(self, guild: Guild) -> View:
+        view = self.views[guild.id] = View(guild)
+        self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
+        return view
+
+
+def _keep(cache: dict[int, _Value], key: int, value: _Value) -> None:
+    cache[key] = value
+    if len(cache) > _KEPT:
+        del cache[next(iter(cache))]

@@ -1,0 +1,475 @@
+"""The sessions of a node, and the way of an event from the inbox to their sockets.
+
+A live session is written to at once, with frames that are shared by everybody in its audience class. Any other one is
+a cursor on the ring: because its socket is full, because it is being resumed, or because it waits for a guild to load.
+No session has a queue of its own.
+"""
+
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
+from fanfare.model import User
+from fanfare.presence.inboxes import InboxEntry
+from fanfare.record import GUILD, USERS, Record
+from gateway.audience import AudienceClass, View, classify, content_for, intent_of, sees
+from gateway.codes import CloseCode
+from gateway.frames import Dispatch, Transport, dispatch, encode, wrap
+from gateway.guilds import GuildCache
+from gateway.resume import Fence, Hop, above
+from gateway.ring import Event, Ring
+from gateway.snapshot import guild_create
+
+__all__ = ["Hub", "Link", "Session"]
+
+# Frames of a cursor go out in pieces of about this size.
+_CHUNK_BYTES: Final = 64 * 1024
+_JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
+_LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE"})
+
+
+class Link(Protocol):
+    """A session's socket."""
+
+    transport_kind: Transport
+    open: bool
+    """False once the connection is closed or closing."""
+    blocked: bool
+    """The socket took no more; `Hub.drained` is called when it does again."""
+    fd: int
+    """Descriptor to write to while the link is not blocked; -1 where that is not possible (TLS)."""
+
+    def send(self, data: bytes) -> None:
+        """Write frames; may block the link, but takes all of them."""
+
+    def rest(self, data: bytes, written: int) -> None:
+        """Take over a frame of which so much was written to `fd`; blocks the link."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; the hub is told nothing more of it."""
+
+
+class Session:
+    """One session: with a link it is connected, without one it is away."""
+
+    __slots__ = (
+        "announce",
+        "away_at",
+        "classes",
+        "cursor",
+        "guilds",
+        "hops",
+        "id",
+        "intents",
+        "key",
+        "link",
+        "replay",
+        "shard",
+        "skip",
+        "transport",
+        "user",
+        "version",
+    )
+
+    def __init__(self, key: str, session_id: str, user: User, intents: int, hops: list[Hop], version: int) -> None:
+        """Args: key: names the session in Redis; version: of its moves, 0 if it has none."""
+        self.key = key
+        self.id = session_id
+        self.user = user
+        self.intents = intents
+        self.shard: tuple[int, int] = (0, 1)
+        self.hops = hops
+        self.version = version
+        self.guilds: set[int] = set()
+        self.classes: dict[int, AudienceClass] = {}
+        self.link: Link | None = None
+        self.transport = Transport.JSON
+        self.cursor: int | None = None
+        """Index of the next event it wants; None while it is live."""
+        self.skip: Fence | None = None
+        """What is not above this fence was sent from another inbox."""
+        self.replay: deque[bytes] = deque()
+        """Frames from other inboxes that go out before anything of the ring."""
+        self.announce: tuple[int, int] | None = None
+        """(index, s): say RESUMED with this `s` when the cursor is here."""
+        self.away_at = 0.0
+
+    def covers(self, guild: int) -> bool:
+        """Whether the session's shard has the guild; direct conversations (0) belong to the first shard."""
+        return (guild >> 22) % self.shard[1] == self.shard[0]
+
+
+class Hub:
+    """All sessions of the node. Everything here happens in the event loop's thread, without waiting."""
+
+    def __init__(self, guilds: GuildCache, inbox: str, s: int) -> None:
+        """Args: inbox: the node's; s: where it begins."""
+        self.guilds = guilds
+        self.inbox = inbox
+        self.s = s
+        """`s` of the newest entry taken from the inbox."""
+        self.high: Fence = {}
+        """Highest position taken per source partition."""
+        self.newest: dict[str, int] = {}
+        """Newest `s` per scope."""
+        self.ring = Ring(RING_BYTES, s)
+        self.sessions: dict[str, Session] = {}
+        self.users: dict[int, set[Session]] = {}
+        self.rooms: dict[int, dict[AudienceClass, dict[Session, None]]] = {}
+        self.catching: set[Session] = set()
+        """Sessions with an open link that are cursors: looked at after each batch."""
+        self.want_guild: Callable[[Session, int], None] = lambda _, __: None
+        """Load a guild that a session joins, and call `joined`. The node replaces it."""
+        self.forgotten: Callable[[Session], None] = lambda _: None
+        """A session's resume window is over. The node replaces it."""
+        self._held: Counter[int] = Counter()
+        guilds.in_use = self._held.__contains__
+
+    def restart(self, inbox: str, s: int) -> None:
+        """Go on with another inbox, without any session."""
+        for session in list(self.sessions.values()):
+            self.discard(session)
+        self.catching.clear()
+        self.inbox = inbox
+        self.s = s
+        self.newest.clear()
+        self.ring = Ring(RING_BYTES, s)
+
+    # Events
+
+    def take(self, entry: InboxEntry) -> None:
+        """Take the next entry of the inbox."""
+        self.s = entry.s
+        record = entry.record
+        if record is None:
+            return
+        topic, partition, offset = record.position
+        self.high[f"{topic}/{partition}"] = offset
+        if record.fence:
+            return
+        for scope in record.scopes():
+            self.newest[scope] = entry.s
+        before = self.guilds.views.get(record.guild)
+        view = self.guilds.apply(record) if record.version else before
+        event = Event(Dispatch(entry.s, record), view)
+        index = self.ring.append(event)
+        if record.audience == USERS:
+            self._deliver_to_users(event)
+            return
+        if record.users:
+            self._change_membership(record, index)
+        if view is not None:
+            if record.type != "GUILD_CREATE":
+                self._broadcast(event, view)
+            if view is not before and before is not None:
+                self._reclassify(record, before, view)
+
+    def settle(self) -> None:
+        """After a batch: let those go on who were waiting for entries."""
+        for session in list(self.catching):
+            self.pump(session)
+
+    def _broadcast(self, event: Event, view: View) -> None:
+        record = event.dispatch.record
+        for audience, sessions in self.rooms.get(record.guild, {}).items():
+            if not sees(view, audience, record):
+                continue
+            full = content_for(0, audience.intents, record)
+            frame = event.dispatch.frame(audience.transport, content=full)
+            special: Iterable[int] = () if full else {record.author, *record.mentions}
+            _write(sessions, frame, special, event)
+
+    def _deliver_to_users(self, event: Event) -> None:
+        record = event.dispatch.record
+        needed = intent_of(record.type, in_guild=False)
+        for user in record.users:
+            for session in self.users.get(user, ()):
+                if session.cursor is None and session.link and session.intents & needed == needed and session.covers(0):
+                    session.link.send(event.dispatch.frame(session.transport, content=True))
+
+    def _change_membership(self, record: Record, index: int) -> None:
+        """Those who join or leave by this event get it as cursors: joining has to wait for the guild to load."""
+        if record.type not in _JOINS | _LEAVES:
+            return
+        for user in record.users:
+            for session in list(self.users.get(user, ())):
+                if session.link is None:
+                    self._follow_while_away(session, record)
+                elif session.cursor is None:
+                    session.cursor = index
+                    self.pump(session)
+
+    def _follow_while_away(self, session: Session, record: Record) -> None:
+        """Keep the guilds of an away session right; its client gets the event when it resumes."""
+        if record.type in _LEAVES:
+            self._part(session, record.guild)
+
+    def _reclassify(self, record: Record, before: View, after: View) -> None:
+        """Put the sessions whose rights have changed into their new classes."""
+        changed = set(before.special ^ after.special)
+        if record.type == "GUILD_MEMBER_UPDATE":
+            changed |= {
+                user
+                for user in after.guild.members.keys() & before.guild.members.keys()
+                if after.guild.members[user] is not before.guild.members[user]
+            }
+        for user in changed:
+            for session in self.users.get(user, ()):
+                if record.guild in session.classes:
+                    self._leave_room(session, record.guild)
+                    self._enter_room(session, record.guild)
+
+    # Cursors
+
+    def pump(self, session: Session) -> None:
+        """Send a session what it wants of the ring, until it is live, its socket is full or an event has to wait."""
+        link = session.link
+        if link is None or session.cursor is None:
+            self.catching.discard(session)
+            return
+        self.catching.add(session)
+        while not link.blocked:
+            chunk = self._chunk(session)
+            if chunk is None:
+                return
+            if chunk:
+                link.send(chunk)
+            elif session.skip is None:
+                session.cursor = None
+                self.catching.discard(session)
+                return
+            else:
+                if all(self.high.get(name, -1) >= offset for name, offset in session.skip.items()):
+                    session.skip = None
+                    continue
+                return
+
+    def _chunk(self, session: Session) -> bytes | None:
+        """The next frames for a session, empty at the end of the ring, None if it has to wait or was closed."""
+        found: list[bytes] = []
+        size = 0
+        assert session.cursor is not None
+        while size < _CHUNK_BYTES:
+            if session.replay:
+                frame: bytes | None = session.replay.popleft()
+            elif session.announce is not None and session.cursor >= session.announce[0]:
+                frame = resumed(session.announce[1], session.transport)
+                session.announce = None
+            elif session.cursor < self.ring.start:
+                self.close(session, CloseCode.UNKNOWN_ERROR, "too slow: resume")
+                return None
+            elif session.cursor < self.ring.end:
+                event = self.ring[session.cursor]
+                if self._has_to_wait(session, event):
+                    return b"".join(found) or None
+                frame = self.frame_for(session, event)
+                session.cursor += 1
+            else:
+                break
+            if frame is not None:
+                found.append(frame)
+                size += len(frame)
+        return b"".join(found)
+
+    def _has_to_wait(self, session: Session, event: Event) -> bool:
+        record = event.dispatch.record
+        if record.type in _JOINS and session.user.id in record.users and record.guild not in session.guilds:
+            view = self.guilds.views.get(record.guild)
+            if view is None or session.user.id not in view.guild.members:
+                self.want_guild(session, record.guild)
+                return True
+        return False
+
+    def frame_for(self, session: Session, event: Event) -> bytes | None:
+        """The frame of an event for one session, None if it gets none. Guilds joined must be loaded."""
+        record = event.dispatch.record
+        if session.skip is not None and not above(record.position, session.skip):
+            return None
+        user = session.user.id
+        if not session.covers(record.guild):
+            return None
+        if record.audience == USERS:
+            needed = intent_of(record.type, in_guild=False)
+            if user in record.users and session.intents & needed == needed:
+                return event.dispatch.frame(session.transport, content=True)
+            return None
+        if record.audience == GUILD and user in record.users and record.type in _JOINS | _LEAVES:
+            return self._membership_frame(session, event)
+        view = event.view or self.guilds.views.get(record.guild)
+        if view is None or user not in view.guild.members or record.guild not in session.guilds:
+            return None
+        if not sees(view, classify(view, user, session.intents, session.transport), record):
+            return None
+        content = content_for(user, session.intents, record)
+        return event.dispatch.frame(session.transport, content=content)
+
+    def _membership_frame(self, session: Session, event: Event) -> bytes | None:
+        record = event.dispatch.record
+        guild = record.guild
+        if record.type in _LEAVES:
+            self._part(session, guild)
+            return guild_deleted(event.dispatch.s, guild, session.transport)
+        view = self.guilds.views.get(guild)
+        if view is None or session.user.id not in view.guild.members:
+            return None  # joined and left again
+        if guild in session.guilds:
+            return None  # it was in the snapshot already
+        self._join(session, guild)
+        d = guild_create(view, session.user.id)
+        return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
+
+    def joined(self, session: Session, guild: int) -> None:
+        """A guild that was wanted is loaded; if the user is not in it any more, its event is passed over."""
+        if session.cursor is not None and session.cursor < self.ring.end and session.cursor >= self.ring.start:
+            record = self.ring[session.cursor].dispatch.record
+            view = self.guilds.views.get(guild)
+            if record.guild == guild and (view is None or session.user.id not in view.guild.members):
+                session.cursor += 1
+        self.pump(session)
+
+    # Sessions
+
+    def attach(self, session: Session, link: Link, *, cursor: int | None = None) -> None:
+        """Connect a session whose guilds are loaded; live at once, or as a cursor."""
+        session.link = link
+        session.transport = link.transport_kind
+        session.cursor = cursor
+        if self.sessions.get(session.key) is session:
+            for guild in session.guilds:
+                self._enter_room(session, guild)
+        else:
+            self.sessions[session.key] = session
+            self.users.setdefault(session.user.id, set()).add(session)
+            guilds, session.guilds = session.guilds, set()
+            for guild in guilds:
+                self._join(session, guild)
+        if cursor is not None:
+            self.pump(session)
+
+    def detach(self, session: Session, *, ended: bool) -> None:
+        """The session's socket is gone; if it has ended it is forgotten, else it can be resumed for a while."""
+        session.link = None
+        session.cursor = None
+        session.replay.clear()
+        session.announce = None
+        session.away_at = time.monotonic()
+        self.catching.discard(session)
+        for guild in list(session.classes):
+            self._leave_room(session, guild)
+        if ended:
+            self.forget(session)
+
+    def close(self, session: Session, code: CloseCode, reason: str) -> None:
+        """Close a session's socket; it can be resumed."""
+        link = session.link
+        self.detach(session, ended=False)
+        if link is not None:
+            link.end(code, reason)
+
+    def drained(self, session: Session) -> None:
+        """The session's socket takes data again."""
+        self.pump(session)
+
+    def block(self, session: Session) -> None:
+        """The session's socket is full after the newest event: it goes on as a cursor."""
+        if session.cursor is None:
+            session.cursor = self.ring.end
+            self.catching.add(session)
+
+    def forget(self, session: Session) -> None:
+        """The session's resume window is over, or its client ended it."""
+        self.discard(session)
+        self.forgotten(session)
+
+    def discard(self, session: Session) -> None:
+        """Drop a session from memory; its registration stays."""
+        if self.sessions.get(session.key) is session:
+            del self.sessions[session.key]
+        of_user = self.users.get(session.user.id, set())
+        of_user.discard(session)
+        if not of_user:
+            self.users.pop(session.user.id, None)
+        for guild in list(session.guilds):
+            self._part(session, guild)
+
+    def expire(self, now: float) -> None:
+        """Forget the sessions whose resume window is over."""
+        for session in [s for s in self.sessions.values() if s.link is None]:
+            if now - session.away_at > RESUME_WINDOW_S:
+                self.forget(session)
+
+    def connected(self) -> list[Session]:
+        """The sessions with a socket."""
+        return [session for session in self.sessions.values() if session.link is not None]
+
+    def _join(self, session: Session, guild: int) -> None:
+        session.guilds.add(guild)
+        self._held[guild] += 1
+        self._enter_room(session, guild)
+
+    def _part(self, session: Session, guild: int) -> None:
+        self._leave_room(session, guild)
+        if guild in session.guilds:
+            session.guilds.discard(guild)
+            self._held[guild] -= 1
+            if not self._held[guild]:
+                del self._held[guild]
+
+    def _enter_room(self, session: Session, guild: int) -> None:
+        """Put a connected session into its audience class."""
+        view = self.guilds.views.get(guild)
+        if view is None or session.user.id not in view.guild.members or not session.covers(guild):
+            return
+        audience = classify(view, session.user.id, session.intents, session.transport)
+        session.classes[guild] = audience
+        self.rooms.setdefault(guild, {}).setdefault(audience, {})[session] = None
+
+    def _leave_room(self, session: Session, guild: int) -> None:
+        audience = session.classes.pop(guild, None)
+        if audience is None:
+            return
+        room = self.rooms[guild]
+        del room[audience][session]
+        if not room[audience]:
+            del room[audience]
+        if not room:
+            del self.rooms[guild]
+
+
+def guild_deleted(s: int, guild: int, transport: Transport) -> bytes:
+    """The frame for somebody who has left a guild."""
+    return wrap(dispatch(s, "GUILD_DELETE", encode({"id": str(guild)})), transport)
+
+
+def resumed(s: int, transport: Transport) -> bytes:
+    """The RESUMED frame."""
+    return wrap(dispatch(s, "RESUMED", b"{}"), transport)
+
+
+def _write(sessions: Iterable[Session], frame: bytes, special: Iterable[int], event: Event) -> None:
+    """Write one frame to many sockets: the hot path."""
+    write = os.write
+    length = len(frame)
+    for session in sessions:
+        if session.cursor is not None:
+            continue
+        link = session.link
+        if link is None:
+            continue
+        data = frame
+        if special and session.user.id in special:
+            data = event.dispatch.frame(session.transport, content=True)
+        if link.fd < 0:
+            link.send(data)
+            continue
+        try:
+            written = write(link.fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            continue  # the transport will tell that the connection is lost
+        if written != (length if data is frame else len(data)):
+            link.rest(data, written)

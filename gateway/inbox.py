@@ -1,0 +1,149 @@
+"""The node's own inbox: made, read into the hub, kept alive, and replaced when it is lost."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fanfare.constants import NODE_RENEW_S
+from fanfare.presence import epoch, inboxes
+from fanfare.presence.client import connect
+from fanfare.presence.inboxes import InboxGoneError
+from fanfare.settings import Settings
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from gateway import counts
+from gateway.hub import Hub
+
+__all__ = ["NodeInbox"]
+
+_BLOCK_MS: Final = 1000
+_COUNT: Final = 1000
+# After this long the loop turns, so that a burst does not keep heartbeats and REST waiting.
+_SLICE_S: Final = 0.01
+_TOKEN_S: Final = 1.0
+_RETRY_S: Final = 0.2
+# A new inbox begins this far above the last one: `s` must rise whatever Redis's clock says.
+_LEAP: Final = 60_000 << 12
+
+
+class NodeInbox:
+    """The inbox `<node>.<generation>` of this process."""
+
+    def __init__(self, settings: Settings, redis: Redis, node: str) -> None:
+        """Args: redis: for everything but reading, which has a connection of its own."""
+        self._redis = redis
+        self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
+        self._fresh = True
+        self.node = node
+        self._generation = 0
+        self.token = ""
+        """The loss token that the inbox was made under."""
+        self._log = logs.get("inbox")
+
+    @property
+    def name(self) -> str:
+        """The inbox's name."""
+        return f"{self.node}.{self._generation}"
+
+    async def create(self, floor: int = 0, newest: dict[str, int] | None = None) -> int:
+        """Make the next generation; returns its first `s`."""
+        await epoch.ensure(self._redis)
+        self.token = await inboxes.loss_token(self._redis)
+        self._generation += 1
+        s = await inboxes.create(
+            self._redis, self.node, self.name, floor=floor, token=self.token, is_open=True, newest=newest
+        )
+        return s
+
+    async def whole(self) -> None:
+        """Check on the spot that nothing was lost.
+
+        Raises:
+            InboxGoneError: Redis may have lost writes since the inbox was made.
+            RedisError: Redis is away.
+
+        """
+        if await inboxes.loss_token(self._redis) != self.token:
+            raise InboxGoneError(self.name)
+
+    async def run(self, hub: Hub, lost: Callable[[], None], begun: Callable[[str, int], None]) -> None:
+        """Read into the hub and keep alive; when the inbox is lost, begin the next. A supervised task.
+
+        Args:
+            hub: takes the entries.
+            lost: tells all sessions.
+            begun: takes the new inbox's name and first `s`.
+
+        """
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(hub))
+                    group.create_task(self._renew())
+            except* InboxGoneError:
+                self._log.error("the inbox is lost", action=Action.INBOX_LOST, inbox=self.name)
+                lost()
+                begun(*await self._begin_again(hub.s + _LEAP))
+
+    async def close(self) -> None:
+        """Disconnect; the inbox stays, so that another node can adopt its sessions."""
+        await self._reader.aclose()
+
+    async def _begin_again(self, floor: int) -> tuple[str, int]:
+        while True:
+            try:
+                s = await self.create(floor)
+            except (RedisError, OSError):
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return self.name, s
+
+    def _connected(self) -> None:
+        """The reader has a new connection, maybe to a server that has lost the end of our inbox."""
+        self._fresh = True
+
+    async def _read(self, hub: Hub) -> None:
+        away = False
+        while True:
+            try:
+                entries = await inboxes.read(
+                    self._reader, self.name, hub.s, count=_COUNT, block_ms=_BLOCK_MS
+                )
+                if self._fresh:
+                    self._fresh = False
+                    await self.whole()
+            except (RedisError, OSError) as error:
+                self._fresh = True
+                if not away:
+                    self._log.warning("Redis is away", action=Action.REDIS_AWAY, error=repr(error))
+                away = True
+                await asyncio.sleep(_RETRY_S)
+                continue
+            if away:
+                away = False
+                self._log.info("Redis is back", action=Action.REDIS_BACK)
+            started = time.monotonic()
+            for entry in entries:
+                hub.take(entry)
+                counts.ENTRIES.inc()
+                if time.monotonic() - started > _SLICE_S:
+                    hub.settle()
+                    await asyncio.sleep(0)
+                    started = time.monotonic()
+            hub.settle()
+
+    async def _renew(self) -> None:
+        renewed = 0.0
+        while True:
+            try:
+                await self.whole()
+                if time.monotonic() - renewed >= NODE_RENEW_S:
+                    await inboxes.renew(self._redis, self.node, self.name)
+                    renewed = time.monotonic()
+            except (RedisError, OSError):
+                pass
+            await asyncio.sleep(_TOKEN_S)

@@ -1,0 +1,40 @@
+"""Where sessions have moved to, in Redis: only for those that have changed their inbox."""
+
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from fanfare.constants import MOVED_TTL_S
+from fanfare.presence import keys
+from fanfare.presence.scripts import Script
+from gateway.resume import Hop, Moved
+
+__all__ = ["read", "renew", "write"]
+
+_MOVE: Final = Script("move")
+_TTL_MS: Final = int(MOVED_TTL_S * 1000)
+_hops = msgspec.json.Decoder(list[Hop])
+
+
+async def read(redis: Redis, session: str) -> Moved | None:
+    """A session's moves, None if it never moved."""
+    value: Any = await redis.get(keys.moved(session))
+    if value is None:
+        return None
+    version, hops = value.split(b" ", 1)
+    return Moved(int(version), _hops.decode(hops))
+
+
+async def write(redis: Redis, session: str, expected: int, moved: Moved) -> bool:
+    """Write a session's moves over version `expected`; False if somebody else was faster."""
+    value = b"%d %b" % (moved.version, msgspec.json.encode(moved.hops))
+    return bool(await _MOVE.run(redis, [keys.moved(session)], [expected, value, _TTL_MS]))
+
+
+async def renew(redis: Redis, sessions: list[str]) -> None:
+    """Keep the moves of sessions that still live."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for session in sessions:
+            _ = pipe.pexpire(keys.moved(session), _TTL_MS)
+        await pipe.execute()

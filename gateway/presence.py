@@ -1,0 +1,149 @@
+"""The node's registrations in Redis, written in one order by one writer that knows the wanted state.
+
+So an old removal never lands after a new registration, and whoever waits for a registration knows that what is
+accepted afterwards is meant for this node's inbox.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fanfare.presence import inboxes, keys
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+
+__all__ = ["PresenceWriter"]
+
+_BATCH: Final = 500
+_RETRY_S: Final = 0.2
+
+
+@dataclass(slots=True)
+class _Registration:
+    guild: int = 0
+    user: int = 0
+    session: str = ""
+    done: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(slots=True)
+class _Removal:
+    guild: int = 0
+    user: int = 0
+    session: str = ""
+
+
+class PresenceWriter:
+    """Keeps `guild:{id}:nodes` and `user:{id}:sessions` as this node wants them.
+
+    A guild is wanted from `hold` to `release`, a session from `add` to `remove`.
+    """
+
+    def __init__(self, redis: Redis, inbox: str) -> None:
+        """Args: inbox: the node's present one."""
+        self._redis = redis
+        self.inbox = inbox
+        self._guilds: set[int] = set()
+        self._users: dict[int, set[str]] = {}
+        self._queue: asyncio.Queue[_Registration | _Removal] = asyncio.Queue()
+        self._log = logs.get("presence")
+
+    def hold(self, guild: int) -> "asyncio.Future[None]":
+        """Want a guild; done when Redis has it."""
+        self._guilds.add(guild)
+        return self._register(_Registration(guild=guild))
+
+    def release(self, guild: int) -> None:
+        """Want it no longer."""
+        self._guilds.discard(guild)
+        self._queue.put_nowait(_Removal(guild=guild))
+
+    def add(self, user: int, session: str) -> "asyncio.Future[None]":
+        """Want a session of a user; done when Redis has it."""
+        self._users.setdefault(user, set()).add(session)
+        return self._register(_Registration(user=user, session=session))
+
+    def remove(self, user: int, session: str) -> None:
+        """Want it no longer."""
+        sessions = self._users.get(user, set())
+        sessions.discard(session)
+        if not sessions:
+            self._users.pop(user, None)
+        self._queue.put_nowait(_Removal(user=user, session=session))
+
+    def restart(self, inbox: str) -> None:
+        """Go on with another inbox, for which nothing is wanted yet."""
+        self.inbox = inbox
+        self._guilds.clear()
+        self._users.clear()
+
+    async def run(self) -> None:
+        """Write; the service's supervised task."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < _BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._write(batch)
+
+    def _register(self, registration: _Registration) -> "asyncio.Future[None]":
+        self._queue.put_nowait(registration)
+        return registration.done
+
+    async def _write(self, batch: list[_Registration | _Removal]) -> None:
+        """Write a batch in order: registrations as one pipeline, and each run of removals as one script call."""
+        at = 0
+        while at < len(batch):
+            end = at
+            while end < len(batch) and type(batch[end]) is type(batch[at]):
+                end += 1
+            await self._until_written(batch[at:end])
+            at = end
+
+    async def _until_written(self, run: list[_Registration | _Removal]) -> None:
+        failing = False
+        while True:
+            try:
+                if isinstance(run[0], _Registration):
+                    await self._write_registrations([one for one in run if isinstance(one, _Registration)])
+                else:
+                    await self._write_removals([one for one in run if isinstance(one, _Removal)])
+            except (RedisError, OSError) as error:
+                if not failing:
+                    self._log.warning("presence waits for Redis", action=Action.RETRY, error=repr(error))
+                failing = True
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _write_registrations(self, run: Iterable[_Registration]) -> None:
+        inbox = self.inbox
+        run = list(run)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for one in run:
+                if one.guild:
+                    _ = pipe.hset(keys.guild_nodes(one.guild), inbox, "1")
+                else:
+                    _ = pipe.hset(keys.user_sessions(one.user), f"{one.session}@{inbox}", "online")
+            await pipe.execute()
+        for one in run:
+            if not one.done.done():
+                one.done.set_result(None)
+
+    async def _write_removals(self, run: Iterable[_Removal]) -> None:
+        """Remove what is still not wanted now."""
+        run = list(run)
+        guilds = {one.guild for one in run if one.guild and one.guild not in self._guilds}
+        gone = [one for one in run if one.user and one.session not in self._users.get(one.user, ())]
+        if not guilds and not gone:
+            return
+        await inboxes.unregister(
+            self._redis,
+            self.inbox,
+            guilds=guilds,
+            users={one.user for one in gone if one.user not in self._users},
+            fields=[(one.user, f"{one.session}@{self.inbox}") for one in gone],
+        )

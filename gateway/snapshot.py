@@ -1,0 +1,50 @@
+"""What a session is told at its start: READY and a GUILD_CREATE for each of its guilds. Pure."""
+
+from typing import Any
+
+from fanfare import payloads
+from fanfare.constants import LARGE_GUILD
+from fanfare.model import User
+from gateway.audience import View
+from gateway.frames import encode
+
+__all__ = ["guild_create", "ready"]
+
+
+def ready(
+    user: User, guilds: list[int], session_id: str, resume_url: str, shard: tuple[int, int] | None
+) -> bytes:
+    """The `d` of READY; every guild follows in a GUILD_CREATE of its own."""
+    d: dict[str, Any] = {
+        "v": 10,
+        "user": payloads.own_user(user),
+        "guilds": [payloads.unavailable_guild(guild) for guild in guilds],
+        "session_id": session_id,
+        "resume_gateway_url": resume_url,
+        "application": {"id": str(user.id), "flags": payloads.APPLICATION_FLAGS},
+        "private_channels": [],
+        "session_type": "normal",
+    }
+    if shard is not None:
+        d["shard"] = shard
+    return encode(d)
+
+
+def guild_create(view: View, user: int) -> bytes:
+    """The `d` of GUILD_CREATE for a member; all but the member's own part is made once per version of the guild."""
+    guild = view.guild
+    member = guild.members[user]
+    large = guild.member_count > LARGE_GUILD
+    if view.snapshot is None:
+        shown = () if large else guild.members.values()
+        d = payloads.guild_create(
+            guild, guild.channels.values(), shown, joined_at=member.joined_at, large=large
+        )
+        del d["joined_at"]
+        if large:
+            del d["members"]
+        view.snapshot = encode(d)[:-1]
+    own = b',"joined_at":%b' % encode(payloads.timestamp(member.joined_at))
+    if large:
+        own += b',"members":%b' % encode([payloads.member(member)])
+    return view.snapshot + own + b"}"

@@ -1,0 +1,318 @@
+"""One client connection: bytes in and out, around websockets' sans-I/O protocol and our own dialogue.
+
+There is no task per connection. Dispatches are ready frames written straight to the descriptor; what the kernel does
+not take goes through the transport, and until that has drained the session is a cursor.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from structlog.typing import FilteringBoundLogger
+from typing_extensions import override
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State as Wire
+from websockets.server import ServerProtocol
+
+from fanfare.constants import OWN_FRAME_BYTES, SOCKET_HIGH_WATER_BYTES
+from fanfare.model import User
+from gateway import counts
+from gateway.codes import CloseCode, Op
+from gateway.frames import Transport, control, wrap
+from gateway.hub import Hub, Session
+from gateway.session import Close, Dialogue, Effect, Identify, Reply, RequestMembers, Resume, SendMessage
+from gateway.starter import EndError, InvalidSessionError, Starter
+from gateway.wheel import Wheel
+
+__all__ = ["Connection", "Shell"]
+
+# The library's own words about each connection are not wanted.
+_QUIET: Final = logging.getLogger("fanfare.websocket")
+_QUIET.setLevel(logging.CRITICAL)
+
+_HANDSHAKE_S: Final = 10.0
+_CLOSE_S: Final = 5.0
+_KINDS: Final = {"": Transport.JSON, "zlib-stream": Transport.ZLIB, "zstd-stream": Transport.ZSTD}
+_VERSIONS: Final = {"", "9", "10"}
+# Frames of the dialogue that are the same for everybody.
+_CONSTANT: Final = {
+    (kind, op): wrap(control(op, None), kind)
+    for kind in Transport
+    for op in (Op.HEARTBEAT_ACK, Op.RECONNECT, Op.HEARTBEAT)
+}
+_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_ENDING_CODES: Final = frozenset({1000, 1001})
+
+
+class Shell(Protocol):
+    """What connections need of their node."""
+
+    hub: Hub
+    starter: Starter
+    wheel: Wheel
+    log: FilteringBoundLogger
+    connections: "set[Connection]"
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a short piece of work besides."""
+
+    async def publish(self, user: User, body: bytes) -> dict[str, Any]:
+        """Publish a message: the `d` of SENT."""
+
+    async def members(self, session: Session, asked: RequestMembers) -> None:
+        """Send the chunks of a member request."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection, from accepting to lost. Its methods are called by the transport and by the hub."""
+
+    __slots__ = ("_dialogue", "_parts", "_shell", "_transport", "_ws", "blocked", "fd", "open", "session", "transport_kind")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._ws = ServerProtocol(max_size=OWN_FRAME_BYTES, logger=_QUIET)
+        self._dialogue: Dialogue | None = None
+        self._parts: list[bytes] = []
+        self.session: Session | None = None
+        self.transport_kind = Transport.JSON
+        self.blocked = False
+        self.open = True
+        self.fd = -1
+
+    # From the transport
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if transport.get_extra_info("sslcontext") is None:
+            self.fd = transport.get_extra_info("socket").fileno()
+            # A cursor takes over as soon as the kernel does not take everything.
+            transport.set_write_buffer_limits(high=0)
+        else:
+            transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
+        self._shell.connections.add(self)
+        counts.CONNECTIONS.inc()
+        self._shell.wheel.at(time.monotonic() + _HANDSHAKE_S, self._check)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        self._ws.receive_data(data)
+        for event in self._ws.events_received():
+            if isinstance(event, Request):
+                self._handshake(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+        self._flush()
+
+    @override
+    def eof_received(self) -> None:
+        if self._ws.state is not Wire.CLOSED:
+            self._ws.receive_eof()
+            self._flush()
+
+    @override
+    def pause_writing(self) -> None:
+        self._block()
+
+    @override
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.session is not None:
+            self._shell.hub.drained(self.session)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = False
+        self.fd = -1
+        counts.CONNECTIONS.dec()
+        self._shell.connections.discard(self)
+        if self._dialogue is not None:
+            self._dialogue.closed()
+        self._detach()
+
+    # To the socket
+
+    def send(self, data: bytes) -> None:
+        """Write frames; may block the link, but takes all of them."""
+        if self.fd < 0 or self.blocked:
+            self._transport.write(data)
+            return
+        try:
+            written = os.write(self.fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            return  # connection_lost follows
+        if written < len(data):
+            self.rest(data, written)
+
+    def rest(self, data: bytes, written: int) -> None:
+        """Take over a frame of which so much was written to `fd`; blocks the link until it has gone out."""
+        self._transport.write(memoryview(data)[written:])
+        if self._transport.get_write_buffer_size():
+            self._block()
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; the hub is told nothing more of it."""
+        self.session = None
+        self._close(code, reason)
+
+    def reconnect(self) -> None:
+        """Ask the client to connect again and resume."""
+        if self.open and self._dialogue is not None:
+            self.send(_CONSTANT[self.transport_kind, Op.RECONNECT])
+
+    def stop(self, code: CloseCode, reason: str) -> None:
+        """Close because the node stops; the session stays resumable."""
+        self._detach()
+        self._close(code, reason)
+
+    def invalidate(self) -> None:
+        """Say that the session is lost; the client may identify on this connection."""
+        self.session = None
+        if self._dialogue is not None:
+            self._dialogue.rejected()
+            self._reply(Reply(Op.INVALID_SESSION, d=False))
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        self._transport.abort()
+
+    # Inside
+
+    def _block(self) -> None:
+        self.blocked = True
+        if self.session is not None:
+            self._shell.hub.block(self.session)
+
+    def _flush(self) -> None:
+        for data in self._ws.data_to_send():
+            if data:
+                self.send(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+            else:
+                self._transport.close()
+
+    def _handshake(self, request: Request) -> None:
+        response = self._ws.accept(request)
+        self._ws.send_response(response)
+        self._flush()
+        if response.status_code != 101:
+            return
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
+        self._dialogue = Dialogue(time.monotonic())
+        kind = _KINDS.get(query.get("compress", ""), Transport.JSON)
+        if query.get("v", "") not in _VERSIONS or query.get("encoding", "json") != "json":
+            self._close(CloseCode.INVALID_API_VERSION, "connect with ?v=10&encoding=json")
+            return
+        self.transport_kind = kind
+        hello = self._dialogue.hello()
+        self.send(wrap(control(hello.op, hello.d), kind, first=True))
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.open = False
+            if self._dialogue is not None:
+                self._dialogue.closed()
+            self._detach()
+        elif frame.opcode in _DATA and self._dialogue is not None:
+            data = bytes(frame.data)
+            if self._parts or not frame.fin:
+                self._parts.append(data)
+                if not frame.fin:
+                    return
+                data = b"".join(self._parts)
+                self._parts = []
+            for effect in self._dialogue.receive(data, time.monotonic()):
+                self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Reply():
+                self._reply(effect)
+            case Close():
+                self._detach()
+                self._close(effect.code, effect.reason)
+            case Identify() | Resume():
+                self._shell.spawn(self._begin(effect))
+            case RequestMembers():
+                if self.session is not None:
+                    self._shell.spawn(self._shell.members(self.session, effect))
+            case SendMessage():
+                if self.session is not None:
+                    self._shell.spawn(self._publish(self.session.user, effect.body))
+
+    def _reply(self, reply: Reply) -> None:
+        frame = _CONSTANT.get((self.transport_kind, reply.op))
+        self.send(frame or wrap(control(reply.op, reply.d), self.transport_kind))
+
+    async def _begin(self, effect: Identify | Resume) -> None:
+        assert self._dialogue is not None
+        try:
+            if isinstance(effect, Identify):
+                session = await self._shell.starter.identify(self, effect)
+            else:
+                session = await self._shell.starter.resume(self, effect)
+        except InvalidSessionError as why:
+            counts.INVALID.labels(str(why)).inc()
+            if self.open:
+                self._dialogue.rejected()
+                self._reply(Reply(Op.INVALID_SESSION, d=False))
+        except EndError as end:
+            self._close(end.code, end.reason)
+        except Exception as error:
+            self._close(CloseCode.UNKNOWN_ERROR, "an error on our side: come again")
+            self._shell.log.exception("a start failed", error=repr(error))
+        else:
+            if session.link is self:
+                self.session = session
+                self._dialogue.started()
+                if self.blocked:
+                    self._shell.hub.block(session)
+                if not self.open:
+                    self._detach()
+
+    async def _publish(self, user: User, body: bytes) -> None:
+        answer = await self._shell.publish(user, body)
+        if self.open and self._dialogue is not None:
+            self._dialogue.answered()
+            self._reply(Reply(Op.SENT, answer))
+
+    def _check(self, now: float) -> None:
+        """The wheel's call: is the handshake done, has the client been heard of, is the close complete?"""
+        if self._transport.is_closing():
+            return
+        if not self.open or self._dialogue is None:
+            self.abort()
+            return
+        for effect in self._dialogue.check(now):
+            self._carry_out(effect)
+        if self.open:
+            self._shell.wheel.at(self._dialogue.next_check() + 0.001, self._check)
+
+    def _close(self, code: CloseCode, reason: str) -> None:
+        if self._dialogue is not None:
+            self._dialogue.closed()
+        if not self.open:
+            return
+        self.open = False
+        if self._ws.state is Wire.OPEN:
+            self._ws.send_close(code, reason)
+            self._flush()
+        self._shell.wheel.at(time.monotonic() + _CLOSE_S, self._check)
+
+    def _detach(self) -> None:
+        session, self.session = self.session, None
+        if session is not None and session.link is self:
+            close = self._ws.close_rcvd
+            ended = close is not None and self._ws.close_rcvd_then_sent is True and close.code in _ENDING_CODES
+            self._shell.hub.detach(session, ended=ended)

@@ -1,0 +1,404 @@
+"""How sessions begin: IDENTIFY, and RESUME from memory, from the own inbox, or from another node's.
+
+The rules are those of docs/design.md, section 5: register, wait until Redis has it, take the snapshot, and only then
+tell the client; on another node, raise the own inbox above the other one and cut the two histories with a fence.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fanfare.bus.producer import Producer, RefusedError
+from fanfare.constants import FENCE_MARGIN_MS, FENCE_TIMEOUT_S
+from fanfare.model import User
+from fanfare.presence import inboxes
+from fanfare.presence.inboxes import InboxEntry, InboxGoneError
+from fanfare.record import Record
+from fanfare.settings import Settings
+from fanfare.store import Store, StoreUnavailableError
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from fanfare.tokens import BadTokenError, Tokens
+from gateway import counts, moves
+from gateway.codes import CloseCode
+from gateway.fences import Fences
+from gateway.frames import Dispatch, dispatch, wrap
+from gateway.guilds import GuildCache, UnknownGuildError
+from gateway.hub import Hub, Link, Session, guild_deleted, resumed
+from gateway.inbox import NodeInbox
+from gateway.presence import PresenceWriter
+from gateway.resume import Fence, Hop, Moved, path, reaches, segment, unregistered
+from gateway.ring import Event
+from gateway.session import Identify, Resume
+from gateway.session_ids import BadSessionIdError, Claims, SessionIds
+from gateway.snapshot import guild_create, ready
+from gateway.tails import Tails, read_all
+
+__all__ = ["EndError", "InvalidSessionError", "Starter"]
+
+# How long a start waits for the database or Redis before the client is told to come again.
+_WAIT_S: Final = 10.0
+_RETRY_S: Final = 0.25
+_LOADS: Final = 16
+# `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
+UNFINISHED: Final = 1
+_MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
+
+
+class EndError(Exception):
+    """The connection has to be closed."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class InvalidSessionError(Exception):
+    """The session cannot be resumed whole: the client is told, and identifies anew. The message is for metrics."""
+
+
+class Starter:
+    """Starts and resumes the sessions of a node."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        store: Store,
+        producer: Producer,
+        topics: list[str],
+        *,
+        hub: Hub,
+        inbox: NodeInbox,
+        presence: PresenceWriter,
+        guilds: GuildCache,
+    ) -> None:
+        """Args: topics: all source topics."""
+        self._settings = settings
+        self._redis = redis
+        self._store = store
+        self._hub = hub
+        self._inbox = inbox
+        self._presence = presence
+        self._guilds = guilds
+        self._tokens = Tokens(settings.secret.get_secret_value())
+        self._ids = SessionIds(settings.secret.get_secret_value())
+        self._fences = Fences(redis, producer, topics)
+        self._tails = Tails(redis)
+        self._loads = asyncio.Semaphore(_LOADS)
+        self._resuming: set[str] = set()
+        self._log = logs.get("starter")
+
+    async def identify(self, link: Link, asked: Identify) -> Session:
+        """Start a session and send READY and its guilds.
+
+        Raises:
+            EndError: the token is wrong, or a store was away for too long.
+
+        """
+        user = await self._user(asked.token)
+        shard = asked.shard or (0, 1)
+        claims = Claims(secrets.token_hex(8), user.id, asked.intents, shard, self._hub.inbox)
+        hops = [Hop(claims.inbox)]
+        session = Session(claims.key, self._ids.issue(claims), user, asked.intents, hops, 0)
+        session.shard = shard
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._enter(session)
+        except TimeoutError:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "Redis or the database is away: come again") from None
+        self._still_here(session, link, claims.inbox)
+        # No await from here on: the snapshot is the node's state at `s`.
+        link.send(self._start(session, link, asked.shard))
+        self._hub.attach(session, link)
+        counts.STARTS.inc()
+        return session
+
+    async def resume(self, link: Link, asked: Resume) -> Session:
+        """Go on with a session; send what was missed and RESUMED.
+
+        Raises:
+            InvalidSessionError: it cannot be had whole.
+            EndError: it cannot be had now, or the token is wrong.
+
+        """
+        started = time.monotonic()
+        user = await self._user(asked.token)
+        try:
+            claims = self._ids.read(asked.session_id)
+        except BadSessionIdError:
+            raise InvalidSessionError("unknown") from None
+        if claims.user != user.id or asked.seq <= UNFINISHED:
+            raise InvalidSessionError("of another user, or cut short at its start")
+        if claims.key in self._resuming:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "the session is being resumed already: come again")
+        self._resuming.add(claims.key)
+        try:
+            way, session = await self._resume(link, claims, asked.session_id, user, asked.seq)
+        except InboxGoneError:
+            raise InvalidSessionError("inbox gone") from None
+        except (RedisError, OSError, RefusedError, TimeoutError) as error:
+            self._log.info("resume has to wait", action=Action.RESUME, why=repr(error))
+            raise EndError(CloseCode.UNKNOWN_ERROR, "a store is away: come again") from error
+        finally:
+            self._resuming.discard(claims.key)
+        counts.RESUMES.labels(way).inc()
+        counts.RESUME_SECONDS.labels(way).observe(time.monotonic() - started)
+        return session
+
+    async def _resume(
+        self, link: Link, claims: Claims, session_id: str, user: User, seq: int
+    ) -> tuple[str, Session]:
+        own = self._hub.inbox
+        moved = await moves.read(self._redis, claims.key) or Moved(0, [Hop(claims.inbox)])
+        known = self._hub.sessions.get(claims.key)
+        if known is not None and known.version > moved.version:
+            moved = Moved(known.version, known.hops)
+        last = moved.hops[-1]
+        if last.inbox == own and last.t <= seq:
+            if seq > self._hub.s:
+                raise InvalidSessionError("seq too high")
+            same = known is not None and known.version == moved.version
+            if known is not None and same and self._hub.ring.floor <= seq:
+                return "ring", self._from_ring(link, known, seq)
+        session = Session(claims.key, session_id, user, claims.intents, list(moved.hops), moved.version)
+        session.shard = claims.shard
+        try:
+            async with asyncio.timeout(_WAIT_S):
+                await self._enter(session)
+            if last.inbox == own and last.t <= seq:
+                await self._from_stream(link, session, last, seq)
+                return "stream", session
+            await self._adopt(link, session, seq)
+        except BaseException:
+            self._leave(session)
+            raise
+        return "adopted", session
+
+    def _from_ring(self, link: Link, session: Session, seq: int) -> Session:
+        self._drop_link(session)
+        session.skip = session.hops[-1].f or None
+        session.announce = (self._hub.ring.end, self._hub.s)
+        self._hub.attach(session, link, cursor=self._hub.ring.after(seq))
+        return session
+
+    async def _from_stream(self, link: Link, session: Session, hop: Hop, seq: int) -> None:
+        """Resume in the own inbox from before the ring, or a session that memory does not have."""
+        own = self._hub.inbox
+        entries = await read_all(self._redis, own, seq, None)
+        state = await inboxes.state(self._redis, own)
+        _check_whole(session, entries, state.newest, seq)
+        self._still_here(session, link, own)
+        upto = min(self._hub.s, max((entry.s for entry in entries), default=seq))
+        if upto < self._hub.ring.floor:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
+        owed = segment(entries, after=seq, upto=upto, f=hop.f, next_f=None, cut=state.cut)
+        self._replay(session, link, owed)
+        session.skip = hop.f or None
+        session.announce = (self._hub.ring.end, self._hub.s)
+        self._attach_anew(session, link, self._hub.ring.after(upto))
+
+    async def _adopt(self, link: Link, session: Session, seq: int) -> None:
+        """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
+        own = self._hub.inbox
+        hops = path(session.hops, seq)
+        if hops is None:
+            raise InvalidSessionError("before its path")
+        other = hops[-1].inbox
+        first = max(seq, hops[-1].t)
+        tail = self._tails.open(other, first)
+        try:
+            async with asyncio.timeout(FENCE_TIMEOUT_S):
+                margin_ms = FENCE_MARGIN_MS
+                while True:
+                    t, f = await self._fences.join(own, other, seq, margin_ms)
+                    await tail.until(first, f)
+                    if tail.highest_within(f) <= t:
+                        break
+                    margin_ms *= 2
+                owed = await self._walk(session, hops, seq, t, f, tail.entries(first, t))
+                while self._hub.s < t:
+                    await asyncio.sleep(0.002)
+        finally:
+            self._tails.close(other)
+        moved = Moved(session.version + 1, [*hops, Hop(own, t, f)])
+        # Before any frame goes out: the part up to the fence is not a prefix of the old inbox.
+        if not await moves.write(self._redis, session.key, session.version, moved):
+            raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
+        session.version, session.hops = moved.version, moved.hops
+        self._still_here(session, link, own)
+        if self._hub.ring.floor > t:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
+        self._replay(session, link, owed)
+        session.replay.append(resumed(t, link.transport_kind))
+        session.skip = f
+        self._attach_anew(session, link, self._hub.ring.after(t))
+
+    async def _walk(
+        self, session: Session, hops: list[Hop], seq: int, t: int, f: Fence, last: list[InboxEntry]
+    ) -> list[InboxEntry]:
+        """What the session is owed from the inboxes on its path, checked to be whole."""
+        owed: list[InboxEntry] = []
+        token = await inboxes.loss_token(self._redis)
+        for at, hop in enumerate(hops):
+            following = hops[at + 1] if at + 1 < len(hops) else Hop("", t, f)
+            after = max(seq, hop.t)
+            state = await inboxes.state(self._redis, hop.inbox)
+            if state.token != token or not state.open:
+                raise InvalidSessionError("inbox not whole")
+            entries = last if at + 1 == len(hops) else await read_all(
+                self._redis, hop.inbox, after, following.t
+            )
+            _check_whole(session, entries, state.newest, after)
+            owed += segment(
+                entries, after=after, upto=following.t, f=hop.f, next_f=following.f, cut=state.cut
+            )
+        if token != self._inbox.token:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again")
+        return owed
+
+    # Parts of a start
+
+    async def _user(self, token: str) -> User:
+        try:
+            user_id = self._tokens.verify(token)
+        except BadTokenError:
+            raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token is not valid") from None
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                user = await self._guilds.user(user_id)
+            except StoreUnavailableError:
+                if time.monotonic() > deadline:
+                    raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again") from None
+                await asyncio.sleep(_RETRY_S)
+            else:
+                break
+        if user is None:
+            raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token's user does not exist any more")
+        return user
+
+    async def _enter(self, session: Session) -> None:
+        """Register the session's user, then its guilds, and load them."""
+        user = session.user.id
+        await self._presence.add(user, session.key)
+        try:
+            while True:
+                seen = self._hub.ring.end
+                try:
+                    guilds = await self._store.guild_ids(user)
+                    held = await asyncio.gather(
+                        *(self._load(guild, user) for guild in guilds if session.covers(guild))
+                    )
+                except StoreUnavailableError:
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                if not self._membership_changed(user, seen):
+                    session.guilds = {guild for guild in held if guild}
+                    return
+        except BaseException:
+            self._leave(session)
+            raise
+
+    async def _load(self, guild: int, user: int) -> int:
+        """Hold a guild with the user in it; 0 if the user is not in it any more."""
+        async with self._loads:
+            try:
+                member = await self._guilds.member(guild, user)
+            except UnknownGuildError:
+                return 0
+        return guild if member is not None else 0
+
+    def _membership_changed(self, user: int, seen: int) -> bool:
+        """Whether the user joined or left a guild since the ring ended at `seen`."""
+        ring = self._hub.ring
+        if seen < ring.start:
+            return True
+        records = (ring[at].dispatch.record for at in range(seen, ring.end))
+        return any(record.type in _MEMBERSHIP and user in record.users for record in records)
+
+    def _leave(self, session: Session) -> None:
+        if session.key not in self._hub.sessions:
+            self._presence.remove(session.user.id, session.key)
+
+    def _still_here(self, session: Session, link: Link, inbox: str) -> None:
+        """End a start whose connection or inbox is gone."""
+        if link.open and self._hub.inbox == inbox:
+            return
+        self._leave(session)
+        raise EndError(CloseCode.UNKNOWN_ERROR, "the node's inbox was lost: come again")
+
+    def _start(self, session: Session, link: Link, shard: tuple[int, int] | None) -> bytes:
+        """READY and the guilds. Only the last frame carries an `s` that can be resumed from."""
+        kind = link.transport_kind
+        guilds = [guild for guild in sorted(session.guilds) if guild in self._guilds.views]
+        url = self._settings.public_gateway()
+        frames = [("READY", ready(session.user, guilds, session.id, url, shard))]
+        frames += [
+            ("GUILD_CREATE", guild_create(self._guilds.views[guild], session.user.id)) for guild in guilds
+        ]
+        last = len(frames) - 1
+        return b"".join(
+            wrap(dispatch(self._hub.s if at == last else UNFINISHED, name, d), kind)
+            for at, (name, d) in enumerate(frames)
+        )
+
+    def _replay(self, session: Session, link: Link, owed: Iterable[InboxEntry]) -> None:
+        """Frames from inboxes, in the session's own form."""
+        session.transport = link.transport_kind
+        events = []
+        for entry in owed:
+            assert entry.record is not None
+            view = self._guilds.views.get(entry.record.guild)
+            events.append(Event(Dispatch(entry.s, entry.record), view))
+            # A guild that was joined on the way is told of when its turn comes.
+            if _is_own_membership(session, entry.record):
+                session.guilds.discard(entry.record.guild)
+        for event in events:
+            own = _is_own_membership(session, event.dispatch.record)
+            frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
+            if frame is not None:
+                session.replay.append(frame)
+
+    def _membership(self, session: Session, event: Event) -> bytes | None:
+        """The frame of a guild that the session's user joined or left."""
+        guild, s = event.dispatch.record.guild, event.dispatch.s
+        if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
+            session.guilds.discard(guild)
+            return guild_deleted(s, guild, session.transport)
+        if event.view is None or session.user.id not in event.view.guild.members:
+            return None
+        session.guilds.add(guild)
+        d = guild_create(event.view, session.user.id)
+        return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
+
+    def _attach_anew(self, session: Session, link: Link, cursor: int) -> None:
+        """Attach a session, in the place of what memory has of it."""
+        old = self._hub.sessions.get(session.key)
+        if old is not None and old is not session:
+            self._drop_link(old)
+            self._hub.discard(old)
+        self._hub.attach(session, link, cursor=cursor)
+
+    def _drop_link(self, session: Session) -> None:
+        if session.link is not None:
+            self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
+
+
+def _is_own_membership(session: Session, record: Record) -> bool:
+    return record.type in _MEMBERSHIP and session.user.id in record.users
+
+
+def _check_whole(session: Session, entries: list[InboxEntry], newest: Mapping[str, int], after: int) -> None:
+    """Raises InvalidSessionError if entries after `s` that are for the session may be missing."""
+    scopes = [f"u:{session.user.id}", *(f"g:{guild}" for guild in session.guilds)]
+    if not reaches(entries, newest, scopes, after):
+        raise InvalidSessionError("out of reach")
+    if unregistered(entries, scopes, after):
+        raise InvalidSessionError("unregistered")
