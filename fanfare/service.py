@@ -1,8 +1,8 @@
 """The life of a service process: settings, signals, internal server, supervised tasks, exit code.
 
 A service's `__main__` is `run("gateway", main)`. `main` sets itself up, sets `service.state` to
-`State.RUNNING`, works until `service.stopping`, drains and returns. Exit codes: 0 stopped as asked, 1 died, 2 the
-settings cannot be used.
+`State.RUNNING`, works until `service.stopping`, drains and returns. Exit codes: 0 stopped as asked, 1 died, 2
+the settings cannot be used.
 """
 
 import asyncio
@@ -111,6 +111,27 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    async def until_stopped(self, coro: Coroutine[Any, Any, object]) -> bool:
+        """Wait for a step of setting up that may take long, such as for Kafka to come up.
+
+        Returns:
+            True when it is done; False if the process was told to stop before, then it was cancelled.
+
+        """
+        step = asyncio.ensure_future(coro)
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((step, stop), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            if not step.done():
+                step.cancel()
+                await asyncio.wait((step,))
+        if step.cancelled():
+            return False
+        step.result()
+        return True
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

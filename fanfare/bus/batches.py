@@ -16,6 +16,7 @@ from typing_extensions import override
 from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.record import BadRecordError, Position, Record
+from fanfare.service import FatalError
 from fanfare.telemetry import metrics
 from fanfare.telemetry.logs import Action
 
@@ -133,45 +134,60 @@ class BatchRunner:
         metrics.BATCHES.labels(self._group, partition.topic).inc()
 
     async def _handle(self, partition: TopicPartition, batch: list[Incoming], tries: int) -> None:
+        """Have a batch handled, whatever it takes."""
         backoff = Backoff()
         failures = 0
         while batch:
             try:
                 await self._handler(partition, batch)
+            except FatalError:
+                raise
             except PoisonError as error:
-                poison = next((each for each in batch if each.record is error.record), None)
-                if poison is None:
-                    raise
-                await self._bury(partition, _message(poison), str(error))
-                batch = [each for each in batch if each is not poison]
-            except Exception as error:  # noqa: BLE001 - decided below, and none is lost
+                batch = await self._without(error, partition, batch)
+                continue
+            except Exception as error:  # noqa: BLE001 - decided here, and none is lost
                 if is_outage(error):
                     self._outages.inc()
                     self._hold(partition, error)
-                    await backoff.wait()
-                    continue
-                self._errors.inc()
-                failures += 1
-                self._log.error(
-                    "a batch failed",
-                    action=Action.RETRY,
-                    partition=str(partition),
-                    records=len(batch),
-                    error=type(error).__name__,  # not its text, which may quote what somebody wrote
-                    where=_where(error),
-                )
-                if failures < tries:
-                    await backoff.wait()
-                elif len(batch) == 1:
-                    await self._bury(partition, _message(batch[0]), repr(error))
-                    return
                 else:
-                    half = len(batch) // 2
-                    for part in (batch[:half], batch[half:]):
-                        await self._handle(partition, part, 1 if len(part) > 1 else TRIES)
-                    return
+                    failures += 1
+                    self._failed(partition, batch, error)
+                    if failures >= tries:
+                        await self._halve(partition, batch, error)
+                        return
             else:
                 return
+            await backoff.wait()
+
+    async def _without(
+        self, error: PoisonError, partition: TopicPartition, batch: list[Incoming]
+    ) -> list[Incoming]:
+        """The batch without the record that the handler named, which is in the dead letters then."""
+        for incoming in batch:
+            if incoming.record is error.record:
+                await self._bury(partition, _message(incoming), str(error))
+                return [each for each in batch if each is not incoming]
+        raise error
+
+    async def _halve(self, partition: TopicPartition, batch: list[Incoming], error: Exception) -> None:
+        """Look for the record that makes a batch fail, in order, so that the others are handled."""
+        if len(batch) == 1:
+            await self._bury(partition, _message(batch[0]), repr(error))
+            return
+        half = len(batch) // 2
+        for part in (batch[:half], batch[half:]):
+            await self._handle(partition, part, 1 if len(part) > 1 else TRIES)
+
+    def _failed(self, partition: TopicPartition, batch: list[Incoming], error: Exception) -> None:
+        self._errors.inc()
+        self._log.error(
+            "a batch failed",
+            action=Action.RETRY,
+            partition=str(partition),
+            records=len(batch),
+            error=type(error).__name__,  # not its text, which may quote what somebody wrote
+            where=_where(error),
+        )
 
     async def _bury(self, partition: TopicPartition, message: Message, reason: str) -> None:
         """Move a record to the dead letters; waits as long as Kafka is away."""

@@ -37,7 +37,7 @@ _LANE_RECORDS: Final = 4 * BATCH_RECORDS
 _FETCH_WAIT_MS: Final = 50
 # When partitions are taken away the batch in flight gets this long; the whole group waits for it.
 _REVOKE_S: Final = 1.0
-_STOP_S: Final = 5.0
+_STOP_S: Final = 2.0
 
 
 class _Lane:

@@ -41,6 +41,7 @@ class Action(StrEnum):
     TOPIC_CREATED = "topic_created"
     # Redis and presence.
     EPOCH = "epoch"
+    APPEND = "append"
     INBOX_GONE = "inbox_gone"
     INBOX_LOST = "inbox_lost"
     REDIS_AWAY = "redis_away"

@@ -1,0 +1,1 @@
+"""The fan-out: makes a delivery out of each event that counts."""

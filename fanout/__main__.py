@@ -1,0 +1,32 @@
+"""`python -m fanout`: a member of the group `fanout`. Start as many as there are partitions to share."""
+
+from fanfare.bus.consumer import Consumer
+from fanfare.bus.producer import Producer
+from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.presence.client import connect
+from fanfare.service import Service, State, run
+from fanout.worker import FanOut
+
+# Every partition may have a batch under way.
+UNACKNOWLEDGED_BYTES = 32 * 1024 * 1024
+
+
+async def main(service: Service) -> None:
+    """Work until told to stop."""
+    settings = service.settings
+    redis = connect(settings, client_name=service.name)
+    producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
+    consumer = Consumer(settings, "fanout", DELIVERIES_OF, FanOut(redis, producer).handle)
+    service.ready = lambda: consumer.joined and producer.available
+    service.facts = consumer.facts
+    try:
+        if await service.until_stopped(producer.start()):
+            service.state = State.RUNNING
+            await consumer.run(service.stopping)
+    finally:
+        await producer.stop()
+        await redis.aclose()
+
+
+if __name__ == "__main__":
+    run("fanout", main)

@@ -1,0 +1,90 @@
+"""The fan-out's work: a batch of events in, their deliveries out, in order and in the same partition."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
+from fanfare.bus.consumer import Incoming, TopicPartition
+from fanfare.bus.producer import Producer
+from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.constants import NONCE_WINDOW_S
+from fanfare.record import Position
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from fanfare.telemetry.metrics import REGISTRY
+from fanout.plan import Decision, decide, delivery_headers, first_key
+
+__all__ = ["FanOut"]
+
+DECISIONS: Final = Counter(
+    "fanfare_fanout_events", "Events, by what became of them.", ["topic", "decision"], registry=REGISTRY
+)
+# A position is remembered for longer than a nonce, so that it outlives each send that carries that nonce.
+_FIRST_TTL_S: Final = int(2 * NONCE_WINDOW_S)
+
+
+class FanOut:
+    """Handles batches of `*.events`."""
+
+    def __init__(
+        self, redis: Redis, producer: Producer, deliveries_of: Mapping[str, str] = DELIVERIES_OF
+    ) -> None:
+        """Args: deliveries_of: where the deliveries of an events topic go; both have the same partitions."""
+        self._redis = redis
+        self._producer = producer
+        self._deliveries_of = deliveries_of
+        self._log = logs.get("fanout")
+
+    async def handle(self, partition: TopicPartition, batch: Sequence[Incoming]) -> None:
+        """Write the deliveries of a batch; returns when Kafka has them all.
+
+        After an error the whole batch comes again. What was written before it is then written twice, which
+        the inboxes drop: a position that is not above the highest one they have.
+        """
+        standing = await self._claim(batch)
+        topic = self._deliveries_of[partition.topic]
+        waiting = []
+        for incoming, first in zip(batch, standing, strict=True):
+            record = incoming.record
+            decision = decide(record, incoming.appended_ms, first)
+            DECISIONS.labels(partition.topic, decision).inc()
+            if decision is Decision.DELIVER:
+                waiting.append(
+                    self._producer.post_raw(
+                        topic,
+                        delivery_headers(incoming.headers, record.position),
+                        record.payload,
+                        key=incoming.key,
+                        partition=partition.partition,
+                    )
+                )
+            else:
+                self._log.info(
+                    "event dropped",
+                    action=Action.DROP,
+                    why=str(decision),
+                    id=record.id,
+                    at=str(record.position),
+                )
+        await asyncio.gather(*waiting)
+
+    async def _claim(self, batch: Sequence[Incoming]) -> list[Position | None]:
+        """For each record with a nonce, the position that stands for it: its own if it comes first."""
+        pipe: Any = self._redis.pipeline(transaction=False)
+        claims = [first_key(incoming.record) for incoming in batch]
+        for key, incoming in zip(claims, batch, strict=True):
+            if key is not None:
+                # Answers what stood there before, or nothing.
+                pipe.set(key, str(incoming.record.position), nx=True, get=True, ex=_FIRST_TTL_S)
+        found = iter(await pipe.execute()) if any(claims) else iter(())
+        return [
+            None if key is None else _position(next(found), incoming.record.position)
+            for key, incoming in zip(claims, batch, strict=True)
+        ]
+
+
+def _position(standing: bytes | None, own: Position) -> Position:
+    return own if standing is None else Position.parse(standing.decode())
