@@ -1,9 +1,10 @@
 """A database of its own for a test module, in the PostgreSQL of the shared stores."""
 
+import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,3 +41,10 @@ def snowflakes() -> Callable[[], int]:
     """Ids of now, that no other test has."""
     counter = itertools.count(uuid.uuid4().int % (1 << 21))
     return lambda: (int(time.time() * 1000) - 1_420_070_400_000 << 22) | next(counter) % (1 << 22)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
+    """Wait until something is so, however long it takes; TimeoutError when it is far too long."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - it becomes so in another process
+            await asyncio.sleep(0.01)
