@@ -47,28 +47,21 @@ class FanOut:
         standing = await self._claim(batch)
         topic = self._deliveries_of[partition.topic]
         waiting = []
+        dropped = []
         for incoming, first in zip(batch, standing, strict=True):
             record = incoming.record
             decision = decide(record, incoming.appended_ms, first)
             DECISIONS.labels(partition.topic, decision).inc()
-            if decision is Decision.DELIVER:
-                waiting.append(
-                    self._producer.post_raw(
-                        topic,
-                        delivery_headers(incoming.headers, record.position),
-                        record.payload,
-                        key=incoming.key,
-                        partition=partition.partition,
-                    )
-                )
-            else:
-                self._log.info(
-                    "event dropped",
-                    action=Action.DROP,
-                    why=str(decision),
-                    id=record.id,
-                    at=str(record.position),
-                )
+            if decision is not Decision.DELIVER:
+                dropped.append(f"{record.position} {decision}")
+                continue
+            headers = delivery_headers(incoming.headers, record.position)
+            done = self._producer.post_raw(
+                topic, headers, record.payload, key=incoming.key, partition=partition.partition
+            )
+            waiting.append(done)
+        if dropped:
+            self._log.info("events dropped", action=Action.DROP, count=len(dropped), such_as=dropped[0])
         await asyncio.gather(*waiting)
 
     async def _claim(self, batch: Sequence[Incoming]) -> list[Position | None]:
