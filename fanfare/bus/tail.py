@@ -1,5 +1,6 @@
 """Following a topic, for people who want to see what goes through it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
@@ -66,17 +67,25 @@ async def tail(
     try:
         await _begin(reader, settings, topic, group, partition, from_beginning=from_beginning)
         while True:
-            message = await reader.getone()
-            yield Seen(
-                message.partition,
-                message.offset,
-                message.timestamp,
-                message.key,
-                list(message.headers),
-                message.value,
-            )
+            fetched = await reader.getmany(timeout_ms=1000, max_records=100)
+            for messages in fetched.values():
+                for message in messages:
+                    yield _seen(message)
+            # With a full buffer nothing above waits, and heartbeats have to be sent.
+            await asyncio.sleep(0)
     finally:
         await reader.stop()
+
+
+def _seen(message: Any) -> Seen:
+    return Seen(
+        message.partition,
+        message.offset,
+        message.timestamp,
+        message.key,
+        list(message.headers),
+        message.value,
+    )
 
 
 async def _begin(

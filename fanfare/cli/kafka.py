@@ -12,7 +12,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from fanfare.bus import topics as bus
@@ -126,10 +125,9 @@ def tail_(
 def _show(seen: Seen) -> None:
     when = datetime.fromtimestamp(seen.timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
     headers = " ".join(f"{name}={_text(value)}" for name, value in seen.headers)
-    _out.print(
-        f"[bold]{seen.partition}/{seen.offset}[/bold] {when} key=[cyan]{escape(_text(seen.key))}[/cyan] "
-        f"[dim]{escape(headers)}[/dim]\n  {escape(_text(seen.value))}",
-        highlight=False,
+    typer.echo(
+        f"{typer.style(f'{seen.partition}/{seen.offset}', bold=True)} {when} "
+        f"key={typer.style(_text(seen.key), fg='cyan')} {typer.style(headers, dim=True)}\n  {_text(seen.value)}"
     )
     sys.stdout.flush()
 
