@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Coroutine
@@ -29,6 +30,7 @@ _T = TypeVar("_T")
 
 def _run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run it; what people can put right is told in one line."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what it raises, and more
     try:
         return asyncio.run(work)
     except KeyboardInterrupt:
@@ -125,10 +127,9 @@ def tail_(
 def _show(seen: Seen) -> None:
     when = datetime.fromtimestamp(seen.timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
     headers = " ".join(f"{name}={_text(value)}" for name, value in seen.headers)
-    typer.echo(
-        f"{typer.style(f'{seen.partition}/{seen.offset}', bold=True)} {when} "
-        f"key={typer.style(_text(seen.key), fg='cyan')} {typer.style(headers, dim=True)}\n  {_text(seen.value)}"
-    )
+    where = typer.style(f"{seen.partition}/{seen.offset}", bold=True)
+    key = typer.style(_text(seen.key), fg="cyan")
+    typer.echo(f"{where} {when} key={key} {typer.style(headers, dim=True)}\n  {_text(seen.value)}")
     sys.stdout.flush()
 
 
