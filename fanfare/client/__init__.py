@@ -1,0 +1,35 @@
+"""A strict client of the gateway protocol and of REST, for tests, the torture program and benchmarks.
+
+It does what it is told and nothing besides: no reconnects, no retries. Whatever a server must not do is a
+`ProtocolError`. Products use the client libraries that exist (docs/clients.md).
+"""
+
+from fanfare.client.connection import Client
+from fanfare.client.rest import Rest, RestError
+from fanfare.client.session import (
+    ALL_INTENTS,
+    ClosedError,
+    Event,
+    InvalidSessionError,
+    Op,
+    ReconnectError,
+    SendError,
+    Session,
+)
+from fanfare.client.wire import Compression, ProtocolError
+
+__all__ = [
+    "ALL_INTENTS",
+    "Client",
+    "ClosedError",
+    "Compression",
+    "Event",
+    "InvalidSessionError",
+    "Op",
+    "ProtocolError",
+    "ReconnectError",
+    "Rest",
+    "RestError",
+    "SendError",
+    "Session",
+]
