@@ -131,5 +131,8 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
 def content_for(user: int, intents: int, record: Record) -> bool:
     """Whether a session gets the fields that MESSAGE_CONTENT gates."""
     return (
-        bool(intents & MESSAGE_CONTENT) or not record.guild or record.author == user or user in record.mentions
+        bool(intents & MESSAGE_CONTENT)
+        or not record.guild
+        or record.author == user
+        or user in record.mentions
     )

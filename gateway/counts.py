@@ -6,16 +6,33 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from fanfare.telemetry.metrics import REGISTRY
 
-__all__ = ["CONNECTIONS", "ENTRIES", "FENCE_RECORDS", "INVALID", "RESUMES", "RESUME_SECONDS", "SESSIONS", "STARTS"]
+__all__ = [
+    "CONNECTIONS",
+    "ENTRIES",
+    "FENCE_RECORDS",
+    "INVALID",
+    "RESUMES",
+    "RESUME_SECONDS",
+    "SESSIONS",
+    "STARTS",
+]
 
 CONNECTIONS: Final = Gauge("fanfare_gateway_connections", "Open websockets.", registry=REGISTRY)
-SESSIONS: Final = Gauge("fanfare_gateway_sessions", "Sessions held, live and away.", ["state"], registry=REGISTRY)
+SESSIONS: Final = Gauge(
+    "fanfare_gateway_sessions", "Sessions held, live and away.", ["state"], registry=REGISTRY
+)
 STARTS: Final = Counter("fanfare_gateway_identifies", "Sessions started.", registry=REGISTRY)
 RESUMES: Final = Counter(
-    "fanfare_gateway_resumes", "Sessions resumed: from the ring, the stream or another inbox.", ["way"], registry=REGISTRY
+    "fanfare_gateway_resumes",
+    "Sessions resumed: from the ring, the stream or another inbox.",
+    ["way"],
+    registry=REGISTRY,
 )
 INVALID: Final = Counter(
-    "fanfare_gateway_invalid_sessions", "Resumes refused: told that the session is not whole.", ["why"], registry=REGISTRY
+    "fanfare_gateway_invalid_sessions",
+    "Resumes refused: told that the session is not whole.",
+    ["why"],
+    registry=REGISTRY,
 )
 RESUME_SECONDS: Final = Histogram(
     "fanfare_gateway_resume_seconds",

@@ -74,7 +74,9 @@ class Session:
         "version",
     )
 
-    def __init__(self, key: str, session_id: str, user: User, intents: int, hops: list[Hop], version: int) -> None:
+    def __init__(
+        self, key: str, session_id: str, user: User, intents: int, hops: list[Hop], version: int
+    ) -> None:
         """Args: key: names the session in Redis; version: of its moves, 0 if it has none."""
         self.key = key
         self.id = session_id
@@ -187,7 +189,12 @@ class Hub:
         needed = intent_of(record.type, in_guild=False)
         for user in record.users:
             for session in self.users.get(user, ()):
-                if session.cursor is None and session.link and session.intents & needed == needed and session.covers(0):
+                if (
+                    session.cursor is None
+                    and session.link
+                    and session.intents & needed == needed
+                    and session.covers(0)
+                ):
                     session.link.send(event.dispatch.frame(session.transport, content=True))
 
     def _change_membership(self, record: Record, index: int) -> None:
@@ -323,7 +330,11 @@ class Hub:
 
     def joined(self, session: Session, guild: int) -> None:
         """A guild that was wanted is loaded; if the user is not in it any more, its event is passed over."""
-        if session.cursor is not None and session.cursor < self.ring.end and session.cursor >= self.ring.start:
+        if (
+            session.cursor is not None
+            and session.cursor < self.ring.end
+            and session.cursor >= self.ring.start
+        ):
             record = self.ring[session.cursor].dispatch.record
             view = self.guilds.views.get(guild)
             if record.guild == guild and (view is None or session.user.id not in view.guild.members):

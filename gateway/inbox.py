@@ -49,13 +49,12 @@ class NodeInbox:
         """The inbox's name."""
         return f"{self.node}.{self._generation}"
 
-    async def create(self, floor: int = 0, newest: dict[str, int] | None = None) -> int:
-        """Make the next generation; returns its first `s`."""
+    async def _create(self, floor: int) -> int:
         await epoch.ensure(self._redis)
         self.token = await inboxes.loss_token(self._redis)
         self._generation += 1
         s = await inboxes.create(
-            self._redis, self.node, self.name, floor=floor, token=self.token, is_open=True, newest=newest
+            self._redis, self.node, self.name, floor=floor, token=self.token, is_open=True
         )
         return s
 
@@ -87,16 +86,17 @@ class NodeInbox:
             except* InboxGoneError:
                 self._log.error("the inbox is lost", action=Action.INBOX_LOST, inbox=self.name)
                 lost()
-                begun(*await self._begin_again(hub.s + _LEAP))
+                begun(*await self.begin(hub.s + _LEAP))
 
     async def close(self) -> None:
         """Disconnect; the inbox stays, so that another node can adopt its sessions."""
         await self._reader.aclose()
 
-    async def _begin_again(self, floor: int) -> tuple[str, int]:
+    async def begin(self, floor: int = 0) -> tuple[str, int]:
+        """Make the next inbox, however long Redis is away; returns its name and first `s`."""
         while True:
             try:
-                s = await self.create(floor)
+                s = await self._create(floor)
             except (RedisError, OSError):
                 await asyncio.sleep(_RETRY_S)
             else:
@@ -110,9 +110,7 @@ class NodeInbox:
         away = False
         while True:
             try:
-                entries = await inboxes.read(
-                    self._reader, self.name, hub.s, count=_COUNT, block_ms=_BLOCK_MS
-                )
+                entries = await inboxes.read(self._reader, self.name, hub.s, count=_COUNT, block_ms=_BLOCK_MS)
                 if self._fresh:
                     self._fresh = False
                     await self.whole()

@@ -57,9 +57,7 @@ async def send_members(
         session.link.send(wrap(payload, session.transport))
 
 
-async def _find(
-    guilds: GuildCache, store: Store, session: Session, asked: RequestMembers
-) -> list[Member]:
+async def _find(guilds: GuildCache, store: Store, session: Session, asked: RequestMembers) -> list[Member]:
     if asked.user_ids:
         return list((await store.members(asked.guild_id, list(asked.user_ids))).values())
     if asked.query:

@@ -45,7 +45,7 @@ class PresenceWriter:
 
     def __init__(self, redis: Redis, inbox: str) -> None:
         """Args: inbox: the node's present one."""
-        self._redis = redis
+        self.redis = redis
         self.inbox = inbox
         self._guilds: set[int] = set()
         self._users: dict[int, set[str]] = {}
@@ -122,7 +122,7 @@ class PresenceWriter:
     async def _write_registrations(self, run: Iterable[_Registration]) -> None:
         inbox = self.inbox
         run = list(run)
-        async with self._redis.pipeline(transaction=False) as pipe:
+        async with self.redis.pipeline(transaction=False) as pipe:
             for one in run:
                 if one.guild:
                     _ = pipe.hset(keys.guild_nodes(one.guild), inbox, "1")
@@ -141,7 +141,7 @@ class PresenceWriter:
         if not guilds and not gone:
             return
         await inboxes.unregister(
-            self._redis,
+            self.redis,
             self.inbox,
             guilds=guilds,
             users={one.user for one in gone if one.user not in self._users},

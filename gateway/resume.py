@@ -39,7 +39,9 @@ def path(hops: Sequence[Hop], s: int) -> list[Hop] | None:
     return None
 
 
-def reaches(oldest_kept: Iterable[InboxEntry], newest: Mapping[str, int], scopes: Iterable[str], s: int) -> bool:
+def reaches(
+    oldest_kept: Iterable[InboxEntry], newest: Mapping[str, int], scopes: Iterable[str], s: int
+) -> bool:
     """Whether an inbox still holds everything after `s` that is for the scopes.
 
     Args:
@@ -95,6 +97,10 @@ def segment(
         if record is None or not after < entry.s <= upto or record.fence:
             continue
         position = record.position
-        if not above(position, f) or not above(position, cut) or (next_f is not None and above(position, next_f)):
+        if (
+            not above(position, f)
+            or not above(position, cut)
+            or (next_f is not None and above(position, next_f))
+        ):
             continue
         yield entry

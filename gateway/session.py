@@ -176,7 +176,9 @@ class Dialogue:
             if len(message) > CLIENT_FRAME_BYTES:
                 return self._close(CloseCode.DECODE_ERROR, f"frames are {CLIENT_FRAME_BYTES} bytes at most")
             if self._limited(now):
-                return self._close(CloseCode.RATE_LIMITED, f"{CLIENT_FRAMES_PER_MINUTE} frames in 60 s at most")
+                return self._close(
+                    CloseCode.RATE_LIMITED, f"{CLIENT_FRAMES_PER_MINUTE} frames in 60 s at most"
+                )
         elif len(message) > OWN_FRAME_BYTES:
             return self._close(CloseCode.DECODE_ERROR, f"frames are {OWN_FRAME_BYTES} bytes at most")
         handler = _HANDLERS.get(frame.op)
@@ -209,7 +211,9 @@ class Dialogue:
         """What the passing of time demands."""
         if self.state is State.CLOSED:
             return []
-        if now - self._heard_at > _SILENCE_S or (self.state is State.NEW and now - self._heard_at > _IDENTIFY_S):
+        if now - self._heard_at > _SILENCE_S or (
+            self.state is State.NEW and now - self._heard_at > _IDENTIFY_S
+        ):
             return self._close(CloseCode.SESSION_TIMED_OUT, "no heartbeat came")
         return []
 
@@ -260,7 +264,9 @@ class Dialogue:
             return self._unauthenticated()
         asked = _members.decode(d)
         guild = asked.guild_id[0] if isinstance(asked.guild_id, tuple) else asked.guild_id
-        users = asked.user_ids if isinstance(asked.user_ids, list) else [asked.user_ids] if asked.user_ids else []
+        users = (
+            asked.user_ids if isinstance(asked.user_ids, list) else [asked.user_ids] if asked.user_ids else []
+        )
         return [
             RequestMembers(
                 int(guild),

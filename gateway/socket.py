@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 from urllib.parse import parse_qs, urlsplit
 
 from structlog.typing import FilteringBoundLogger
@@ -71,7 +71,18 @@ class Shell(Protocol):
 class Connection(asyncio.Protocol):
     """A connection, from accepting to lost. Its methods are called by the transport and by the hub."""
 
-    __slots__ = ("_dialogue", "_parts", "_shell", "_transport", "_ws", "blocked", "fd", "open", "session", "transport_kind")
+    __slots__ = (
+        "_dialogue",
+        "_parts",
+        "_shell",
+        "_transport",
+        "_ws",
+        "blocked",
+        "fd",
+        "open",
+        "session",
+        "transport_kind",
+    )
 
     _transport: asyncio.Transport
 
@@ -90,14 +101,14 @@ class Connection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's by type.
+        self._transport = cast("asyncio.Transport", transport)
         if transport.get_extra_info("sslcontext") is None:
             self.fd = transport.get_extra_info("socket").fileno()
             # A cursor takes over as soon as the kernel does not take everything.
-            transport.set_write_buffer_limits(high=0)
+            self._transport.set_write_buffer_limits(high=0)
         else:
-            transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
+            self._transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
         self._shell.connections.add(self)
         counts.CONNECTIONS.inc()
         self._shell.wheel.at(time.monotonic() + _HANDSHAKE_S, self._check)
@@ -314,5 +325,7 @@ class Connection(asyncio.Protocol):
         session, self.session = self.session, None
         if session is not None and session.link is self:
             close = self._ws.close_rcvd
-            ended = close is not None and self._ws.close_rcvd_then_sent is True and close.code in _ENDING_CODES
+            ended = (
+                close is not None and self._ws.close_rcvd_then_sent is True and close.code in _ENDING_CODES
+            )
             self._shell.hub.detach(session, ended=ended)

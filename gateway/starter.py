@@ -252,8 +252,8 @@ class Starter:
             state = await inboxes.state(self._redis, hop.inbox)
             if state.token != token or not state.open:
                 raise InvalidSessionError("inbox not whole")
-            entries = last if at + 1 == len(hops) else await read_all(
-                self._redis, hop.inbox, after, following.t
+            entries = (
+                last if at + 1 == len(hops) else await read_all(self._redis, hop.inbox, after, following.t)
             )
             _check_whole(session, entries, state.newest, after)
             owed += segment(

@@ -72,7 +72,11 @@ class Tail:
     def highest_within(self, f: Fence) -> int:
         """The highest `s` of an entry that is not above the fence."""
         return max(
-            (e.s for e in reversed(self._entries) if e.record is not None and not above(e.record.position, f)),
+            (
+                e.s
+                for e in reversed(self._entries)
+                if e.record is not None and not above(e.record.position, f)
+            ),
             default=0,
         )
 
@@ -95,5 +99,3 @@ class Tails:
         tail, users = self._tails.pop(inbox)
         if users > 1:
             self._tails[inbox] = (tail, users - 1)
-
-

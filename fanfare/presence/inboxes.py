@@ -149,7 +149,12 @@ async def raise_above(redis: Redis, inbox: str, floor: int, margin_ms: int) -> i
 
 
 async def unregister(
-    redis: Redis, inbox: str, *, guilds: Iterable[int], users: Iterable[int], fields: Iterable[tuple[int, str]]
+    redis: Redis,
+    inbox: str,
+    *,
+    guilds: Iterable[int],
+    users: Iterable[int],
+    fields: Iterable[tuple[int, str]],
 ) -> None:
     """Mark in the inbox that it no longer receives these guilds and users, and remove the registrations.
 
@@ -182,7 +187,9 @@ async def read(
     return [_entry(name, fields) for name, fields in rows]
 
 
-async def read_between(redis: Redis, inbox: str, first: int, last: int | None, *, count: int) -> list[InboxEntry]:
+async def read_between(
+    redis: Redis, inbox: str, first: int, last: int | None, *, count: int
+) -> list[InboxEntry]:
     """The entries from `s` = first on, up to last (None: the newest), oldest first."""
     end = f"{last}-0" if last is not None else "+"
     rows: Any = await redis.xrange(keys.inbox(inbox), f"{first}-0", end, count=count)
@@ -239,5 +246,3 @@ def _entry(name: bytes, fields: Mapping[bytes, bytes]) -> InboxEntry:
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
-
-

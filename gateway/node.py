@@ -1,0 +1,264 @@
+"""One gateway node: the parts put together, and its life from the first listening socket to the drained end."""
+
+import asyncio
+import random
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from fanfare.bus.producer import Producer
+from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.constants import MOVED_TTL_S
+from fanfare.presence.client import connect
+from fanfare.presence.workers import Worker
+from fanfare.service import Service, State
+from fanfare.settings import Settings, SettingsError
+from fanfare.store import Store, StoreUnavailableError
+from fanfare.store.outbox import relay
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from gateway import counts, moves
+from gateway.codes import CloseCode
+from gateway.guilds import GuildCache
+from gateway.hub import Hub, Session
+from gateway.inbox import NodeInbox
+from gateway.ingress.ingress import Ingress
+from gateway.members import send_members
+from gateway.presence import PresenceWriter
+from gateway.rest import RestContext, make_app, start_rest
+from gateway.session import RequestMembers
+from gateway.socket import Connection
+from gateway.starter import Starter
+from gateway.wheel import Wheel
+
+__all__ = ["Node", "main"]
+
+_BACKLOG: Final = 4096
+_RETRY_S: Final = 0.5
+_SWEEP_S: Final = 1.0
+# After asking clients to reconnect they have this long to close by themselves.
+_GRACE_S: Final = 1.0
+
+
+class Node:
+    """What connections, REST and the inbox share."""
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        starter: Starter,
+        guilds: GuildCache,
+        presence: PresenceWriter,
+        store: Store,
+        ingress: Ingress,
+    ) -> None:
+        self.hub = hub
+        self.starter = starter
+        self.wheel = Wheel()
+        self.connections: set[Connection] = set()
+        self.log = logs.get("gateway")
+        self._guilds = guilds
+        self._presence = presence
+        self._store = store
+        self._ingress = ingress
+        self._work: set[asyncio.Task[None]] = set()
+        self._wanted: set[tuple[str, int]] = set()
+        hub.want_guild = self._want_guild
+        hub.forgotten = lambda session: presence.remove(session.user.id, session.key)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a short piece of work besides."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._worked)
+
+    async def publish(self, user: Any, body: bytes) -> dict[str, Any]:
+        """Publish a message: the `d` of SENT."""
+        return await self._ingress.publish(user, body)
+
+    async def members(self, session: Session, asked: RequestMembers) -> None:
+        """Send the chunks of a member request."""
+        await send_members(self.hub, self._guilds, self._store, session, asked)
+
+    def lost(self) -> None:
+        """The inbox is lost: tell every session, and forget what events kept current."""
+        for connection in list(self.connections):
+            if connection.session is not None:
+                counts.INVALID.labels("inbox lost").inc()
+                connection.invalidate()
+        self._guilds.restart()
+
+    def begun(self, inbox: str, s: int) -> None:
+        """Go on with the next inbox."""
+        self._presence.restart(inbox)
+        self.hub.restart(inbox, s)
+
+    async def sweep(self) -> None:
+        """What has to be done now and then; a supervised task."""
+        renew_at = time.monotonic() + MOVED_TTL_S / 3
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = time.monotonic()
+            self.hub.expire(now)
+            connected = len(self.hub.connected())
+            counts.SESSIONS.labels("live").set(connected)
+            counts.SESSIONS.labels("away").set(len(self.hub.sessions) - connected)
+            if now > renew_at:
+                renew_at = now + MOVED_TTL_S / 3
+                await self._renew_moves()
+
+    async def drain(self, window_s: float) -> None:
+        """Ask the clients to reconnect, spread over the window, and close what is left; all stay resumable."""
+        connections = list(self.connections)
+        random.shuffle(connections)
+        started = time.monotonic()
+        for at, connection in enumerate(connections):
+            due = started + window_s * at / len(connections)
+            if due > time.monotonic():
+                await asyncio.sleep(due - time.monotonic())
+            connection.reconnect()
+        await self._until_closed(_GRACE_S)
+        for connection in list(self.connections):
+            connection.stop(CloseCode.SERVICE_RESTART, "this node stops: resume")
+        await self._until_closed(_GRACE_S)
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def _until_closed(self, limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while self.connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    async def _renew_moves(self) -> None:
+        moved = [session.key for session in self.hub.sessions.values() if session.version]
+        try:
+            await moves.renew(self._presence.redis, moved)
+        except (RedisError, OSError):
+            self.log.warning("moves not renewed", action=Action.REDIS_AWAY)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.error("a request failed", action=Action.REQUEST_FAILED, exc_info=error)
+
+    def _want_guild(self, session: Session, guild: int) -> None:
+        if (session.key, guild) not in self._wanted:
+            self._wanted.add((session.key, guild))
+            self.spawn(self._load_guild(session, guild))
+
+    async def _load_guild(self, session: Session, guild: int) -> None:
+        try:
+            while session.link is not None:
+                try:
+                    await self._guilds.member(guild, session.user.id)
+                except StoreUnavailableError:
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    break
+        finally:
+            self._wanted.discard((session.key, guild))
+        self.hub.joined(session, guild)
+
+
+async def main(service: Service) -> None:
+    """Run a gateway node until the service stops."""
+    settings = service.settings
+    async with AsyncExitStack() as stack:
+        redis = connect(settings, client_name=f"fanfare-{service.name}")
+        stack.push_async_callback(redis.aclose)
+        store = await Store.connect(settings)
+        stack.push_async_callback(store.close)
+        producer = Producer(settings)
+        await producer.start()
+        stack.push_async_callback(producer.stop)
+        worker = await stack.enter_async_context(Worker(redis))
+
+        node_id = secrets.token_hex(6)
+        inbox = NodeInbox(settings, redis, node_id)
+        stack.push_async_callback(inbox.close)
+        name, s = await inbox.begin()
+        presence = PresenceWriter(redis, name)
+        guilds = GuildCache(store, presence)
+        hub = Hub(guilds, name, s)
+        topics = list(DELIVERIES_OF)
+        starter = Starter(
+            settings, redis, store, producer, topics, hub=hub, inbox=inbox, presence=presence, guilds=guilds
+        )
+        ingress = Ingress(producer, redis, store, worker, guilds, node_id, settings=settings)
+        stack.push_async_callback(ingress.close)
+        node = Node(hub=hub, starter=starter, guilds=guilds, presence=presence, store=store, ingress=ingress)
+
+        _ = service.supervise(presence.run(), "presence")
+        _ = service.supervise(inbox.run(hub, node.lost, node.begun), "inbox")
+        _ = service.supervise(guilds.sweep(), "guilds")
+        _ = service.supervise(node.wheel.run(), "wheel")
+        _ = service.supervise(node.sweep(), "sweep")
+        _ = service.supervise(relay(store, producer, service.stopping), "relay")
+
+        tls = _tls(settings)
+        servers = [
+            await _listen(node, own, tls)
+            for own in _sockets(settings.host, settings.gateway_port, settings.gateway_fd)
+        ]
+        rest = await start_rest(
+            make_app(RestContext(settings, redis, store, guilds, ingress, worker)),
+            _sockets(settings.host, settings.rest_port, settings.rest_fd),
+            tls,
+        )
+        scheme, web = ("wss", "https") if tls else ("ws", "http")
+        host = settings.host
+        own_ws, own_rest = servers[-1].sockets[0].getsockname()[1], rest.ports[-1]
+        service.facts = lambda: {
+            "sessions": len(hub.connected()),
+            "address": f"{scheme}://{host}:{own_ws}/gateway/",
+            "api": f"{web}://{host}:{own_rest}/api/v10",
+            "inbox": hub.inbox,
+        }
+        service.state = State.RUNNING
+        await service.stopping.wait()
+
+        for server in servers:
+            server.close()
+        await node.drain(settings.drain_s)
+        await rest.stop()
+
+
+def _sockets(host: str, port: int, fd: int) -> list[socket.socket]:
+    """The public listening socket, and the node's own where the public one is shared with other nodes."""
+    if fd >= 0:
+        return [socket.socket(fileno=fd), _bound(host, 0)]
+    return [_bound(host, port)]
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; set FANFARE_GATEWAY_PORT, FANFARE_REST_PORT or FANFARE_HOST"
+        ) from error
+
+
+async def _listen(node: Node, own: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
+    own.setblocking(False)  # noqa: FBT003
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Connection(node), sock=own, ssl=tls, backlog=_BACKLOG)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"FANFARE_TLS_CERT, FANFARE_TLS_KEY: {error}") from error
+    return context
