@@ -21,6 +21,7 @@ import msgspec
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import snowflake_ms
 from fanfare.record import FENCE, Record
+from fanfare.retries import MESSAGE_CREATE, is_late
 
 __all__ = [
     "BadPayloadError",
@@ -116,7 +117,7 @@ _many = msgspec.json.Decoder(_Many, strict=False)
 
 def creates(batch: Iterable[Logged]) -> list[Made]:
     """The messages that the batch may add: what to look up in the table before `fold`."""
-    return [_made(entry) for entry in batch if entry.record.type == "MESSAGE_CREATE"]
+    return [_made(entry) for entry in batch if entry.record.type == MESSAGE_CREATE]
 
 
 def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
@@ -142,12 +143,15 @@ def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
     for row in known:
         note(row)
     for entry in batch:
-        if entry.record.type == "MESSAGE_CREATE":
+        if entry.record.type == MESSAGE_CREATE:
             row = _made(entry)
             key = (row.channel_id, row.id)
-            late = entry.appended_ms - snowflake_ms(row.id) > _WINDOW_MS
             same = nonces.get(Nonce(row.channel_id, row.author_id, row.nonce), ()) if row.nonce else ()
-            if key in there or late or any(_near(row.id, other) for other in same):
+            if (
+                key in there
+                or is_late(entry.record, entry.appended_ms)
+                or any(_near(row.id, other) for other in same)
+            ):
                 continue
             result.made[key] = row
             note(row)

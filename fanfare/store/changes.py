@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from fanfare import payloads
+from fanfare.constants import SNOWFLAKE_EPOCH_MS
 from fanfare.record import GUILD, Record
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NotFoundError
@@ -56,10 +57,13 @@ class Changing:
 
         """
         self.version += 1
+        now_ms = int(time.time() * 1000)
         self._records.append(
             Record(
                 type=name,
-                at=int(time.time() * 1000),
+                # Need not be unique: (author, nonce) is, and clients do not see it.
+                id=(now_ms - SNOWFLAKE_EPOCH_MS << 22) | (self.version & 0x3FFFFF),
+                at=now_ms,
                 audience=GUILD,
                 guild=self.guild_id,
                 channel=channel,

@@ -11,12 +11,9 @@ import contextlib
 import time
 from typing import Final, Protocol
 
-import msgspec
-
 from fanfare.bus.outage import Backoff
 from fanfare.bus.producer import RefusedError
 from fanfare.bus.topics import GUILD_EVENTS
-from fanfare.constants import NONCE_WINDOW_S, SNOWFLAKE_EPOCH_MS
 from fanfare.record import Position, Record
 from fanfare.store.changes import CHANNEL_NAME
 from fanfare.store.database import Connection, Row, dial, translated
@@ -98,13 +95,12 @@ async def _relay(connection: Connection, producer: Poster, stopping: asyncio.Eve
 
 async def _produce(connection: Connection, producer: Poster, rows: list[Row]) -> str | None:
     """Produce rows in order and delete those that Kafka acknowledged; why not all of them, or None."""
-    started_s = time.monotonic()
     posted: list[tuple[int, asyncio.Future[Position]]] = []
     why = None
     for row in rows:
         record = Record.unpack(row["record"])
         try:
-            posted.append((row["id"], producer.post(GUILD_EVENTS, _stamped(record), key=record.guild)))
+            posted.append((row["id"], producer.post(GUILD_EVENTS, record, key=record.guild)))
         except RefusedError as error:
             why = str(error)
             break
@@ -113,24 +109,11 @@ async def _produce(connection: Connection, producer: Poster, rows: list[Row]) ->
         _, waiting = await asyncio.wait(waiting, timeout=_PING_S)
         if waiting:
             await connection.execute("SELECT 1")
-    if time.monotonic() - started_s > NONCE_WINDOW_S / 2:
-        # The fan-out may have dropped them as too late. Again; it drops the second ones if it has not.
-        return "Kafka took too long"
     relayed = [ident for ident, done in posted if not done.cancelled() and done.exception() is None]
     if relayed:
         await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", relayed)
     failed = [done for _, done in posted if done.cancelled() or done.exception() is not None]
     return repr(failed[0]) if failed else why
-
-
-def _stamped(record: Record) -> Record:
-    """The record with an id of now: the fan-out drops what Kafka appends long after the time in its id.
-
-    A row may have waited longer, for Kafka or for a gateway. Such ids are not unique, (author, nonce) is.
-    """
-    now_ms = int(time.time() * 1000)
-    ident = (now_ms - SNOWFLAKE_EPOCH_MS << 22) | (record.version & 0x3FFFFF)
-    return msgspec.structs.replace(record, id=ident)
 
 
 async def _wait(stopping: asyncio.Event, backoff: Backoff) -> None:

@@ -24,7 +24,7 @@ from fanfare.presence.client import connect
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.store import Store, StoreUnavailableError, migrate
 from fanfare.store.database import Database
-from tests.integration.store_fixtures import eventually, own_database, settings_of, snowflakes
+from tests.integration.store_fixtures import Gate, eventually, own_database, settings_of, snowflakes
 from tests.unit.test_archiver_rows import (
     MADE_MS,
     WINDOW_MS,
@@ -290,6 +290,38 @@ async def test_the_service_archives_and_commits_on_sigterm(settings, database):
     assert {
         p.partition: o.offset for p, o in committed.items() if p.topic == CHAT_EVENTS and o.offset >= 0
     } == {partition: end for partition, end in ends.items() if end}
+
+
+async def test_an_outage_of_the_database_is_waited_out(settings, database):
+    gate = Gate(settings)  # shut
+    away = await Database.connect(gate.settings)
+    records = [message(next_id(), f"text {n}") for n in range(20)]
+    await produce(settings, records)
+    stopping, failed, tried = asyncio.Event(), asyncio.Event(), Archiver(away)
+
+    async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
+        try:
+            await tried.handle(partition, batch)
+        except StoreUnavailableError:
+            failed.set()
+            raise
+
+    consumer = Consumer(settings, f"held-{uuid.uuid4()}", [CHAT_EVENTS], handle)
+    working = asyncio.create_task(consumer.run(stopping))
+    async with asyncio.timeout(60):
+        await failed.wait()
+    assert await table(database) == []
+    await gate.open()
+    wanted = {(record.channel, record.id) for record in records}
+
+    async def archived() -> bool:
+        return wanted <= {(row[0], row[1]) for row in await table(database)}
+
+    await eventually(archived)
+    stopping.set()
+    await working
+    await away.close()
+    await gate.shut()
 
 
 async def start_service(settings) -> asyncio.subprocess.Process:

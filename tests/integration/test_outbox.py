@@ -10,8 +10,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from fanfare.bus.client import connection
 from fanfare.bus.producer import Producer, RefusedError
 from fanfare.bus.topics import GUILD_EVENTS
-from fanfare.constants import SNOWFLAKE_EPOCH_MS
-from fanfare.ids import snowflake_ms
 from fanfare.presence import keys
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
@@ -163,21 +161,6 @@ async def test_a_row_stays_until_kafka_has_it(store):
         kafka.acknowledged.set()
         await emptied(store)
     assert len(kafka.posted) == 10
-
-
-async def test_the_id_is_of_the_time_of_relaying(store):
-    """The fan-out drops what is appended long after the time in its id; a row may have waited for days."""
-    kafka = Refusing()
-    guild_id = await make_changes(store, 1)
-    old = await store.database.value("SELECT record FROM outbox WHERE guild_id = $1", guild_id)
-    aged = msgspec.structs.replace(Record.unpack(old), at=SNOWFLAKE_EPOCH_MS, id=1)
-    await store.database.value("UPDATE outbox SET record = $2 WHERE guild_id = $1", guild_id, aged.pack())
-    change = await store.update_guild(guild_id, name="newer")
-    async with relays(store, kafka):
-        await emptied(store)
-    assert change.version == 2
-    assert abs(snowflake_ms(kafka.posted[0].id) - kafka.posted[1].at) < 600_000
-    assert kafka.posted[0].at == SNOWFLAKE_EPOCH_MS
 
 
 async def test_one_relay_at_a_time_and_another_takes_over(store):

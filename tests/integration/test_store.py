@@ -1,20 +1,18 @@
 """The store on a real PostgreSQL."""
 
 import asyncio
-import socket
 
 import msgspec
 import pytest
-from pydantic import SecretStr
 
 from fanfare.constants import LARGE_GUILD
+from fanfare.ids import snowflake_ms
 from fanfare.model import CATEGORY, Channel, Overwrite, Role, User
 from fanfare.record import GUILD, Record
-from fanfare.settings import Settings
 from fanfare.store import NameTakenError, NotFoundError, Store, StoreUnavailableError, migrate
 from fanfare.store.demo import make_demo
 from fanfare.tokens import Tokens
-from tests.integration.store_fixtures import own_database, settings_of, snowflakes
+from tests.integration.store_fixtures import Gate, own_database, settings_of, snowflakes
 
 pytestmark = pytest.mark.system
 next_id = snowflakes()
@@ -121,6 +119,7 @@ async def test_every_change_raises_the_version_and_is_told(store):
     ]
     for record in told:
         assert record.audience == GUILD
+        assert abs(snowflake_ms(record.id) - record.at) < 1000
         assert (record.guild, record.author, record.nonce) == (guild_id, guild_id, f"g{record.version}")
         assert record.channel == (channel.id if record.type.startswith("CHANNEL") else 0)
     assert {r.type: r.users for r in told if r.users} == {
@@ -327,66 +326,10 @@ async def test_the_demo_is_made_once_and_its_tokens_stay(stores):
     await store.close()
 
 
-class Gate:
-    """A TCP forwarder before PostgreSQL that can be shut, and can let connections hang."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._to = (host, port)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task] = set()
-        self._open = asyncio.Event()
-        self._open.set()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
-    async def open(self) -> None:
-        self._open.set()
-        if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-
-    def hang(self) -> None:
-        self._open.clear()
-
-    async def shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def _accept(self, reader, writer) -> None:
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        there = None
-        try:
-            there = await asyncio.open_connection(*self._to)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, there[1]))
-                both.create_task(self._pump(there[0], writer))
-        except (OSError, asyncio.CancelledError, ExceptionGroup):
-            pass
-        finally:
-            self._tasks.discard(task)
-            for end in (writer, there[1]) if there else (writer,):
-                end.transport.abort()
-
-    async def _pump(self, reader, writer) -> None:
-        while data := await reader.read(65536):
-            await self._open.wait()
-            writer.write(data)
-            await writer.drain()
-        raise ConnectionResetError
-
-
 @pytest.fixture
 async def gate(settings):
-    url = settings.postgres.get_secret_value()
-    host, _, port = url.partition("@")[2].partition("/")[0].partition(":")
-    gate = Gate(host, int(port))
-    yield gate, Settings(postgres=SecretStr(url.replace(f"{host}:{port}", f"127.0.0.1:{gate.port}")))
+    gate = Gate(settings)
+    yield gate, gate.settings
     await gate.shut()
 
 
