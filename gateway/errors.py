@@ -1,10 +1,10 @@
 """What a request can be answered with instead of its result, the same over REST and over the socket.
 
-    ApiError                any answer with a Discord code and an HTTP status
-    ├── FormError           400, 50035: which fields of the body are wrong, nested by key
-    ├── RefusedError        503: not done and never will be; try again after `retry_after`
-    ├── UnknownOutcomeError 504: it will happen once or never; the same nonce asks again
-    └── RateLimitedError    429: try again after `retry_after`
+ApiError                any answer with a Discord code and an HTTP status
+├── FormError           400, 50035: which fields of the body are wrong, nested by key
+├── RefusedError        503: not done and never will be; try again after `retry_after`
+├── UnknownOutcomeError 504: it will happen once or never; the same nonce asks again
+└── RateLimitedError    429: try again after `retry_after`
 """
 
 from collections.abc import Mapping

@@ -6,8 +6,7 @@ waits, and what the loaded version holds already is left out.
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Record
@@ -15,6 +14,9 @@ from fanfare.store import Store
 from gateway import changes
 from gateway.audience import View
 from gateway.presence import PresenceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["GuildCache", "UnknownChannelError", "UnknownGuildError"]
 
@@ -168,9 +170,7 @@ class GuildCache:
                 generation = self._generation
                 self._waiting[guild_id] = []
                 await self._presence.hold(guild_id)
-                guild = await self._store.guild(guild_id)
-                if guild is None:
-                    raise UnknownGuildError(guild_id)
+                guild = _found(guild_id, await self._store.guild(guild_id))
                 if generation != self._generation:
                     continue
                 for record in self._waiting[guild_id]:
@@ -187,6 +187,12 @@ class GuildCache:
         view = self.views[guild.id] = View(guild)
         self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
         return view
+
+
+def _found(guild_id: int, guild: Guild | None) -> Guild:
+    if guild is None:
+        raise UnknownGuildError(guild_id)
+    return guild
 
 
 def _keep(cache: dict[int, _Value], key: int, value: _Value) -> None:

@@ -53,10 +53,9 @@ class NodeInbox:
         await epoch.ensure(self._redis)
         self.token = await inboxes.loss_token(self._redis)
         self._generation += 1
-        s = await inboxes.create(
+        return await inboxes.create(
             self._redis, self.node, self.name, floor=floor, token=self.token, is_open=True
         )
-        return s
 
     async def whole(self) -> None:
         """Check on the spot that nothing was lost.

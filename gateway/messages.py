@@ -275,9 +275,12 @@ def edited(
     return built if mentioned is not None else built._replace(mentions=_ids(message["mentions"]))
 
 
-def deletion(message_id: int, channel: Channel) -> bytes:
-    """The payload of MESSAGE_DELETE."""
-    return _one("MESSAGE_DELETE", {"id": str(message_id), "channel_id": str(channel.id)} | _guild(channel))
+def deletion(message: int | list[int], channel: Channel) -> bytes:
+    """The payload of MESSAGE_DELETE, or for a list of MESSAGE_DELETE_BULK."""
+    place = {"channel_id": str(channel.id)} | _guild(channel)
+    if isinstance(message, int):
+        return _one("MESSAGE_DELETE", {"id": str(message)} | place)
+    return _one("MESSAGE_DELETE_BULK", {"ids": [str(ident) for ident in message]} | place)
 
 
 def typing(user: User, channel: Channel, member: Member | None, now: datetime) -> bytes:

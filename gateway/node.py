@@ -248,7 +248,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def _listen(node: Node, own: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-    own.setblocking(False)  # noqa: FBT003
+    own.setblocking(False)
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: Connection(node), sock=own, ssl=tls, backlog=_BACKLOG)
 

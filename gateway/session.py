@@ -9,7 +9,6 @@ resuming a session takes time: the machine says `Identify` or `Resume`, and the 
      +--------rejected----------+
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Annotated, Any, Final
@@ -108,6 +107,10 @@ class SendMessage:
 
 Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage
 
+_IGNORED: Final = frozenset(
+    {Op.PRESENCE_UPDATE, Op.VOICE_STATE_UPDATE, Op.REQUEST_SOUNDBOARD_SOUNDS, Op.REQUEST_CHANNEL_INFO}
+)
+
 _Snowflake = int | str
 
 
@@ -181,13 +184,27 @@ class Dialogue:
                 )
         elif len(message) > OWN_FRAME_BYTES:
             return self._close(CloseCode.DECODE_ERROR, f"frames are {OWN_FRAME_BYTES} bytes at most")
-        handler = _HANDLERS.get(frame.op)
-        if handler is None:
-            return self._close(CloseCode.UNKNOWN_OPCODE, f"opcode {frame.op} is not known")
         try:
-            return handler(self, bytes(frame.d))
+            return self._handle(frame.op, bytes(frame.d))
         except (msgspec.DecodeError, ValueError) as error:
             return self._close(CloseCode.DECODE_ERROR, f"op {frame.op}: {error}"[:120])
+
+    def _handle(self, op: int, d: bytes) -> list[Effect]:
+        match op:
+            case Op.HEARTBEAT:
+                return [Reply(Op.HEARTBEAT_ACK)]
+            case Op.IDENTIFY:
+                return self._identify(d)
+            case Op.RESUME:
+                return self._resume(d)
+            case Op.REQUEST_GUILD_MEMBERS:
+                return self._request_members(d)
+            case Op.SEND:
+                return self._send(d)
+            case _ if op in _IGNORED:
+                return [] if self.state is State.OPEN else self._unauthenticated()
+            case _:
+                return self._close(CloseCode.UNKNOWN_OPCODE, f"opcode {op} is not known")
 
     def started(self) -> None:
         """The session has begun or was resumed."""
@@ -231,10 +248,7 @@ class Dialogue:
         self._frames += 1
         return self._frames > CLIENT_FRAMES_PER_MINUTE
 
-    def _heartbeat(self, _: bytes) -> list[Effect]:
-        return [Reply(Op.HEARTBEAT_ACK)]
-
-    def _on_identify(self, d: bytes) -> list[Effect]:
+    def _identify(self, d: bytes) -> list[Effect]:
         if self.state is not State.NEW:
             return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
         try:
@@ -250,7 +264,7 @@ class Dialogue:
         self.state = State.STARTING
         return [Identify(asked.token, asked.intents, asked.shard)]
 
-    def _on_resume(self, d: bytes) -> list[Effect]:
+    def _resume(self, d: bytes) -> list[Effect]:
         if self.state is not State.NEW:
             return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
         asked = _resume.decode(d)
@@ -259,7 +273,7 @@ class Dialogue:
         self.state = State.STARTING
         return [Resume(asked.token, asked.session_id, asked.seq)]
 
-    def _on_members(self, d: bytes) -> list[Effect]:
+    def _request_members(self, d: bytes) -> list[Effect]:
         if self.state is not State.OPEN:
             return self._unauthenticated()
         asked = _members.decode(d)
@@ -278,7 +292,7 @@ class Dialogue:
             )
         ]
 
-    def _on_send(self, d: bytes) -> list[Effect]:
+    def _send(self, d: bytes) -> list[Effect]:
         if self.state is not State.OPEN:
             return self._unauthenticated()
         if self._unanswered >= OWN_UNANSWERED:
@@ -286,21 +300,5 @@ class Dialogue:
         self._unanswered += 1
         return [SendMessage(d)]
 
-    def _ignore(self, _: bytes) -> list[Effect]:
-        return [] if self.state is State.OPEN else self._unauthenticated()
-
     def _unauthenticated(self) -> list[Effect]:
         return self._close(CloseCode.NOT_AUTHENTICATED, "identify first")
-
-
-_HANDLERS: Final[dict[int, Callable[[Dialogue, bytes], list[Effect]]]] = {
-    Op.HEARTBEAT: Dialogue._heartbeat,
-    Op.IDENTIFY: Dialogue._on_identify,
-    Op.PRESENCE_UPDATE: Dialogue._ignore,
-    Op.VOICE_STATE_UPDATE: Dialogue._ignore,
-    Op.RESUME: Dialogue._on_resume,
-    Op.REQUEST_GUILD_MEMBERS: Dialogue._on_members,
-    Op.REQUEST_SOUNDBOARD_SOUNDS: Dialogue._ignore,
-    Op.REQUEST_CHANNEL_INFO: Dialogue._ignore,
-    Op.SEND: Dialogue._on_send,
-}

@@ -1,4 +1,7 @@
-"""Session ids that say what a node must know to resume a session it has never seen. Signed, so clients cannot choose."""
+"""Session ids that say what a node must know to resume a session it has never seen.
+
+They are signed, so that clients cannot make up their own.
+"""
 
 import binascii
 import hmac
