@@ -26,6 +26,7 @@ if appended > 0 then
   changed['s'] = string.format('%.0f', last)
   local fields = {}
   for field, value in pairs(changed) do fields[#fields + 1] = field; fields[#fields + 1] = value end
-  redis.call('HSET', KEYS[2], unpack(fields))
+  -- In pieces: Lua takes some 8000 arguments, and an error here would come after the entries.
+  for i = 1, #fields, 1000 do redis.call('HSET', KEYS[2], unpack(fields, i, math.min(i + 999, #fields))) end
 end
 return {'ok', epoch, appended}
