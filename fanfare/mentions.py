@@ -1,4 +1,4 @@
-"""Whom a message mentions: the syntax in its content, what its author allows, what the author may do. Pure."""
+"""Whom a message mentions: what its content says, what its author allows, what its author may do. Pure."""
 
 import re
 from collections.abc import Set as AbstractSet

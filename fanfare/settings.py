@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     drain_s: float = Field(
         default=2.0, ge=0, le=600, description="Window over which a stopping gateway asks its clients to reconnect."
     )
+    send_limit: int = Field(
+        default=0, ge=0, description="Messages that a user may send to a channel in 5 s, per gateway. 0: any number."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
 

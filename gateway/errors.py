@@ -108,10 +108,11 @@ class UnknownOutcomeError(ApiError):
 class RateLimitedError(ApiError):
     """Too many requests."""
 
-    def __init__(self, retry_after: float, *, code: int = 0, scope: str = "user") -> None:
-        """Args: retry_after: seconds; code: Discord's; scope: user, shared or global."""
-        super().__init__(429, code, "You are being rate limited.", retry_after=round(retry_after, 3))
-        self.scope = scope
+    def __init__(self, retry_after: float, limit: int, bucket: str) -> None:
+        """Args: retry_after: seconds; limit: requests per window; bucket: names what is limited."""
+        super().__init__(429, 0, "You are being rate limited.", retry_after=round(retry_after, 3))
+        self.limit = limit
+        self.bucket = bucket
 
 
 def not_found() -> ApiError:

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.errors import ApiError, FormError
 
-__all__ = ["Form", "body_of"]
+__all__ = ["Form", "body_of", "forms_of"]
 
 _T = TypeVar("_T")
 
@@ -29,6 +29,17 @@ def body_of(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ApiError(400, 50109, "The request body contains invalid JSON.") from error
+
+
+def forms_of(body: Any, most: int) -> "list[Form]":
+    """The objects of a body that is a list. Raises: FormError: it is none, or longer than `most`."""
+    if not isinstance(body, list):
+        said = {"code": "LIST_TYPE_CONVERT", "message": "Only iterables may be used in a ListType"}
+        raise FormError({"_errors": [said]})
+    if len(body) > most:
+        said = {"code": "BASE_TYPE_MAX_LENGTH", "message": f"Must be {most} or fewer in length."}
+        raise FormError({"_errors": [said]})
+    return [Form(one) for one in body]
 
 
 class Form:

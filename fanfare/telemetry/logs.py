@@ -55,6 +55,7 @@ class Action(StrEnum):
     # Accepting and storing.
     ACCEPT = "accept"
     REFUSE = "refuse"
+    REQUEST = "request"
     REQUEST_FAILED = "request_failed"
     DATABASE_AWAY = "database_away"
     DATABASE_BACK = "database_back"

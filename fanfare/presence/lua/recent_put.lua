@@ -1,0 +1,15 @@
+-- Note what a message of a channel looks like now; goes only forward in the log.
+-- KEYS: ids of the channel's newest messages (sorted set), their bodies (hash)
+-- ARGV: message id, Kafka offset of what it looks like, its JSON ('' = deleted), cap, '1' if it is new: whatever is
+--       known of a new message is newer, also when its record stands in the log twice
+-- Answers 1, or 0 if the cache knows that or something newer.
+local known = redis.call('HGET', KEYS[2], ARGV[1])
+if known and (ARGV[5] == '1' or tonumber(string.match(known, '^%d+')) >= tonumber(ARGV[2])) then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ':' .. ARGV[3])
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[1])
+local over = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[4])
+if over > 0 then
+  local popped = redis.call('ZPOPMIN', KEYS[1], over)
+  for i = 1, #popped, 2 do redis.call('HDEL', KEYS[2], popped[i]) end
+end
+return 1

@@ -1,0 +1,171 @@
+"""Where somebody wants to do something, and what they may do there."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from redis.exceptions import RedisError
+
+from fanfare import permissions
+from fanfare.ids import ClockSkewError
+from fanfare.mentions import Allowed, Mentioned, Written, resolve
+from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, User
+from fanfare.permissions import P
+from fanfare.presence.workers import NoWorkerNumberError
+from fanfare.store.errors import StoreUnavailableError
+from gateway.errors import (
+    ApiError,
+    RefusedError,
+    forbidden,
+    missing_access,
+    unknown_channel,
+    unknown_guild,
+)
+from gateway.guilds import UnknownChannelError, UnknownGuildError
+from gateway.ingress.ports import Guilds, Stored
+
+__all__ = ["Access", "Place", "refusing"]
+
+_T = TypeVar("_T")
+
+_MAX_MENTIONS: Final = 100
+_SOON_S: Final = 1.0
+_SOON_POLL_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A channel as one user meets it."""
+
+    channel: Channel
+    guild: Guild | None
+    """None: a direct channel."""
+    member: Member | None
+    """The user in the guild."""
+    permissions: int
+
+    def may(self, needed: P) -> bool:
+        """The user has all of these permissions here."""
+        return self.permissions & needed == needed
+
+    def require(self, needed: P) -> None:
+        """Raises: ApiError: 50013, one of them is missing."""
+        if not self.may(needed):
+            raise forbidden()
+
+    def require_messages(self) -> None:
+        """Raises: ApiError: 50008, it is no channel for messages."""
+        if self.channel.type == CATEGORY:
+            raise ApiError(400, 50008, "Cannot send messages in a non-text channel")
+
+
+class Access:
+    """Looks places up."""
+
+    def __init__(self, guilds: Guilds, store: Stored) -> None:
+        """Args: guilds: what this node knows; store: what it may be about to learn."""
+        self._guilds = guilds
+        self._store = store
+
+    async def place(self, user: User, channel_id: int) -> Place:
+        """The channel, if the user may see it.
+
+        Raises:
+            ApiError: 10003, there is none; 50001, it is not for them.
+            StoreUnavailableError: the database is away and the channel is not in memory.
+
+        """
+        channel = await self._channel(channel_id)
+        if channel.type in {DM, GROUP_DM}:
+            if user.id not in (recipient.id for recipient in channel.recipients):
+                raise missing_access()
+            return Place(channel, None, None, permissions.DM_PERMISSIONS)
+        guild, member = await self.guild(user, channel.guild_id)
+        granted = permissions.in_channel(guild, member.roles, user.id, channel)
+        if not granted & P.VIEW_CHANNEL:
+            raise missing_access()
+        return Place(channel, guild, member, granted)
+
+    async def guild(self, user: User, guild_id: int) -> tuple[Guild, Member]:
+        """A guild that the user is in. Raises as `place`; ApiError 10004 too."""
+        guild = await self._guilds.get(guild_id)
+        member = await self._guilds.member(guild_id, user.id)
+        if member is None and await self._store.members(guild_id, [user.id]):
+            member = await self._soon(lambda: self._guilds.member(guild_id, user.id))
+            guild = await self._guilds.get(guild_id)
+        if member is None:
+            raise missing_access()
+        return guild, member
+
+    async def _channel(self, channel_id: int) -> Channel:
+        try:
+            return await self._guilds.channel(channel_id)
+        except UnknownChannelError:
+            if await self._store.channel(channel_id) is None:
+                raise
+
+        async def look() -> Channel | None:
+            with suppress(UnknownChannelError):
+                return await self._guilds.channel(channel_id)
+            return None
+
+        channel = await self._soon(look)
+        if channel is None:
+            raise UnknownChannelError(channel_id)
+        return channel
+
+    @staticmethod
+    async def _soon(look: Callable[[], Awaitable[_T | None]]) -> _T | None:
+        """What this node is about to read from its inbox: a change answered elsewhere comes within moments."""
+        until = time.monotonic() + _SOON_S
+        while (found := await look()) is None and time.monotonic() < until:
+            await asyncio.sleep(_SOON_POLL_S)
+        return found
+
+    async def mentioned(
+        self, place: Place, written: Written, allowed: Allowed, replied_to: int = 0
+    ) -> tuple[Mentioned, list[User]]:
+        """Whom a message mentions in effect, and who of them exists. Arguments as of `resolve`."""
+        loud = place.may(P.MENTION_EVERYONE) and place.guild is not None
+        roles = place.guild.roles.values() if place.guild is not None else ()
+        found = resolve(
+            written,
+            allowed,
+            mentionable_roles={role.id for role in roles if loud or role.mentionable},
+            may_mention_everyone=loud,
+            replied_to=replied_to,
+        )
+        users = await self._users(place, found.users[:_MAX_MENTIONS])
+        return found, users
+
+    async def _users(self, place: Place, ids: Iterable[int]) -> list[User]:
+        found: list[User] = []
+        for user_id in ids:
+            member = place.guild.members.get(user_id) if place.guild is not None else None
+            user = member.user if member is not None else await self._guilds.user(user_id)
+            if user is not None:
+                found.append(user)
+        return found
+
+
+@asynccontextmanager
+async def refusing(seconds: float) -> AsyncIterator[None]:
+    """What the body cannot do because a store is away, or within this time, becomes a RefusedError."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except UnknownChannelError:
+        raise unknown_channel() from None
+    except UnknownGuildError:
+        raise unknown_guild() from None
+    except StoreUnavailableError as error:
+        raise RefusedError("PostgreSQL is away") from error
+    except RedisError as error:
+        raise RefusedError("Redis is away") from error
+    except (NoWorkerNumberError, ClockSkewError) as error:
+        raise RefusedError(str(error)) from error
+    except TimeoutError as error:
+        raise RefusedError(f"no answer from the stores within {seconds:.0f} s") from error

@@ -1,0 +1,365 @@
+"""Accepting what clients send: one of three answers within 5 s, whatever Kafka, Redis or PostgreSQL do.
+
+    accepted    Kafka has it
+    refused     RefusedError: it was never handed to Kafka and never will be
+    unknown     UnknownOutcomeError: handed over and not acknowledged; it will appear once or never
+
+REST and the socket both come here, so both have the same checks, limits and idempotency.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+from fanfare.bus.replay import replay as bus_replay
+from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.constants import ANSWER_TIMEOUT_S
+from fanfare.ids import snowflake_ms
+from fanfare.mentions import Mentioned, find
+from fanfare.model import User
+from fanfare.payloads import Json
+from fanfare.permissions import P
+from fanfare.record import CHANNEL, USERS, Record
+from fanfare.settings import Settings, load_settings
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from gateway.errors import ApiError, FormError, forbidden, unknown_message
+from gateway.forms import Form, body_of
+from gateway.ingress.access import Access, Place, refusing
+from gateway.ingress.batch import RedisBatch
+from gateway.ingress.flights import Flights, Sent
+from gateway.ingress.history import History
+from gateway.ingress.limits import Quota, RateLimits
+from gateway.ingress.nonces import SETTLE, SWAP, Nonces
+from gateway.ingress.ports import Guilds, Ids, Log, Stored
+from gateway.ingress.rebuild import Rebuild, Replay
+from gateway.ingress.recent import PUT
+from gateway.messages import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
+
+__all__ = ["Ingress"]
+
+# The answer has to travel, too.
+_ANSWER_S: Final = ANSWER_TIMEOUT_S - 0.3
+# Until then permissions, mentions and the like are known, or it is refused.
+_PREPARE_S: Final = 2.5
+_READ_S: Final = 0.5
+# Deleting many at once is for messages of the last 14 days.
+_BULK_AGE_S: Final = 14 * 86_400
+
+
+class Ingress:
+    """What clients send, on its way into the log; and messages as they can be read."""
+
+    def __init__(
+        self,
+        log: Log,
+        redis: Redis,
+        store: Stored,
+        ids: Ids,
+        guilds: Guilds,
+        node: str,
+        *,
+        settings: Settings | None = None,
+        replay: Replay | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            log: Kafka.
+            redis: Redis.
+            store: messages in the database.
+            ids: snowflakes.
+            guilds: what this node knows.
+            node: this process's, whose lease in Redis says that it lives.
+            settings: default, those of this process.
+            replay: reads chat.events again; default, from Kafka.
+
+        """
+        settings = settings or load_settings()
+        self._batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
+        self.history = History(store, self._batch)
+        self._rebuild = Rebuild(redis, replay or partial(bus_replay, settings, CHAT_EVENTS))
+        self._flights = Flights(
+            log,
+            self._batch,
+            Nonces(self._batch, node, self._rebuild),
+            ids,
+            node=node,
+            exists=self.history.exists,
+        )
+        self._guilds = guilds
+        self._limits = RateLimits(settings.send_limit)
+        self._logger = logs.get("ingress")
+        self.access = Access(guilds, store)
+
+    async def close(self) -> None:
+        """Stop; what was handed over may still be accepted."""
+        await self._flights.close()
+        await self._rebuild.close()
+        await self._batch.close()
+
+    def quota(self, user: User, channel_id: int) -> Quota:
+        """What the user may still send to the channel now."""
+        return self._limits.quota(user.id, channel_id, time.monotonic())
+
+    async def send(self, author: User, channel_id: int, draft: Draft, *, read: bool = True) -> Sent:
+        """Send a message; the same nonce from the same author again is the same message.
+
+        Args:
+            author: who sends it.
+            channel_id: where to.
+            draft: the message.
+            read: also for a retry of what was accepted before, read its JSON.
+
+        Raises:
+            RefusedError: it will never appear.
+            UnknownOutcomeError: it will appear once or never.
+            ApiError: it must not be sent.
+
+        """
+        deadline = _deadline()
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(author, channel_id)
+            _check(place, draft)
+            replied = await self._replied(place, draft)
+            replied_to = int(replied["author"]["id"]) if replied is not None else 0
+            mentioned, users = await self.access.mentioned(place, draft.written, draft.allowed, replied_to)
+        self._limits.take(author.id, channel_id, time.monotonic())
+
+        def make(ident: int) -> Record:
+            built = build(
+                ident,
+                place.channel,
+                author,
+                place.member,
+                draft,
+                mentioned=mentioned,
+                mentioned_users=users,
+                replied=replied,
+            )
+            return _record(
+                place,
+                "MESSAGE_CREATE",
+                ident,
+                author,
+                built.body,
+                nonce=nonce,
+                mentions=built.mentions,
+                gated=built.gated,
+            )
+
+        nonce = "" if draft.nonce is None else str(draft.nonce)
+        sent = await self._flights.send(author.id, nonce, channel_id, make, deadline)
+        if sent.body or not read:
+            return sent
+        try:
+            async with refusing(_READ_S):
+                return sent._replace(body=await self.history.message(sent.channel, sent.id))
+        except ApiError:
+            if sent.channel != channel_id:
+                raise
+            # Not to be found now, or deleted since: as it must have been.
+            return sent._replace(body=make(sent.id).payload)
+
+    async def publish(self, user: User, body: Mapping[str, Any] | bytes) -> Json:
+        """Send the message in op 128.
+
+        Args:
+            user: who sends it.
+            body: its `d`: the body of POST /channels/{id}/messages, and `channel_id`.
+
+        Returns:
+            The `d` of op 129: `nonce`, and either `id` and `channel_id` or `error`.
+
+        """
+        nonce = None
+        try:
+            decoded = body_of(body) if isinstance(body, bytes) else body
+            nonce = decoded.get("nonce") if isinstance(decoded, Mapping) else None
+            form = Form(decoded)
+            channel_id = form.snowflake("channel_id", required=True)
+            form.check()
+            sent = await self.send(user, channel_id or 0, read_draft(decoded), read=False)
+        except ApiError as error:
+            return {"nonce": nonce, "error": error.socket()}
+        except Exception:
+            self._logger.exception("a send failed", action=Action.REQUEST_FAILED)
+            return {"nonce": nonce, "error": ApiError(500, 0, "500: Internal Server Error").socket()}
+        return {"nonce": nonce, "id": str(sent.id), "channel_id": str(sent.channel)}
+
+    async def edit(self, user: User, channel_id: int, message_id: int, edit: Edit) -> bytes:
+        """Edit a message; its JSON afterwards. Raises as `send`; ApiError 10008, 50005."""
+        deadline = _deadline()
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            message = await self._stored(channel_id, message_id)
+            if int(message["author"]["id"]) != user.id:
+                _check_moderator(place, edit, message)
+            mentioned: Mentioned | None = None
+            users: list[User] = []
+            if edit.content is not None:
+                mentioned, users = await self.access.mentioned(place, find(edit.content), edit.allowed)
+        built = edited(message, edit, now=datetime.now(UTC), mentioned=mentioned, mentioned_users=users)
+        record = _record(
+            place,
+            "MESSAGE_UPDATE",
+            self._flights.next_id(),
+            user,
+            built.body,
+            mentions=built.mentions,
+            gated=built.gated,
+        )
+        await self._flights.change(record, [message_id], built.body, deadline)
+        return built.body
+
+    async def delete(self, user: User, channel_id: int, message_id: int) -> None:
+        """Delete a message. Raises as `send`; ApiError 10008, 50013."""
+        deadline = _deadline()
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            message = await self._stored(channel_id, message_id)
+            if int(message["author"]["id"]) != user.id:
+                place.require(P.MANAGE_MESSAGES)
+        payload = deletion(message_id, place.channel)
+        record = _record(place, "MESSAGE_DELETE", self._flights.next_id(), user, payload)
+        await self._flights.change(record, [message_id], b"", deadline)
+
+    async def delete_many(self, user: User, channel_id: int, message_ids: list[int]) -> None:
+        """Delete messages; those that do not exist do not matter. Raises as `send`; ApiError 50034."""
+        deadline = _deadline()
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            if place.guild is None:
+                raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+            place.require(P.MANAGE_MESSAGES)
+            oldest = (time.time() - _BULK_AGE_S) * 1000
+            if any(snowflake_ms(ident) < oldest for ident in message_ids):
+                raise ApiError(400, 50034, "You can only bulk delete messages that are under 14 days old.")
+            there = [one for one in message_ids if await self.history.exists(channel_id, one)]
+        if not there:
+            return
+        payload = deletion(there, place.channel)
+        record = _record(place, "MESSAGE_DELETE_BULK", self._flights.next_id(), user, payload)
+        await self._flights.change(record, there, b"", deadline)
+
+    async def typing(self, user: User, channel_id: int) -> None:
+        """Say that somebody types. Raises as `send`."""
+        deadline = _deadline()
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            place.require_messages()
+            place.require(P.SEND_MESSAGES)
+        payload = typing(user, place.channel, place.member, datetime.now(UTC))
+        record = _record(place, "TYPING_START", self._flights.next_id(), user, payload)
+        await self._flights.change(record, [], b"", deadline)
+
+    async def message(self, user: User, channel_id: int, message_id: int) -> bytes:
+        """A message as it is now. Raises: ApiError."""
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            place.require(P.READ_MESSAGE_HISTORY)
+            return await self.history.message(channel_id, message_id)
+
+    async def messages(
+        self,
+        user: User,
+        channel_id: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int = 50,
+    ) -> list[bytes]:
+        """A page of a channel's messages, newest first; empty for who may not read the history.
+
+        Arguments as of `History.messages`. Raises ApiError.
+        """
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            place.require_messages()
+            if not place.may(P.READ_MESSAGE_HISTORY):
+                return []
+            return await self.history.messages(
+                channel_id, before=before, after=after, around=around, limit=limit
+            )
+
+    async def _stored(self, channel_id: int, message_id: int) -> Json:
+        message: Json = msgspec.json.decode(await self.history.message(channel_id, message_id))
+        return message
+
+    async def _replied(self, place: Place, draft: Draft) -> Json | None:
+        """The message that a draft replies to."""
+        reference = draft.reference
+        if reference is None:
+            return None
+        if reference.channel_id not in {0, place.channel.id}:
+            raise FormError.at("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+        if not place.may(P.READ_MESSAGE_HISTORY):
+            raise ApiError(403, 160002, "You cannot reply without permission to read message history")
+        try:
+            return await self._stored(place.channel.id, reference.message_id)
+        except ApiError as error:
+            if error.code != unknown_message().code:
+                raise
+            if reference.must_exist:
+                said = FormError.at("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+                raise said from None
+            return None
+
+
+def _deadline() -> float:
+    return asyncio.get_running_loop().time() + _ANSWER_S
+
+
+def _check(place: Place, draft: Draft) -> None:
+    """Raises: ApiError: this must not be sent here."""
+    place.require_messages()
+    place.require(P.SEND_MESSAGES)
+    if draft.embeds:
+        place.require(P.EMBED_LINKS)
+    if draft.tts and place.guild is not None:
+        place.require(P.SEND_TTS_MESSAGES)
+
+
+def _check_moderator(place: Place, edit: Edit, message: Json) -> None:
+    """Of others' messages moderators may hide the embeds, and nobody anything else."""
+    if not (edit.flags_only and edit.flags is not None):
+        raise ApiError(403, 50005, "Cannot edit a message authored by another user")
+    if (message["flags"] ^ edit.flags) & ~SUPPRESS_EMBEDS:
+        raise forbidden()
+    place.require(P.MANAGE_MESSAGES)
+
+
+def _record(
+    place: Place,
+    event: str,
+    ident: int,
+    author: User,
+    payload: bytes,
+    *,
+    nonce: str = "",
+    mentions: tuple[int, ...] = (),
+    gated: tuple[int, int] | None = None,
+) -> Record:
+    channel = place.channel
+    direct = place.guild is None
+    return Record(
+        type=event,
+        id=ident,
+        at=int(time.time() * 1000),
+        audience=USERS if direct else CHANNEL,
+        guild=channel.guild_id,
+        channel=channel.id,
+        author=author.id,
+        nonce=nonce,
+        users=tuple(user.id for user in channel.recipients) if direct else (),
+        mentions=mentions,
+        gated=gated,
+        payload=payload,
+    )

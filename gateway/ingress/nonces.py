@@ -1,0 +1,168 @@
+"""Who is sending what with which nonce, in Redis, so that any gateway can answer a retry.
+
+A nonce is claimed before its message is handed to Kafka, and settled when Kafka has it (docs/design.md,
+section 5). The values:
+
+    <id> <channel> ?<node>:<try>    under way at that node
+    <id> <channel> =<offset>        accepted
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Self
+
+from redis.asyncio.client import Pipeline
+from redis.exceptions import RedisError
+
+from fanfare.constants import NONCE_WINDOW_S
+from fanfare.presence import keys
+from fanfare.presence.scripts import Script
+from gateway.errors import RefusedError
+from gateway.ingress.batch import RedisBatch
+
+__all__ = ["READY", "SETTLE", "SWAP", "Claim", "Nonces"]
+
+SETTLE: Final = Script("nonce_settle")
+SWAP: Final = Script("nonce_swap")
+
+# Says that the nonces in Redis are complete; missing after Redis was emptied, until they are read from the
+# log again.
+READY: Final = "nonces:ready"
+
+_TTL_MS: Final = int(NONCE_WINDOW_S * 1000)
+_CLAIM_S: Final = 1.0
+# A log without traffic is read in a moment; a send does not wait for more.
+_REBUILD_S: Final = 1.0
+
+
+class Claim(NamedTuple):
+    """What a nonce stands for."""
+
+    id: int
+    channel: int
+    node: str = ""
+    """Where it is under way; empty once it is accepted."""
+    number: int = 0
+    """Under way: which try. Accepted: the Kafka offset."""
+
+    @property
+    def accepted(self) -> bool:
+        """Kafka has the message."""
+        return not self.node
+
+    @property
+    def words(self) -> str:
+        """The claim in Redis's words."""
+        state = f"={self.number}" if self.accepted else f"?{self.node}:{self.number}"
+        return f"{self.id} {self.channel} {state}"
+
+    @classmethod
+    def parse(cls, value: bytes) -> Self:
+        """The claim in these words."""
+        ident, channel, state = value.decode().split(" ", 2)
+        if state.startswith("="):
+            return cls(int(ident), int(channel), "", int(state[1:]))
+        node, _, number = state[1:].rpartition(":")
+        return cls(int(ident), int(channel), node, int(number))
+
+
+class Nonces:
+    """The nonces of all users. Every call takes a second at the most."""
+
+    def __init__(self, batch: RedisBatch, node: str, rebuild: Callable[[], Awaitable[None]]) -> None:
+        """Prepare.
+
+        Args:
+            batch: Redis.
+            node: this process's, whose lease says that it lives.
+            rebuild: brings the nonces back when Redis has lost them.
+
+        """
+        self._batch = batch
+        self._node = node
+        self._rebuild = rebuild
+        self._tries = itertools.count(1)
+
+    def mine(self, ident: int, channel: int) -> Claim:
+        """A new try of this node."""
+        return Claim(ident, channel, self._node, next(self._tries))
+
+    async def claim(self, user: int, nonce: str, wanted: Claim) -> Claim:
+        """Claim a nonce; the answer is `wanted` if it was free, else what it stands for.
+
+        Raises:
+            RefusedError: Redis is away, or has lost the nonces. The claim may stand: `free` it.
+
+        """
+        key = keys.nonce(user, nonce)
+
+        def queue(pipe: Pipeline) -> None:
+            _ = pipe.get(READY)
+            _ = pipe.set(key, wanted.words, nx=True, get=True, px=_TTL_MS)
+
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                ready, there = await self._batch.run(queue)
+        except (RedisError, TimeoutError) as error:
+            raise RefusedError("Redis is away") from error
+        if ready is None:
+            if there is None:
+                await self.free(user, nonce, wanted)
+            try:
+                async with asyncio.timeout(_REBUILD_S):
+                    await self._rebuild()
+                    ready, there = await self._batch.run(queue)
+            except Exception as error:
+                said = "sends with a nonce wait until the nonces are read from the log again"
+                raise RefusedError(said) from error
+        return wanted if there is None else Claim.parse(there)
+
+    async def look(self, user: int, nonce: str, node: str) -> tuple[Claim | None, bool]:
+        """What a nonce stands for now, and whether a node is alive.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+
+        def queue(pipe: Pipeline) -> None:
+            _ = pipe.get(keys.nonce(user, nonce))
+            _ = pipe.exists(keys.lease(node))
+
+        there, alive = await self._batch.run(queue)
+        return (None if there is None else Claim.parse(there)), bool(alive)
+
+    async def take_over(self, user: int, nonce: str, dead: Claim) -> Claim | None:
+        """Go on with the try of a dead node under the same id; None if somebody else was faster.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+        mine = self.mine(dead.id, dead.channel)
+
+        def queue(pipe: Pipeline) -> None:
+            SWAP.queue(pipe, [keys.nonce(user, nonce)], [dead.words, mine.words])
+
+        return mine if (await self._batch.run(queue))[0] else None
+
+    async def free(self, user: int, nonce: str, mine: Claim) -> None:
+        """Give a nonce up, because its message was never handed over.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+
+        await self._batch.run(lambda pipe: self.release(pipe, user, nonce, mine))
+
+    @staticmethod
+    def release(pipe: Pipeline, user: int, nonce: str, mine: Claim) -> None:
+        """Queue giving a nonce up."""
+        SWAP.queue(pipe, [keys.nonce(user, nonce)], [mine.words, ""])
+
+    @staticmethod
+    def settle(pipe: Pipeline, user: int, nonce: str, accepted: Claim) -> None:
+        """Queue noting that Kafka has the message. The answer is the claim that stands earlier in the log."""
+        SETTLE.queue(pipe, [keys.nonce(user, nonce)], [accepted.words, _TTL_MS])

@@ -1,0 +1,68 @@
+"""What accepting messages needs of the rest, as narrow as it is used."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from fanfare.model import Channel, Guild, Member, User
+from fanfare.record import Position, Record
+
+__all__ = ["Guilds", "Ids", "Log", "Messages", "Stored"]
+
+
+class Log(Protocol):
+    """Kafka: `fanfare.bus.producer.Producer`."""
+
+    def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
+        """Hand a record over; raises RefusedError if it was not."""
+
+
+class Ids(Protocol):
+    """Snowflakes: `fanfare.presence.workers.Worker`."""
+
+    def next_id(self) -> int:
+        """The next one; raises NoWorkerNumberError or ClockSkewError."""
+
+
+class Guilds(Protocol):
+    """What this node knows of guilds, always current: `gateway.guilds.GuildCache`."""
+
+    async def get(self, guild_id: int) -> Guild:
+        """Raises UnknownGuildError."""
+
+    async def channel(self, channel_id: int) -> Channel:
+        """A channel of a guild, or a direct one; raises UnknownChannelError."""
+
+    async def member(self, guild_id: int, user_id: int) -> Member | None:
+        """None: not a member."""
+
+    async def user(self, user_id: int) -> User | None:
+        """None: there is no such user."""
+
+
+class Messages(Protocol):
+    """Messages as the archiver has stored them. Raises StoreUnavailableError."""
+
+    async def message(self, channel_id: int, message_id: int) -> bytes | None:
+        """The JSON of one message."""
+
+    async def messages(
+        self,
+        channel_id: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int,
+    ) -> list[tuple[int, bytes]]:
+        """A page, newest first."""
+
+
+class Stored(Messages, Protocol):
+    """The database: `fanfare.store.Store`. Raises StoreUnavailableError."""
+
+    async def channel(self, channel_id: int) -> Channel | None:
+        """A channel, of a guild or direct."""
+
+    async def members(self, guild_id: int, user_ids: Iterable[int]) -> dict[int, Member]:
+        """Those of the users that are members."""

@@ -1,0 +1,86 @@
+"""Brings back what Redis knew of nonces from the log, after Redis was emptied (docs/design.md, "Retries").
+
+Until that is done, sends with a nonce are refused, so that a retry is always answered with the id that won.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from fanfare.bus.batches import Incoming
+from fanfare.constants import NONCE_WINDOW_S
+from fanfare.presence import keys
+from fanfare.retries import MESSAGE_CREATE, is_late
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from gateway.ingress.nonces import READY, Claim
+
+__all__ = ["Rebuild"]
+
+Replay = Callable[[int], AsyncIterator[list[Incoming]]]
+"""The records appended to chat.events since then (ms since 1970)."""
+
+_WINDOW_MS: Final = int(NONCE_WINDOW_S * 1000)
+
+
+class Rebuild:
+    """Reads the nonces from the log when they are missing; several nodes may do so at once."""
+
+    def __init__(self, redis: Redis, replay: Replay) -> None:
+        self._redis = redis
+        self._replay = replay
+        self._task: asyncio.Task[None] | None = None
+        self._log = logs.get("nonces")
+
+    async def __call__(self) -> None:
+        """Wait until it is done; cancelling leaves it under way. Raises what went wrong."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="rebuild nonces")
+            self._task.add_done_callback(self._ended)
+        await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.warning("nonces are not read back yet", action=Action.RETRY, error=repr(error))
+
+    async def _work(self) -> None:
+        started_ms, count = time.time() * 1000, 0
+        async for batch in self._replay(int(started_ms) - 2 * _WINDOW_MS):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for incoming in batch:
+                    count += note(pipe, incoming, time.time() * 1000)
+                await pipe.execute()
+        await self._redis.set(READY, "1")
+        self._log.info("nonces are complete", action=Action.READY, records=count)
+
+
+def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
+    """Queue what a record says about its nonce, where nothing is known of it; whether it says anything.
+
+    Args:
+        pipe: where to.
+        incoming: the record.
+        now_ms: ms since 1970.
+
+    """
+    record = incoming.record
+    if not record.nonce or is_late(record, incoming.appended_ms):
+        return False
+    age_ms = int(now_ms - incoming.appended_ms)
+    if (left_ms := 2 * _WINDOW_MS - age_ms) > 0:
+        _ = pipe.set(keys.first(record.author, record.nonce), str(record.position), nx=True, px=left_ms)
+    if record.type == MESSAGE_CREATE and (left_ms := _WINDOW_MS - age_ms) > 0:
+        accepted = Claim(record.id, record.channel, "", incoming.offset)
+        _ = pipe.set(keys.nonce(record.author, record.nonce), accepted.words, nx=True, px=left_ms)
+    return True

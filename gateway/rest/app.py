@@ -1,0 +1,184 @@
+"""The application: prefixes, who is asking, errors in the protocol's form, CORS, metrics and the request log."""
+
+import ssl
+import time
+from collections.abc import Sequence
+from socket import socket
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as AiohttpHandler
+from prometheus_client import Counter, Histogram
+
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
+from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
+from fanfare.tokens import BadTokenError, Tokens
+from gateway.errors import ApiError, RateLimitedError, not_found, unauthorized
+from gateway.ingress.access import refusing
+from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
+from gateway.rest.context import Call, Handler, RestContext, Route, reply
+
+__all__ = ["RestServer", "make_app", "start_rest"]
+
+PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
+MAX_BODY_BYTES: Final = 256 * 1024
+# For all but sends, which have their own bounds.
+_ANSWER_S: Final = 10.0
+_STOP_S: Final = 5.0
+
+_MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
+_OPEN: Final = frozenset({"/gateway"})
+"""What needs no token."""
+
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
+    "X-RateLimit-Reset-After, X-RateLimit-Bucket, X-RateLimit-Scope",
+}
+_PREFLIGHT: Final = _CORS | {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Audit-Log-Reason",
+    "Access-Control-Max-Age": "86400",
+}
+
+REQUESTS: Final = Counter(
+    "fanfare_rest_requests", "Requests answered.", ["method", "route", "status"], registry=REGISTRY
+)
+SECONDS: Final = Histogram(
+    "fanfare_rest_seconds",
+    "From a request to its answer.",
+    ["method", "route"],
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+
+_log = logs.get("rest")
+
+
+class RestServer:
+    """A running server."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        self._runner = runner
+
+    @property
+    def ports(self) -> list[int]:
+        """What it listens on, in the order of its sockets."""
+        return [address[1] for address in self._runner.addresses]
+
+    async def stop(self) -> None:
+        """Take no more requests and finish those under way, for 5 s at the most."""
+        await self._runner.cleanup()
+
+
+def make_app(context: RestContext) -> web.Application:
+    """The application, ready to be served."""
+    tokens = Tokens(context.settings.secret.get_secret_value())
+    app = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    for prefix in PREFIXES:
+        for module in _MODULES:
+            for route in module.ROUTES:
+                app.router.add_route(
+                    route.method, prefix + _pattern(route.path), _bound(context, tokens, route), name=None
+                )
+    app.router.add_route("*", r"/api/v{version:\d+}/{rest:.*}", _wrong_version)
+    return app
+
+
+async def start_rest(
+    app: web.Application, sockets: Sequence[socket], tls: ssl.SSLContext | None = None
+) -> RestServer:
+    """Serve the application on listening sockets."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_S)
+    await runner.setup()
+    for own in sockets:
+        await web.SockSite(runner, own, ssl_context=tls).start()
+    return RestServer(runner)
+
+
+def _pattern(path: str) -> str:
+    return path.replace("}", r":\d{1,20}}")
+
+
+def _bound(context: RestContext, tokens: Tokens, route: Route) -> AiohttpHandler:
+    """The route's handler with all that is around it."""
+    handler: Handler = route.handler
+
+    async def handle(request: web.Request) -> web.Response:
+        request["route"] = route.path
+        async with refusing(_ANSWER_S):
+            if route.path in _OPEN:
+                return await handler(Call(context, request, _NOBODY))
+            try:
+                user_id = tokens.verify(request.headers.get("Authorization", ""))
+            except BadTokenError:
+                raise unauthorized() from None
+            user = await context.guilds.user(user_id)
+            if user is None:
+                raise unauthorized()
+            return await handler(Call(context, request, user))
+
+    return handle
+
+
+async def _wrong_version(_: web.Request) -> web.Response:
+    raise ApiError(400, 50041, "Invalid API version provided.")
+
+
+@web.middleware
+async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    """Every answer, good or bad, in the protocol's form."""
+    started = time.perf_counter()
+    if request.method == "OPTIONS":
+        return web.Response(status=204, headers=_PREFLIGHT)
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except ApiError as error:
+        response = _error(error)
+    except web.HTTPException as error:
+        response = _error(_translated(error))
+    except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
+        _log.error("a request failed", action=Action.REQUEST_FAILED, method=request.method, exc_info=error)
+        response = _error(ApiError(500, 0, "500: Internal Server Error"))
+    response.headers.update(_CORS)
+    route = request.get("route", "unknown")
+    seconds = time.perf_counter() - started
+    REQUESTS.labels(request.method, route, response.status).inc()
+    SECONDS.labels(request.method, route).observe(seconds)
+    say = _log.warning if response.status >= 500 else _log.debug
+    say(
+        "request",
+        action=Action.REQUEST,
+        method=request.method,
+        route=route,
+        status=response.status,
+        ms=round(seconds * 1000, 1),
+    )
+    return response
+
+
+def _error(error: ApiError) -> web.Response:
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers = {"Retry-After": f"{error.retry_after:.3f}", "Via": "1.1 fanfare"}
+    if isinstance(error, RateLimitedError):
+        headers |= {
+            "X-RateLimit-Limit": str(error.limit),
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": f"{time.time() + (error.retry_after or 0):.3f}",
+            "X-RateLimit-Reset-After": f"{error.retry_after:.3f}",
+            "X-RateLimit-Bucket": error.bucket,
+            "X-RateLimit-Scope": "user",
+        }
+        return reply(error.rest() | {"global": False}, error.status, headers)
+    return reply(error.rest(), error.status, headers)
+
+
+def _translated(error: web.HTTPException) -> ApiError:
+    if error.status == 404:
+        return not_found()
+    if error.status == 413:
+        return ApiError(413, 40005, "Request entity too large")
+    return ApiError(error.status, 0, f"{error.status}: {error.reason}")

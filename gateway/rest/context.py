@@ -1,0 +1,163 @@
+"""What the resources share, and one request as they see it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fanfare.model import Guild, Member, User
+from fanfare.permissions import P, base
+from fanfare.presence.barrier import barrier
+from fanfare.settings import Settings
+from fanfare.store import Change, Store
+from gateway.errors import ApiError, FormError, forbidden
+from gateway.forms import Form, body_of
+from gateway.ingress import Ingress
+from gateway.ingress.ports import Guilds, Ids
+
+__all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]
+
+_BARRIER_S: Final = 4.0
+# How long this node may take to read a change that stands in its inbox.
+_APPLY_S: Final = 1.0
+_APPLY_POLL_S: Final = 0.005
+_MAX_ID: Final = 1 << 63
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class RestContext:
+    """The parts of the gateway that REST uses."""
+
+    settings: Settings
+    redis: Redis
+    store: Store
+    guilds: Guilds
+    ingress: Ingress
+    ids: Ids
+
+
+class Call:
+    """One request of somebody who is known."""
+
+    __slots__ = ("context", "request", "user")
+
+    def __init__(self, context: RestContext, request: web.Request, user: User) -> None:
+        self.context = context
+        self.request = request
+        self.user = user
+
+    def id(self, name: str) -> int:
+        """An id in the path. Raises: FormError: it is none."""
+        value = int(self.request.match_info[name])
+        if value >= _MAX_ID:
+            raise FormError.at(f"{name}_id", "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
+        return value
+
+    def query(self) -> Form:
+        """The query, read like a form; call its `check()`."""
+        return Form(self.request.query)
+
+    async def body(self) -> Any:
+        """The JSON in the body, {} where there is none.
+
+        Raises:
+            ApiError: 50109, it is not JSON.
+            FormError: it comes with files.
+
+        """
+        if self.request.content_type.startswith("multipart/"):
+            return await _payload_json(self.request)
+        raw = await self.request.read()
+        return body_of(raw) if raw.strip() else {}
+
+    async def form(self) -> Form:
+        """The body, to read fields from; call its `check()`."""
+        return Form(await self.body())
+
+    async def guild(self, needed: P = P(0)) -> tuple[Guild, Member]:
+        """The guild in the path, if the user is in it and has these permissions. Raises: ApiError."""
+        guild, member = await self.context.ingress.access.guild(self.user, self.id("guild"))
+        if base(guild, member) & needed != needed:
+            raise forbidden()
+        return guild, member
+
+    async def applied(self, change: Change[Any]) -> None:
+        """Wait until a change stands in every inbox concerned (docs/design.md, section 6).
+
+        Raises:
+            ApiError: 504, not in time; it is stored and will be delivered.
+
+        """
+        try:
+            await barrier(self.context.redis, change.guild_id, change.version, _BARRIER_S)
+        except (TimeoutError, RedisError) as error:
+            said = "504: Gateway Timeout (the change is stored and will be delivered)"
+            raise ApiError(504, 0, said) from error
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _APPLY_S
+        # So that the next request here already finds it.
+        while (await self.context.guilds.get(change.guild_id)).version < change.version:
+            if loop.time() > until:
+                return
+            await asyncio.sleep(_APPLY_POLL_S)
+
+
+Handler = Callable[[Call], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint."""
+
+    method: str
+    path: str
+    """After the prefix with the version; ids are `{name}`."""
+    handler: Handler
+
+
+def reply(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return json_body(_encode(value), status, headers)
+
+
+def json_body(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """An answer that is JSON already. The type has no charset: half of the client libraries choke on one."""
+    return web.Response(
+        body=body, status=status, headers={"Content-Type": "application/json"} | (headers or {})
+    )
+
+
+def empty() -> web.Response:
+    """204."""
+    return web.Response(status=204)
+
+
+async def _payload_json(request: web.Request) -> Any:
+    """The part `payload_json` of a multipart body; the others must not be files."""
+    found: dict[str, Any] = {}
+    size = 0
+    try:
+        async for part in await request.multipart():
+            name = getattr(part, "name", None) or ""
+            if name == "file" or name.startswith("files") or getattr(part, "filename", None):
+                raise FormError.at("files", "BASE_TYPE_MAX_LENGTH", "This server stores no files: send none.")
+            raw = bytearray()
+            while chunk := await part.read_chunk():  # type: ignore[union-attr]
+                raw += chunk
+                size += len(chunk)
+                if size > request.client_max_size:
+                    raise web.HTTPRequestEntityTooLarge(request.client_max_size, size)
+            if name == "payload_json":
+                found = body_of(bytes(raw))
+            elif name:
+                found.setdefault(name, raw.decode())
+    except (ValueError, AssertionError) as error:
+        raise ApiError(400, 50035, "Invalid Form Body") from error
+    return found

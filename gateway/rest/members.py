@@ -1,0 +1,140 @@
+"""Members of a guild."""
+
+from typing import Any, Final
+
+from aiohttp import web
+from msgspec import UNSET
+
+from fanfare import payloads
+from fanfare.model import Guild, Member
+from fanfare.permissions import P, base, top_role
+from fanfare.store import Change, NotFoundError
+from gateway.errors import ApiError, forbidden, unknown_member
+from gateway.rest.context import Call, Route, empty, reply
+
+__all__ = ["ROUTES"]
+
+
+async def _page(call: Call) -> web.Response:
+    query = call.query()
+    limit, after = query.integer("limit", least=1, most=1000) or 1, query.snowflake("after") or 0
+    query.check()
+    guild, _ = await call.guild()
+    return reply([payloads.member(m) for m in await call.context.store.member_page(guild.id, after, limit)])
+
+
+async def _search(call: Call) -> web.Response:
+    query = call.query()
+    limit = query.integer("limit", least=1, most=1000) or 1
+    prefix = query.text("query", shortest=1, longest=100, required=True) or ""
+    query.check()
+    guild, _ = await call.guild()
+    found = await call.context.store.search_members(guild.id, prefix, limit)
+    return reply([payloads.member(member) for member in found])
+
+
+async def _get(call: Call) -> web.Response:
+    guild, _ = await call.guild()
+    return reply(payloads.member(await _member(call, guild)))
+
+
+async def _update(call: Call) -> web.Response:
+    form = await call.form()
+    nick = form.text("nick", longest=32)
+    roles = form.snowflakes("roles", most=250)
+    form.check()
+    myself = call.request.match_info.get("user") in {None, str(call.user.id)}
+    guild, me = await call.guild()
+    target = me if myself else await _member(call, guild)
+    if "nick" in form:
+        _require(guild, me, P.CHANGE_NICKNAME if myself else P.MANAGE_NICKNAMES)
+    if roles is not None:
+        for role in set(roles) ^ set(target.roles):
+            _check_role(guild, me, role)
+    if not myself:
+        _check_above(guild, me, target)
+    change = await _changed(
+        call.context.store.set_member(
+            guild.id, target.user.id, roles=roles, nick=(nick or None) if "nick" in form else UNSET
+        )
+    )
+    await call.applied(change)
+    return reply(payloads.member(change.value))
+
+
+async def _kick(call: Call) -> web.Response:
+    guild, me = await call.guild(P.KICK_MEMBERS)
+    target = await _member(call, guild)
+    _check_above(guild, me, target)
+    await call.applied(await _changed(call.context.store.remove_member(guild.id, target.user.id)))
+    return empty()
+
+
+async def _add_role(call: Call) -> web.Response:
+    return await _set_role(call, "add_roles")
+
+
+async def _remove_role(call: Call) -> web.Response:
+    return await _set_role(call, "remove_roles")
+
+
+async def _set_role(call: Call, how: str) -> web.Response:
+    guild, me = await call.guild()
+    role = call.id("role")
+    _check_role(guild, me, role)
+    target = await _member(call, guild)
+    changing = call.context.store.set_member(guild.id, target.user.id, **{how: [role]})
+    await call.applied(await _changed(changing))
+    return empty()
+
+
+async def _member(call: Call, guild: Guild) -> Member:
+    member = await call.context.guilds.member(guild.id, call.id("user"))
+    if member is None:
+        raise unknown_member()
+    return member
+
+
+async def _changed(changing: Any) -> Change[Member]:
+    try:
+        change: Change[Member] = await changing
+    except NotFoundError:
+        raise unknown_member() from None
+    return change
+
+
+def _require(guild: Guild, me: Member, needed: P) -> None:
+    if not base(guild, me) & needed:
+        raise forbidden()
+
+
+def _check_above(guild: Guild, me: Member, target: Member) -> None:
+    """Only who stands lower can be changed."""
+    if guild.owner_id == me.user.id:
+        return
+    lower = top_role(guild, target.roles) < top_role(guild, me.roles)
+    if guild.owner_id == target.user.id or not lower:
+        raise forbidden()
+
+
+def _check_role(guild: Guild, me: Member, role_id: int) -> None:
+    """Roles below one's own can be given and taken with MANAGE_ROLES."""
+    _require(guild, me, P.MANAGE_ROLES)
+    if role_id not in guild.roles or role_id == guild.id:
+        raise ApiError(404, 10011, "Unknown Role")
+    if guild.owner_id != me.user.id and top_role(guild, [role_id]) >= top_role(guild, me.roles):
+        raise forbidden()
+
+
+_MEMBERS: Final = "/guilds/{guild}/members"
+
+ROUTES: Final = [
+    Route("GET", _MEMBERS, _page),
+    Route("GET", _MEMBERS + "/search", _search),
+    Route("GET", _MEMBERS + "/{user}", _get),
+    Route("PATCH", _MEMBERS + "/@me", _update),
+    Route("PATCH", _MEMBERS + "/{user}", _update),
+    Route("DELETE", _MEMBERS + "/{user}", _kick),
+    Route("PUT", _MEMBERS + "/{user}/roles/{role}", _add_role),
+    Route("DELETE", _MEMBERS + "/{user}/roles/{role}", _remove_role),
+]
