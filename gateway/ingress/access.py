@@ -47,11 +47,11 @@ class Place:
     """The user in the guild."""
     permissions: int
 
-    def may(self, needed: P) -> bool:
+    def may(self, needed: int) -> bool:
         """The user has all of these permissions here."""
         return self.permissions & needed == needed
 
-    def require(self, needed: P) -> None:
+    def require(self, needed: int) -> None:
         """Raises: ApiError: 50013, one of them is missing."""
         if not self.may(needed):
             raise forbidden()

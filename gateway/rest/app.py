@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler as AiohttpHandler
 from prometheus_client import Counter, Histogram
 
+from fanfare.model import User
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
@@ -28,6 +29,7 @@ _ANSWER_S: Final = 10.0
 _STOP_S: Final = 5.0
 
 _MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
+_NOBODY: Final = User(id=0, username="")
 _OPEN: Final = frozenset({"/gateway"})
 """What needs no token."""
 

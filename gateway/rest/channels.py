@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from fanfare import payloads
+from fanfare import payloads, permissions
 from fanfare.model import CATEGORY, Overwrite
 from fanfare.permissions import P
 from fanfare.store import Change, NotFoundError
@@ -79,7 +79,7 @@ async def _done(call: Call, changing: Any) -> None:
     await call.applied(change)
 
 
-async def _place(call: Call, needed: P = P(0)) -> Place:
+async def _place(call: Call, needed: int = permissions.NONE) -> Place:
     place = await call.context.ingress.access.place(call.user, call.id("channel"))
     if needed and place.guild is None:
         raise ApiError(403, 50003, "Cannot execute action on a DM channel")

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fanfare.model import Guild, Member, User
-from fanfare.permissions import P, base
+from fanfare.permissions import NONE, base
 from fanfare.presence.barrier import barrier
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
@@ -81,7 +81,7 @@ class Call:
         """The body, to read fields from; call its `check()`."""
         return Form(await self.body())
 
-    async def guild(self, needed: P = P(0)) -> tuple[Guild, Member]:
+    async def guild(self, needed: int = NONE) -> tuple[Guild, Member]:
         """The guild in the path, if the user is in it and has these permissions. Raises: ApiError."""
         guild, member = await self.context.ingress.access.guild(self.user, self.id("guild"))
         if base(guild, member) & needed != needed:

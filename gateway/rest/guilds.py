@@ -89,8 +89,8 @@ async def _move_channels(call: Call) -> web.Response:
             raise FormError.at("id", "GUILD_CHANNEL_UNKNOWN", "Not a channel of this guild")
         wanted.append((ident, {key: fields[key] for key in ("position", "parent_id") if key in fields}))
     change = None
-    for ident, fields in wanted:
-        change = await call.context.store.update_channel(ident, **fields)
+    for ident, moved in wanted:
+        change = await call.context.store.update_channel(ident, **moved)
     if change is not None:
         await call.applied(change)
     return empty()

@@ -1,5 +1,6 @@
 """Members of a guild."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -71,19 +72,22 @@ async def _kick(call: Call) -> web.Response:
 
 
 async def _add_role(call: Call) -> web.Response:
-    return await _set_role(call, "add_roles")
+    role = call.id("role")
+    return await _set_roles(call, role, add=[role])
 
 
 async def _remove_role(call: Call) -> web.Response:
-    return await _set_role(call, "remove_roles")
-
-
-async def _set_role(call: Call, how: str) -> web.Response:
-    guild, me = await call.guild()
     role = call.id("role")
+    return await _set_roles(call, role, remove=[role])
+
+
+async def _set_roles(
+    call: Call, role: int, add: Sequence[int] = (), remove: Sequence[int] = ()
+) -> web.Response:
+    guild, me = await call.guild()
     _check_role(guild, me, role)
     target = await _member(call, guild)
-    changing = call.context.store.set_member(guild.id, target.user.id, **{how: [role]})
+    changing = call.context.store.set_member(guild.id, target.user.id, add_roles=add, remove_roles=remove)
     await call.applied(await _changed(changing))
     return empty()
 

@@ -31,7 +31,8 @@ async def _create(call: Call) -> web.Response:
         raise ApiError(400, 30005, f"Maximum number of guild roles reached ({_MAX_ROLES})")
     fields.setdefault("permissions", guild.roles[guild.id].permissions & base(guild, me))
     _check_granted(guild, me, fields["permissions"])
-    fields = {"name": "new role", "position": 1} | fields
+    fields.setdefault("name", "new role")
+    fields.setdefault("position", 1)
     role = Role(id=call.context.ids.next_id(), **fields)
     change = await call.context.store.create_role(guild.id, role)
     await call.applied(change)

@@ -32,7 +32,7 @@ async def _my_guilds(call: Call) -> web.Response:
     ids = [i for i in await call.context.store.guild_ids(call.user.id) if i > after]
     if before is not None:
         ids = [i for i in ids if i < before][-limit:]
-    found = []
+    found: list[payloads.Json] = []
     for guild_id in ids[:limit]:
         guild, member = await call.context.ingress.access.guild(call.user, guild_id)
         found.append(
