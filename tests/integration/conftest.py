@@ -1,0 +1,42 @@
+"""Fixtures of the tests that talk to running gateways."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from fanfare.client import Client, Compression, Session
+from tests.stack import Stack
+from tests.world import Node, Person, World, make_world, nodes_of
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def nodes(stack: Stack) -> list[Node]:
+    """The two gateway nodes."""
+    return await nodes_of(stack)
+
+
+@pytest.fixture
+async def world(stack: Stack) -> World:
+    """A guild with three people and two channels."""
+    return await make_world(stack, people=3, channels=2)
+
+
+@pytest.fixture
+async def online() -> AsyncIterator[Connect]:
+    """`await online(node, who)`: a started client, READY and guilds taken; closed after the test."""
+    async with AsyncExitStack() as clients:
+
+        async def connect(
+            node: Node, who: Person | Session, compress: Compression = Compression.NONE
+        ) -> Client:
+            session = who.session() if isinstance(who, Person) else who
+            client = await clients.enter_async_context(
+                await Client.connect(node.gateway, session, compress=compress)
+            )
+            await client.start()
+            return client
+
+        yield connect
