@@ -1,5 +1,7 @@
 """Record format 1."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,9 @@ from fanfare.record import CHANNEL, FENCE, GUILD, INBOXES, USERS, BadRecordError
 
 IDS = st.integers(min_value=0, max_value=2**63 - 1)
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters=","), max_size=20)
-POSITIONS = st.builds(Position, st.sampled_from(["chat.events", "a/b"]), st.integers(0, 99), st.integers(0, 2**53))
+POSITIONS = st.builds(
+    Position, st.sampled_from(["chat.events", "a/b"]), st.integers(0, 99), st.integers(0, 2**53)
+)
 
 
 @st.composite
@@ -94,12 +98,14 @@ def test_what_does_not_follow_the_format_is_refused(headers: list[tuple[str, byt
         Record.from_kafka(headers, b"12345678")
 
 
-@given(st.lists(st.tuples(st.sampled_from(["v", "type", "id", "gated", "users", "source"]), st.binary(max_size=8))))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["v", "type", "id", "gated", "users", "source"]), st.binary(max_size=8))
+    )
+)
 def test_only_one_error_comes_out(headers: list[tuple[str, bytes]]) -> None:
-    try:
+    with contextlib.suppress(BadRecordError):
         Record.from_kafka([("v", b"1"), *headers], b"x")
-    except BadRecordError:
-        pass
 
 
 def test_scopes_follow_the_audience() -> None:

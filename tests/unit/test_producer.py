@@ -1,0 +1,236 @@
+"""The producer's lanes, its breaker and its bound, over a client that acknowledges when it is told to."""
+
+import asyncio
+import gc
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfare.bus import producer as module
+from fanfare.bus.producer import Producer, RefusedError, UnknownTopicError, partition_of
+from fanfare.constants import BREAKER_S
+from fanfare.record import Position, Record
+from fanfare.settings import Settings
+
+TOPIC = "chat.events"
+
+
+class Acknowledged(NamedTuple):
+    offset: int
+
+
+class Client:
+    """Stands for aiokafka's producer."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes]] = []
+        self.open: list[asyncio.Future[Acknowledged]] = []
+        self.room = asyncio.Event()
+        self.room.set()
+        self.refuse: Exception | None = None
+        self.stopped = False
+
+    async def send(
+        self, topic: str, *, value: bytes, key: bytes, partition: int, headers: list[tuple[str, bytes]]
+    ) -> asyncio.Future[Acknowledged]:
+        await self.room.wait()
+        if self.refuse is not None:
+            raise self.refuse
+        self.sent.append((partition, value))
+        done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        self.open.append(done)
+        return done
+
+    def acknowledge(self) -> None:
+        for offset, done in enumerate(self.open):
+            if not done.done():
+                done.set_result(Acknowledged(offset))
+
+    async def stop(self) -> None:
+        self.stopped = True
+        self.acknowledge()
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+async def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+async def producer(clock: Clock, client: Client, monkeypatch: pytest.MonkeyPatch) -> Any:
+    producer = Producer(Settings(), topics=[TOPIC], limit_bytes=10_000)
+
+    async def find_topics() -> None:
+        producer._counts = {TOPIC: 4}
+
+    async def connect() -> Client:
+        return client
+
+    monkeypatch.setattr(producer, "_find_topics", find_topics)
+    monkeypatch.setattr(producer, "_connect", connect)
+    await producer.start()
+    yield producer
+    client.room.set()
+    await producer.stop()
+
+
+def record(number: int = 0, size: int = 0) -> Record:
+    return Record(type="X", id=number, payload=b"%d" % number + bytes(size))
+
+
+async def turn() -> None:
+    """Let everything that is ready run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_order_is_kept_within_a_partition(producer: Producer, client: Client) -> None:
+    client.room.clear()
+    waiting = [producer.post(TOPIC, record(number), key=0, partition=number % 2) for number in range(20)]
+    await turn()
+    assert client.sent == []
+    client.room.set()
+    await turn()
+    for partition in (0, 1):
+        assert [value for at, value in client.sent if at == partition] == [
+            b"%d" % number for number in range(20) if number % 2 == partition
+        ]
+    client.acknowledge()
+    positions = await asyncio.gather(*waiting)
+    assert {position.partition for position in positions} == {0, 1}
+    assert producer.unacknowledged_bytes == 0
+
+
+async def test_the_answer_is_the_position(producer: Producer, client: Client) -> None:
+    done = producer.post(TOPIC, record(), key=0, partition=3)
+    await turn()
+    client.acknowledge()
+    assert await done == Position(TOPIC, 3, 0)
+
+
+async def test_refuses_when_nothing_is_acknowledged(producer: Producer, client: Client, clock: Clock) -> None:
+    done = producer.post(TOPIC, record(1), key=0, partition=0)
+    clock.now += BREAKER_S + 0.01
+    assert not producer.available
+    with pytest.raises(RefusedError) as refused:
+        producer.post(TOPIC, record(2), key=0, partition=0)
+    assert refused.value.retry_after_s > 0
+    with pytest.raises(RefusedError):
+        producer.post(TOPIC, record(2), key=0, partition=1)
+    await turn()
+    client.acknowledge()
+    await done
+    assert producer.available
+    producer.post(TOPIC, record(3), key=0, partition=0)
+    await turn()
+    assert [value for _, value in client.sent] == [b"1", b"3"]
+
+
+async def test_one_leader_away_does_not_stop_the_others(
+    producer: Producer, client: Client, clock: Clock
+) -> None:
+    producer.post(TOPIC, record(1), key=0, partition=0)
+    clock.now += BREAKER_S / 2 + 0.1
+    other = producer.post(TOPIC, record(2), key=0, partition=1)
+    await turn()
+    client.open[1].set_result(Acknowledged(0))
+    await other
+    clock.now += BREAKER_S / 2
+    with pytest.raises(RefusedError):
+        producer.post(TOPIC, record(3), key=0, partition=0)
+    producer.post(TOPIC, record(4), key=0, partition=1)
+
+
+async def test_a_long_pause_is_no_outage(producer: Producer, client: Client, clock: Clock) -> None:
+    clock.now += 100
+    assert producer.available
+    producer.post(TOPIC, record(), key=0)
+
+
+async def test_the_bound_on_bytes(producer: Producer, client: Client) -> None:
+    producer.post(TOPIC, record(size=9_000), key=0)
+    with pytest.raises(RefusedError):
+        producer.post(TOPIC, record(size=1_000), key=0)
+    await turn()
+    client.acknowledge()
+    await turn()
+    producer.post(TOPIC, record(size=1_000), key=0)
+
+
+async def test_unknown_topics_are_named(producer: Producer) -> None:
+    with pytest.raises(UnknownTopicError, match=r"nowhere\.events"):
+        producer.post("nowhere.events", record(), key=0)
+    with pytest.raises(UnknownTopicError, match="partition 4"):
+        producer.post(TOPIC, record(), key=0, partition=4)
+
+
+async def test_one_record_that_is_too_large_fails_alone(producer: Producer, client: Client) -> None:
+    client.refuse = MessageSizeTooLargeError()
+    large = producer.post(TOPIC, record(1), key=0, partition=0)
+    with pytest.raises(MessageSizeTooLargeError):
+        await large
+    client.refuse = None
+    small = producer.post(TOPIC, record(2), key=0, partition=0)
+    await turn()
+    client.acknowledge()
+    await small
+    assert not client.stopped
+
+
+async def test_a_refusal_for_good_starts_with_a_new_client(producer: Producer, client: Client) -> None:
+    first = producer.post(TOPIC, record(1), key=0, partition=0)
+    await turn()
+    client.open[0].set_exception(KafkaError("out of order"))
+    with pytest.raises(KafkaError):
+        await first
+    with pytest.raises(RefusedError):  # until the new one is there, so that nothing overtakes
+        producer.post(TOPIC, record(2), key=0, partition=0)
+    await turn()
+    assert client.stopped
+    assert producer.available
+    producer.post(TOPIC, record(3), key=0, partition=0)
+
+
+async def test_an_outcome_that_nobody_looks_at_is_no_noise(producer: Producer, client: Client) -> None:
+    noise: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: noise.append(context))
+    client.refuse = KafkaError("no")
+    producer.post(TOPIC, record(), key=0)
+    await turn()
+    gc.collect()
+    assert noise == []
+
+
+async def test_whoever_stops_waiting_harms_nobody(producer: Producer, client: Client) -> None:
+    impatient = producer.post(TOPIC, record(1), key=0, partition=0)
+    patient = producer.post(TOPIC, record(2), key=0, partition=0)
+    impatient.cancel()
+    await turn()
+    client.acknowledge()
+    await patient
+    assert [value for _, value in client.sent] == [b"1", b"2"]
+    assert producer.unacknowledged_bytes == 0
+
+
+@given(st.integers(0, 2**63), st.integers(1, 64))
+def test_keys_go_where_every_kafka_client_puts_them(key: int, count: int) -> None:
+    everything = list(range(count))
+    assert partition_of(key, count) == DefaultPartitioner()(str(key).encode(), everything, everything)
