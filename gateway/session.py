@@ -39,6 +39,8 @@ __all__ = [
 _WINDOW_S: Final = 60.0
 # A client that has not said anything for two intervals is gone.
 _SILENCE_S: Final = 2 * HEARTBEAT_INTERVAL_MS / 1000
+# Numbers above these are nobody's: JavaScript cannot hold them, and session ids neither.
+_NUMBER_BITS: Final = 53
 # The slowest library takes this long to its first IDENTIFY; afterwards it has its silence limit.
 _IDENTIFY_S: Final = 60.0
 
@@ -173,7 +175,7 @@ class Dialogue:
         self._heard_at = now
         try:
             frame = _frame.decode(message)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._close(CloseCode.DECODE_ERROR, 'send JSON like {"op": 1, "d": null}')
         if frame.op < FIRST_OWN_OP:
             if len(message) > CLIENT_FRAME_BYTES:
@@ -259,7 +261,9 @@ class Dialogue:
             if "$.shard" in str(error):
                 return self._close(CloseCode.INVALID_SHARD, "shard is [i, n]")
             raise
-        if asked.shard is not None and not 0 <= asked.shard[0] < asked.shard[1]:
+        if asked.intents >> _NUMBER_BITS:
+            return self._close(CloseCode.INVALID_INTENTS, "intents is a number of bits")
+        if asked.shard is not None and not 0 <= asked.shard[0] < asked.shard[1] < 1 << _NUMBER_BITS:
             return self._close(CloseCode.INVALID_SHARD, "shard is [i, n] with 0 <= i < n")
         self.state = State.STARTING
         return [Identify(asked.token, asked.intents, asked.shard)]
@@ -268,7 +272,7 @@ class Dialogue:
         if self.state is not State.NEW:
             return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
         asked = _resume.decode(d)
-        if not asked.session_id or not asked.seq:
+        if not asked.session_id or asked.seq is None or not 0 < asked.seq < 1 << _NUMBER_BITS:
             return [Reply(Op.INVALID_SESSION, d=False)]
         self.state = State.STARTING
         return [Resume(asked.token, asked.session_id, asked.seq)]
