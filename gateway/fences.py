@@ -71,13 +71,16 @@ class Fences:
         lasts = [(await inboxes.last_s(self._redis, other)) for other in gathering.inboxes - {own}]
         floor = max([gathering.floor, *(last + _AHEAD for last in lasts)])
         t = await inboxes.raise_above(self._redis, own, floor, gathering.margin_ms)
-        return t, await self.send({own, *gathering.inboxes})
+        return t, await self.send(secrets.token_hex(8), {own, *gathering.inboxes})
 
-    async def send(self, targets: set[str]) -> Fence:
-        """Put a fence for these inboxes into every partition of the source topics; returns its offsets."""
-        record = Record(
-            type=FENCE, audience=INBOXES, fence=secrets.token_hex(8), inboxes=tuple(sorted(targets))
-        )
+    async def send(self, name: str, targets: set[str]) -> Fence:
+        """Put a fence for these inboxes into every partition of the source topics; returns its offsets.
+
+        Raises:
+            RefusedError: Kafka is away.
+
+        """
+        record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(targets)))
         posted = [
             self._producer.post(topic, record, key=0, partition=partition)
             for topic in self._topics

@@ -115,6 +115,8 @@ class Hub:
         """`s` of the newest entry taken from the inbox."""
         self.high: Fence = {}
         """Highest position taken per source partition."""
+        self.cut: Fence = {}
+        """What is not above this came from a lost inbox and is left out."""
         self.newest: dict[str, int] = {}
         """Newest `s` per scope."""
         self.ring = Ring(RING_BYTES, s)
@@ -130,15 +132,12 @@ class Hub:
         self._held: Counter[int] = Counter()
         guilds.in_use = self._held.__contains__
 
-    def restart(self, inbox: str, s: int) -> None:
-        """Go on with another inbox, without any session."""
+    def clear(self) -> None:
+        """Forget all sessions, and the events: they cannot be made whole any more."""
         for session in list(self.sessions.values()):
-            self.discard(session)
+            self.forget(session)
         self.catching.clear()
-        self.inbox = inbox
-        self.s = s
-        self.newest.clear()
-        self.ring = Ring(RING_BYTES, s)
+        self.ring = Ring(RING_BYTES, self.s)
 
     # Events
 
@@ -147,6 +146,8 @@ class Hub:
         self.s = entry.s
         record = entry.record
         if record is None:
+            return
+        if not above(record.position, self.cut):
             return
         topic, partition, offset = record.position
         self.high[f"{topic}/{partition}"] = offset

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from redis.asyncio import Redis
@@ -26,8 +26,6 @@ _COUNT: Final = 1000
 _SLICE_S: Final = 0.01
 _TOKEN_S: Final = 1.0
 _RETRY_S: Final = 0.2
-# A new inbox begins this far above the last one: `s` must rise whatever Redis's clock says.
-_LEAP: Final = 60_000 << 12
 
 
 class NodeInbox:
@@ -39,6 +37,8 @@ class NodeInbox:
         self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
         self._fresh = True
         self.node = node
+        self.ready = asyncio.Event()
+        """Set while the inbox is whole: sessions can start."""
         self._generation = 0
         self.token = ""
         """The loss token that the inbox was made under."""
@@ -49,12 +49,34 @@ class NodeInbox:
         """The inbox's name."""
         return f"{self.node}.{self._generation}"
 
-    async def _create(self, floor: int) -> int:
+    async def begin(self) -> int:
+        """Make the first inbox, however long Redis is away; returns its first `s`."""
+        while True:
+            try:
+                s = await self.create(0, newest={}, is_open=True)
+            except (RedisError, OSError):
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self.ready.set()
+                return s
+
+    async def create(self, floor: int, *, newest: Mapping[str, int], is_open: bool) -> int:
+        """Make the next inbox, under the present token, with its first `s` above the floor; returns that `s`.
+
+        Args:
+            floor: its first `s` is above this.
+            newest: newest `s` per scope, of the inbox that was lost.
+            is_open: whether its sessions may be adopted at once.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
         await epoch.ensure(self._redis)
         self.token = await inboxes.loss_token(self._redis)
         self._generation += 1
         return await inboxes.create(
-            self._redis, self.node, self.name, floor=floor, token=self.token, is_open=True
+            self._redis, self.node, self.name, floor=floor, token=self.token, is_open=is_open, newest=newest
         )
 
     async def whole(self) -> None:
@@ -68,13 +90,12 @@ class NodeInbox:
         if await inboxes.loss_token(self._redis) != self.token:
             raise InboxGoneError(self.name)
 
-    async def run(self, hub: Hub, lost: Callable[[], None], begun: Callable[[str, int], None]) -> None:
-        """Read into the hub and keep alive; when the inbox is lost, begin the next. A supervised task.
+    async def run(self, hub: Hub, repair: Callable[[], Awaitable[None]]) -> None:
+        """Read into the hub and keep alive; a supervised task.
 
         Args:
             hub: takes the entries.
-            lost: tells all sessions.
-            begun: takes the new inbox's name and first `s`.
+            repair: puts another inbox in the place of one that is lost.
 
         """
         while True:
@@ -83,23 +104,13 @@ class NodeInbox:
                     group.create_task(self._read(hub))
                     group.create_task(self._renew())
             except* InboxGoneError:
-                self._log.error("the inbox is lost", action=Action.INBOX_LOST, inbox=self.name)
-                lost()
-                begun(*await self.begin(hub.s + _LEAP))
+                self.ready.clear()
+                await repair()
+                self.ready.set()
 
     async def close(self) -> None:
         """Disconnect; the inbox stays, so that another node can adopt its sessions."""
         await self._reader.aclose()
-
-    async def begin(self, floor: int = 0) -> tuple[str, int]:
-        """Make the next inbox, however long Redis is away; returns its name and first `s`."""
-        while True:
-            try:
-                s = await self._create(floor)
-            except (RedisError, OSError):
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return self.name, s
 
     def _connected(self) -> None:
         """The reader has a new connection, maybe to a server that has lost the end of our inbox."""
@@ -111,8 +122,10 @@ class NodeInbox:
             try:
                 entries = await inboxes.read(self._reader, self.name, hub.s, count=_COUNT, block_ms=_BLOCK_MS)
                 if self._fresh:
-                    self._fresh = False
                     await self.whole()
+                    self._fresh = False
+                if len(entries) == _COUNT and (await inboxes.oldest_s(self._reader, self.name)) > hub.s:
+                    raise InboxGoneError(self.name)  # trimmed before it was read
             except (RedisError, OSError) as error:
                 self._fresh = True
                 if not away:

@@ -10,9 +10,10 @@ from fanfare.presence import keys
 from fanfare.presence.scripts import Script
 from gateway.resume import Hop, Moved
 
-__all__ = ["read", "renew", "write"]
+__all__ = ["read", "renew", "rewrite", "write"]
 
 _MOVE: Final = Script("move")
+_REHOP: Final = Script("rehop")
 _TTL_MS: Final = int(MOVED_TTL_S * 1000)
 _hops = msgspec.json.Decoder(list[Hop])
 
@@ -28,8 +29,25 @@ async def read(redis: Redis, session: str) -> Moved | None:
 
 async def write(redis: Redis, session: str, expected: int, moved: Moved) -> bool:
     """Write a session's moves over version `expected`; False if somebody else was faster."""
-    value = b"%d %b" % (moved.version, msgspec.json.encode(moved.hops))
-    return bool(await _MOVE.run(redis, [keys.moved(session)], [expected, value, _TTL_MS]))
+    return bool(await _MOVE.run(redis, [keys.moved(session)], [expected, _pack(moved), _TTL_MS]))
+
+
+async def rewrite(redis: Redis, sessions: list[tuple[str, int, Moved]]) -> list[bool]:
+    """Write moves of sessions whose inbox was lost.
+
+    Args:
+        redis: the primary.
+        sessions: each with the version that this node knows, and its new moves.
+
+    Returns:
+        For each whether it was written; it is not where Redis knows a newer version: the session lives elsewhere.
+
+    """
+    await _REHOP.load(redis)
+    async with redis.pipeline(transaction=False) as pipe:
+        for session, known, moved in sessions:
+            _REHOP.queue(pipe, [keys.moved(session)], [known, _pack(moved), _TTL_MS])
+        return [bool(answer) for answer in await pipe.execute()]
 
 
 async def renew(redis: Redis, sessions: list[str]) -> None:
@@ -38,3 +56,7 @@ async def renew(redis: Redis, sessions: list[str]) -> None:
         for session in sessions:
             _ = pipe.pexpire(keys.moved(session), _TTL_MS)
         await pipe.execute()
+
+
+def _pack(moved: Moved) -> bytes:
+    return b"%d %b" % (moved.version, msgspec.json.encode(moved.hops))

@@ -25,12 +25,14 @@ from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway import counts, moves
 from gateway.codes import CloseCode
+from gateway.fences import Fences
 from gateway.guilds import GuildCache
 from gateway.hub import Hub, Session
 from gateway.inbox import NodeInbox
 from gateway.ingress.ingress import Ingress
 from gateway.members import send_members
 from gateway.presence import PresenceWriter
+from gateway.repairer import Repairer
 from gateway.rest import RestContext, make_app, start_rest
 from gateway.session import RequestMembers
 from gateway.socket import Connection
@@ -87,18 +89,14 @@ class Node:
         """Send the chunks of a member request."""
         await send_members(self.hub, self._guilds, self._store, session, asked)
 
-    def lost(self) -> None:
-        """The inbox is lost: tell every session, and forget what events kept current."""
+    def give_up(self) -> None:
+        """What was missed is not to be had any more: tell every session, forget what events kept current."""
         for connection in list(self.connections):
             if connection.session is not None:
-                counts.INVALID.labels("inbox lost").inc()
+                counts.INVALID.labels("events not kept").inc()
                 connection.invalidate()
+        self.hub.clear()
         self._guilds.restart()
-
-    def begun(self, inbox: str, s: int) -> None:
-        """Go on with the next inbox."""
-        self._presence.restart(inbox)
-        self.hub.restart(inbox, s)
 
     async def sweep(self) -> None:
         """What has to be done now and then; a supervised task."""
@@ -183,20 +181,24 @@ async def main(service: Service) -> None:
         node_id = secrets.token_hex(6)
         inbox = NodeInbox(settings, redis, node_id)
         stack.push_async_callback(inbox.close)
-        name, s = await inbox.begin()
-        presence = PresenceWriter(redis, name)
+        s = await inbox.begin()
+        presence = PresenceWriter(redis, inbox.name)
         guilds = GuildCache(store, presence)
-        hub = Hub(guilds, name, s)
-        topics = list(DELIVERIES_OF)
+        hub = Hub(guilds, inbox.name, s)
+        fences = Fences(redis, producer, list(DELIVERIES_OF))
         starter = Starter(
-            settings, redis, store, producer, topics, hub=hub, inbox=inbox, presence=presence, guilds=guilds
+            settings, redis, store, fences, hub=hub, inbox=inbox, presence=presence, guilds=guilds
         )
+        repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
+        await repairer.start()
         ingress = Ingress(producer, redis, store, worker, guilds, node_id, settings=settings)
         stack.push_async_callback(ingress.close)
         node = Node(hub=hub, starter=starter, guilds=guilds, presence=presence, store=store, ingress=ingress)
 
         _ = service.supervise(presence.run(), "presence")
-        _ = service.supervise(inbox.run(hub, node.lost, node.begun), "inbox")
+        repairer.give_up = node.give_up
+        _ = service.supervise(inbox.run(hub, repairer.repair), "inbox")
+        _ = service.supervise(repairer.track(), "safe offsets")
         _ = service.supervise(guilds.sweep(), "guilds")
         _ = service.supervise(node.wheel.run(), "wheel")
         _ = service.supervise(node.sweep(), "sweep")
@@ -243,7 +245,8 @@ def _bound(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; set FANFARE_GATEWAY_PORT, FANFARE_REST_PORT or FANFARE_HOST"
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "set FANFARE_GATEWAY_PORT, FANFARE_REST_PORT or FANFARE_HOST"
         ) from error
 
 

@@ -75,11 +75,20 @@ class PresenceWriter:
             self._users.pop(user, None)
         self._queue.put_nowait(_Removal(user=user, session=session))
 
-    def restart(self, inbox: str) -> None:
-        """Go on with another inbox, for which nothing is wanted yet."""
+    async def move(self, inbox: str) -> None:
+        """Register all that is wanted for another inbox, because the present one is lost."""
         self.inbox = inbox
-        self._guilds.clear()
-        self._users.clear()
+        pending = [self._register(_Registration(guild=guild)) for guild in self._guilds]
+        pending += [
+            self._register(_Registration(user=user, session=session))
+            for user, sessions in self._users.items()
+            for session in sessions
+        ]
+        await asyncio.gather(*pending)
+
+    def scopes(self) -> set[str]:
+        """The scopes of what is wanted: g:GUILD and u:USER."""
+        return {f"g:{guild}" for guild in self._guilds} | {f"u:{user}" for user in self._users}
 
     async def run(self) -> None:
         """Write; the service's supervised task."""

@@ -13,7 +13,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from fanfare.bus.producer import Producer, RefusedError
+from fanfare.bus.producer import RefusedError
 from fanfare.constants import FENCE_MARGIN_MS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes
@@ -71,15 +71,13 @@ class Starter:
         settings: Settings,
         redis: Redis,
         store: Store,
-        producer: Producer,
-        topics: list[str],
+        fences: Fences,
         *,
         hub: Hub,
         inbox: NodeInbox,
         presence: PresenceWriter,
         guilds: GuildCache,
     ) -> None:
-        """Args: topics: all source topics."""
         self._settings = settings
         self._redis = redis
         self._store = store
@@ -89,7 +87,7 @@ class Starter:
         self._guilds = guilds
         self._tokens = Tokens(settings.secret.get_secret_value())
         self._ids = SessionIds(settings.secret.get_secret_value())
-        self._fences = Fences(redis, producer, topics)
+        self._fences = fences
         self._tails = Tails(redis)
         self._loads = asyncio.Semaphore(_LOADS)
         self._resuming: set[str] = set()
@@ -103,6 +101,7 @@ class Starter:
 
         """
         user = await self._user(asked.token)
+        await self._until_whole()
         shard = asked.shard or (0, 1)
         claims = Claims(secrets.token_hex(8), user.id, asked.intents, shard, self._hub.inbox)
         hops = [Hop(claims.inbox)]
@@ -130,6 +129,7 @@ class Starter:
         """
         started = time.monotonic()
         user = await self._user(asked.token)
+        await self._until_whole()
         try:
             claims = self._ids.read(asked.session_id)
         except BadSessionIdError:
@@ -284,6 +284,13 @@ class Starter:
             raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token's user does not exist any more")
         return user
 
+    async def _until_whole(self) -> None:
+        """Wait while the inbox is being repaired."""
+        try:
+            await asyncio.wait_for(self._inbox.ready.wait(), _WAIT_S)
+        except TimeoutError:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "Redis is away: come again") from None
+
     async def _enter(self, session: Session) -> None:
         """Register the session's user, then its guilds, and load them."""
         user = session.user.id
@@ -329,7 +336,7 @@ class Starter:
 
     def _still_here(self, session: Session, link: Link, inbox: str) -> None:
         """End a start whose connection or inbox is gone."""
-        if link.open and self._hub.inbox == inbox:
+        if link.open and self._hub.inbox == inbox and self._inbox.ready.is_set():
             return
         self._leave(session)
         raise EndError(CloseCode.UNKNOWN_ERROR, "the node's inbox was lost: come again")

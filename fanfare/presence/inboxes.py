@@ -28,6 +28,8 @@ __all__ = [
     "create",
     "last_s",
     "loss_token",
+    "oldest_s",
+    "open_up",
     "raise_above",
     "read",
     "read_between",
@@ -40,6 +42,7 @@ APPEND: Final = Script("append")
 _CREATE: Final = Script("create")
 _RENEW: Final = Script("renew")
 _RAISE: Final = Script("raise")
+_OPEN: Final = Script("open")
 _UNREGISTER: Final = Script("unregister")
 
 
@@ -120,6 +123,25 @@ async def create(
     return int(await _CREATE.run(redis, [keys.inbox(inbox), keys.at(inbox), keys.lease(node)], args))
 
 
+async def open_up(redis: Redis, inbox: str, *, cut: Mapping[str, int], newest: Mapping[str, int]) -> None:
+    """Let the sessions of an inbox that follows a lost one be adopted.
+
+    Args:
+        redis: the primary.
+        inbox: name of the inbox.
+        cut: per source partition, named `topic/partition`: readers leave out what is not above this offset.
+        newest: newest `s` per scope.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    fields = {f"cut:{name}": offset for name, offset in cut.items()} | dict(newest)
+    args = [item for pair in fields.items() for item in pair]
+    if await _OPEN.run(redis, [keys.inbox(inbox), keys.at(inbox)], args) != b"ok":
+        raise InboxGoneError(inbox)
+
+
 async def renew(redis: Redis, node: str, inbox: str) -> None:
     """Keep the inbox and the node's lease alive.
 
@@ -194,6 +216,19 @@ async def read_between(
     end = f"{last}-0" if last is not None else "+"
     rows: Any = await redis.xrange(keys.inbox(inbox), f"{first}-0", end, count=count)
     return [_entry(name, fields) for name, fields in rows]
+
+
+async def oldest_s(redis: Redis, inbox: str) -> int:
+    """`s` of the oldest entry that is kept.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    rows: Any = await redis.xrange(keys.inbox(inbox), count=1)
+    if not rows:
+        raise InboxGoneError(inbox)
+    return int(rows[0][0][:-2])
 
 
 async def last_s(redis: Redis, inbox: str) -> int:

@@ -1,0 +1,72 @@
+"""Reading partitions from known offsets on, outside any group."""
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from fanfare.bus.batches import Incoming, TopicPartition, decode
+from fanfare.bus.client import connection
+from fanfare.record import BadRecordError
+from fanfare.settings import Settings
+
+__all__ = ["RetentionPassedError", "follow"]
+
+_WAIT_MS: Final = 200
+
+
+class RetentionPassedError(Exception):
+    """Records from these offsets on are not kept any more."""
+
+
+async def follow(
+    settings: Settings, starts: Mapping[TopicPartition, int]
+) -> AsyncGenerator[tuple[TopicPartition, list[Incoming]], None]:
+    """The records of the partitions from these offsets on, each partition in its order, without end.
+
+    Records that cannot be decoded are left out: the workers set them aside.
+
+    Args:
+        settings: where Kafka is.
+        starts: offset of the first record wanted, per partition.
+
+    Raises:
+        RetentionPassedError: records are missing at the start.
+        KafkaError: Kafka is away.
+
+    """
+    client: Any = AIOKafkaConsumer(
+        **connection(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_wait_ms=_WAIT_MS,
+    )
+    wanted = {KafkaPartition(*partition): offset for partition, offset in starts.items()}
+    try:
+        await client.start()
+        client.assign(list(wanted))
+        kept = await client.beginning_offsets(list(wanted))
+        if any(kept[partition] > offset for partition, offset in wanted.items()):
+            raise RetentionPassedError
+        for partition, offset in wanted.items():
+            client.seek(partition, offset)
+        while True:
+            try:
+                fetched = await client.getmany(timeout_ms=_WAIT_MS)
+            except OffsetOutOfRangeError:
+                raise RetentionPassedError from None
+            for partition, messages in fetched.items():
+                at = TopicPartition(partition.topic, partition.partition)
+                yield at, [found for message in messages if (found := _decoded(at, message)) is not None]
+    finally:
+        await client.stop()
+
+
+def _decoded(at: TopicPartition, message: Any) -> Incoming | None:
+    try:
+        return decode(at, message)
+    except BadRecordError:
+        return None
