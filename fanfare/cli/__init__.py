@@ -8,42 +8,45 @@ from fanfare.cli import up
 from fanfare.embedded.errors import UpError
 from fanfare.settings import SettingsError
 
-__all__ = ["app", "main"]
+__all__ = ["build", "main"]
 
-app = typer.Typer(
-    help="Discord-style notification fan-out over Kafka and Redis.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-app.command("up")(up.up)
-app.command("status")(up.status)
-app.command("down")(up.down)
-app.command("reset")(up.reset)
+# These have to be quick, and need none of the libraries behind the others.
+QUICK = {"up": up.up, "status": up.status, "down": up.down, "reset": up.reset}
 
-try:
-    from fanfare.cli import people
 
+def build(command: str = "") -> typer.Typer:
+    """The command line; with only the quick commands in it if `command` is one of them."""
+    app = typer.Typer(
+        help="Discord-style notification fan-out over Kafka and Redis.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for name, function in QUICK.items():
+        app.command(name)(function)
+    if command not in QUICK:
+        _add_others(app)
+    return app
+
+
+def _add_others(app: typer.Typer) -> None:
+    from fanfare.cli import kafka, people
+
+    app.add_typer(kafka.topics_app, name="topics")
+    app.command("groups")(kafka.groups)
+    app.command("kafka", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        kafka.kafka
+    )
     app.add_typer(people.user_app, name="user")
     app.command("token")(people.token)
     app.add_typer(people.guild_app, name="guild")
     app.add_typer(people.channel_app, name="channel")
-except ImportError:
-    pass
-try:
-    from fanfare.cli import kafka
-
-    app.add_typer(kafka.topics_app, name="topics")
-    app.command("groups")(kafka.groups)
-    app.command("kafka", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(kafka.kafka)
-except ImportError:
-    pass
 
 
 def main() -> None:
     """Entry point. What people can put right is told in one line."""
     try:
-        app()
+        build(sys.argv[1] if len(sys.argv) > 1 else "")()
     except (UpError, SettingsError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

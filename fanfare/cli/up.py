@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,6 @@ __all__ = ["down", "reset", "status", "up"]
 
 NOT_RUNNING = 3
 DOWN_TIMEOUT_S = 30.0
-POLL_S = 0.05
 
 
 def up(
@@ -112,13 +111,16 @@ def down() -> None:
     if pid is None:
         print(f"fanfare is not running in {folder.home}")
         return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:  # it has just ended
+        return
+    # Not by number: a pidfd cannot mean another process, and tells of the end even where nobody reaps it.
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + DOWN_TIMEOUT_S + settings.drain_s
-    while folder.holder() is not None:
-        if time.monotonic() > deadline:
-            raise UpError(f"pid {pid} did not stop in time: see {folder.logs / 'up.log'}, or kill it")
-        time.sleep(POLL_S)
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+    ended, _, _ = select.select([process], [], [], DOWN_TIMEOUT_S + settings.drain_s)
+    if not ended:
+        raise UpError(f"pid {pid} did not stop in time: see {folder.logs / 'up.log'}, or kill it")
     print("stopped")
 
 

@@ -231,7 +231,7 @@ class Child:
         said = (": " + " | ".join(last)) if last else ""
         self._failed = UpError(
             f"{self.spec.name} died {START_DEATHS} times before it was ready ({how}); "
-            f"correct what its log {self.spec.log} names{said}"
+            f"see {self.spec.log}{said}"
         )
         self._failed_event.set()
 

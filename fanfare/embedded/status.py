@@ -61,9 +61,9 @@ async def _groups(settings: Settings, state: dict[str, Any]) -> dict[str, Any]:
     servers = settings.kafka or state.get("kafka")
     if not servers:
         return {}
-    from fanfare.bus.groups import describe_groups  # noqa: PLC0415 - slow to import
-
     try:
+        from fanfare.bus.groups import describe_groups  # noqa: PLC0415 - slow to import
+
         async with asyncio.timeout(GROUPS_TIMEOUT_S):
             return dict(await describe_groups(settings.model_copy(update={"kafka": servers})))
     except Exception:  # noqa: BLE001 - whatever Kafka's client raises while the broker is away
