@@ -11,10 +11,13 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from fanfare.client import Rest, Session
+from fanfare.embedded import probe
 from fanfare.embedded.folder import DataFolder
-from fanfare.embedded.status import read_status
+from fanfare.presence.barrier import barrier
+from fanfare.presence.client import connect
 from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tokens import Tokens
@@ -89,6 +92,16 @@ async def store_of(stack: Stack) -> AsyncIterator[Store]:
         await store.close()
 
 
+@asynccontextmanager
+async def redis_of(stack: Stack) -> AsyncIterator[Redis]:
+    """The Redis of the stack."""
+    redis = connect(settings_of(stack), client_name="test")
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
 async def make_people(stack: Stack, count: int, *, bot: bool = False) -> list[Person]:
     """New users."""
     tokens = Tokens(settings_of(stack).secret.get_secret_value())
@@ -108,31 +121,45 @@ async def make_world(stack: Stack, people: int, channels: int = 1, *, bot: bool 
         users = await store.users(person.id for person in made)
         names = [f"channel-{number}" for number in range(channels)]
         change = await store.create_guild(next_id, users[made[0].id], "a guild of a test", names)
+        version = change.version
         for person in made[1:]:
-            await store.add_member(change.guild_id, users[person.id])
+            version = (await store.add_member(change.guild_id, users[person.id])).version
+    await _passed_on(stack, change.guild_id, version)
     return World(change.guild_id, list(change.value.channels), made)
 
 
-async def status_of(stack: Stack) -> dict[str, Any]:
-    """What `fanfare status --json` says, without starting a process for it."""
-    settings = settings_of(stack).model_copy(update={"home": stack.home})
-    return await read_status(settings, DataFolder(stack.home))
+async def _passed_on(stack: Stack, guild: int, version: int) -> None:
+    """Wait until what happened in a guild is on its way to nobody any more."""
+    async with redis_of(stack) as redis:
+        await barrier(redis, guild, version, BACK_S)
+
+
+async def processes_of(stack: Stack) -> list[dict[str, Any]]:
+    """The processes of `fanfare status --json`, without starting a process for it."""
+    known = DataFolder(stack.home).read_state()["processes"]
+    said = await asyncio.gather(*(_ask(process) for process in known))
+    return [process | answer for process, answer in zip(known, said, strict=True)]
+
+
+async def _ask(process: dict[str, Any]) -> dict[str, Any]:
+    if not process["internal"]:
+        return {"ready": process["state"] == "running"}
+    said = await probe.get_json(process["internal"] + "/status") or {"ready": False}
+    return {name: value for name, value in said.items() if name != "pid"}
 
 
 async def nodes_of(stack: Stack) -> list[Node]:
     """The gateway nodes, in the order of their names."""
-    status = await status_of(stack)
     return [
         Node(entry["name"], entry["pid"], entry["address"], entry["api"], entry["internal"])
-        for entry in status["processes"]
+        for entry in await processes_of(stack)
         if entry["role"] == "gateway"
     ]
 
 
 async def kill(stack: Stack, *names: str) -> None:
     """kill -9 of processes, such as `notifier.1`."""
-    status = await status_of(stack)
-    pids = {entry["name"]: entry["pid"] for entry in status["processes"]}
+    pids = {entry["name"]: entry["pid"] for entry in await processes_of(stack)}
     for name in names:
         os.kill(pids[name], signal.SIGKILL)
 
@@ -141,7 +168,7 @@ async def whole_again(stack: Stack) -> None:
     """Wait until every process of the stack is ready and every partition has its worker."""
 
     async def ready() -> bool:
-        return bool((await status_of(stack))["ready"])
+        return all(entry["ready"] for entry in await processes_of(stack))
 
     await eventually(ready, BACK_S)
 
@@ -160,8 +187,7 @@ async def metric(internal: str, name: str, **labels: str) -> float:
 
 async def metric_of_role(stack: Stack, role: str, name: str, **labels: str) -> float:
     """The sum of a metric over all processes of a role."""
-    status = await status_of(stack)
-    internals = [entry["internal"] for entry in status["processes"] if entry["role"] == role]
+    internals = [entry["internal"] for entry in await processes_of(stack) if entry["role"] == role]
     return sum(await asyncio.gather(*(metric(internal, name, **labels) for internal in internals)))
 
 

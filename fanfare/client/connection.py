@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -53,6 +54,7 @@ class Client:
         self._arrived = asyncio.Event()
         self._hello: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._nonce = secrets.token_hex(6)
         self._nonces = 0
         self._beaten = 0
         self._newest = 0
@@ -208,7 +210,7 @@ class Client:
         """
         if nonce is None:
             self._nonces += 1
-            nonce = f"{id(self):x}.{self._nonces}"
+            nonce = f"{self._nonce}.{self._nonces}"
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if self._sent.setdefault(nonce, answer) is not answer:
             raise ValueError(f"the nonce {nonce!r} waits for its answer already")

@@ -1,5 +1,6 @@
 """Fixtures of the tests that talk to running gateways."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -18,10 +19,10 @@ async def nodes(stack: Stack) -> list[Node]:
     return await nodes_of(stack)
 
 
-@pytest.fixture
-async def world(stack: Stack) -> World:
-    """A guild with three people and two channels."""
-    return await make_world(stack, people=3, channels=2)
+@pytest.fixture(scope="module")
+def world(stack: Stack) -> World:
+    """A guild with three people and two channels. A test that changes the guild makes one of its own."""
+    return asyncio.run(make_world(stack, people=3, channels=2))
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from fanfare.client import (
     SendError,
     Session,
 )
-from fanfare.presence import client as presence
 from fanfare.presence import keys
 from tests.integration.store_fixtures import eventually
-from tests.world import Person, make_people, make_world, next_id, settings_of, status_of, store_of
+from tests.world import make_people, make_world, next_id, processes_of, redis_of, store_of
 
 pytestmark = pytest.mark.system
 
@@ -291,13 +290,13 @@ async def test_the_same_nonce_while_the_first_try_is_under_way(nodes, world, sta
     channel = world.channels[0]
     seen = await online(nodes[0], bob)
     socket = await online(nodes[1], alice)
-    redis = presence.connect(settings_of(stack))
-    kafka = [entry["pid"] for entry in (await status_of(stack))["processes"] if entry["role"] == "kafka"]
+    kafka = [entry["pid"] for entry in await processes_of(stack) if entry["role"] == "kafka"]
 
-    async def claimed() -> bool:
-        return bool(await redis.exists(keys.nonce(alice.id, "under way")))
+    async with nodes[0].rest(alice) as rest, redis_of(stack) as redis:
 
-    async with nodes[0].rest(alice) as rest:
+        async def claimed() -> bool:
+            return bool(await redis.exists(keys.nonce(alice.id, "under way")))
+
         await rest.send(channel, "all is warm")
         await socket.send(channel, "here too")
         for pid in kafka:
@@ -313,7 +312,6 @@ async def test_the_same_nonce_while_the_first_try_is_under_way(nodes, world, sta
         finally:
             for pid in kafka:
                 os.kill(pid, signal.SIGCONT)
-            await redis.aclose()
         assert (await first)["id"] == (await second)["id"]
         last = await rest.send(channel, "the end")
     contents = []
@@ -373,8 +371,9 @@ async def test_direct_messages_reach_both_and_nobody_else(nodes, world, online):
         assert again["id"] == direct["id"]
     async with nodes[1].rest(bob) as rest:
         await rest.send(direct["id"], "psst")
-        with pytest.raises(RestError) as refused, _rest(nodes[1], carol) as stranger:
-            await stranger.messages(direct["id"])
+        async with nodes[1].rest(carol) as stranger:
+            with pytest.raises(RestError) as refused:
+                await stranger.messages(direct["id"])
         assert refused.value.status == 403
         await rest.send(world.channels[0], "for all")
     for person, expected in ((alice, ["psst"]), (bob, ["psst"]), (carol, [])):
@@ -385,11 +384,8 @@ async def test_direct_messages_reach_both_and_nobody_else(nodes, world, online):
         assert contents == expected
 
 
-def _rest(node, person: Person):
-    return node.rest(person)
-
-
-async def test_a_revoked_right_stops_the_next_message_on_all_nodes(nodes, world, online):
+async def test_a_revoked_right_stops_the_next_message_on_all_nodes(nodes, stack, online):
+    world = await make_world(stack, people=3, channels=2)
     owner, bob, carol = world.people
     secret, public = world.channels
     watchers = [await online(nodes[0], bob), await online(nodes[1], bob), await online(nodes[1], carol)]
@@ -409,9 +405,8 @@ async def test_a_revoked_right_stops_the_next_message_on_all_nodes(nodes, world,
         assert contents == expected
 
 
-async def test_a_new_channel_and_a_new_member_are_known_before_their_first_message(
-    nodes, world, stack, online
-):
+async def test_a_new_channel_and_a_new_member_are_known_before_their_first_message(nodes, stack, online):
+    world = await make_world(stack, people=3)
     owner, _, carol = world.people
     late = (await make_people(stack, 1))[0]
     clients = [await online(nodes[1], carol), await online(nodes[0], late), await online(nodes[1], late)]
