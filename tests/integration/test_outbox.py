@@ -6,6 +6,7 @@ import contextlib
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from fanfare.bus.client import connection
 from fanfare.bus.producer import Producer, RefusedError
@@ -64,6 +65,7 @@ class Refusing:
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
+        self.fails = False
         self.posted: list[Record] = []
         self.acknowledged = asyncio.Event()
         self.acknowledged.set()
@@ -89,6 +91,8 @@ class Refusing:
 
     async def _acknowledge(self, offset):
         await self.acknowledged.wait()
+        if self.fails:
+            raise KafkaError("not taken")
         return Position(GUILD_EVENTS, 0, offset)
 
 
@@ -151,16 +155,18 @@ async def test_a_refused_row_keeps_its_place(store):
     assert [(r.guild, r.version) for r in kafka.posted] == [(guild_id, n) for n in range(1, 11)]
 
 
-async def test_a_row_stays_until_kafka_has_it(store):
+async def test_a_row_that_kafka_did_not_take_is_produced_again(store):
     kafka = Refusing()
     kafka.acknowledged.clear()
-    await make_changes(store)
+    kafka.fails = True
+    guild_id = await make_changes(store)
     async with relays(store, kafka):
         await kafka.got(10)
-        assert await waiting(store) == 10
-        kafka.acknowledged.set()
+        kafka.acknowledged.set()  # the answer is a failure, now and for the next try
+        await kafka.got(20)
+        kafka.fails = False
         await emptied(store)
-    assert len(kafka.posted) == 10
+    assert [(r.guild, r.version) for r in kafka.posted[-10:]] == [(guild_id, n) for n in range(1, 11)]
 
 
 async def test_one_relay_at_a_time_and_another_takes_over(store):
