@@ -27,7 +27,7 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/python -m pytest tests/unit
 
 test: check  ## Everything: check, and the tests against real Kafka, Valkey and PostgreSQL.
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --ignore tests/unit
 
 format: $(STAMPS)/dev  ## Lay the code out.
 	$(BIN)/ruff check --fix-only .

@@ -220,7 +220,7 @@ class Child:
             self._output.child(self.spec.name, line)
 
     async def _probe(self) -> None:
-        while not await self.spec.ready():  # noqa: ASYNC110 - it is another process
+        while not await self.spec.ready():
             await asyncio.sleep(PROBE_INTERVAL_S)
         if self.state == "starting":
             self._ready.set()

@@ -22,7 +22,7 @@ SLEEPS = WAITS + "signal.pause()"
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - what we wait for is another process
+        while not condition():
             await asyncio.sleep(0.01)
 
 
