@@ -84,7 +84,7 @@ def make_app(context: RestContext) -> web.Application:
                 app.router.add_route(
                     route.method, prefix + _pattern(route.path), _bound(context, tokens, route), name=None
                 )
-    app.router.add_route("*", r"/api/v{version:\d+}/{rest:.*}", _wrong_version)
+    app.router.add_route("*", r"/api/{version:v(?!9/|10/)\d+}/{rest:.*}", _wrong_version)
     return app
 
 
