@@ -1,0 +1,140 @@
+"""Who sees what, against an oracle that asks for each member alone."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfare.model import Channel, Guild, Overwrite, Role
+from fanfare.permissions import P, in_channel
+from fanfare.record import CHANNEL, GUILD, Record
+from gateway.audience import MESSAGE_CONTENT, View, classify, content_for, intent_of, sees
+from gateway.frames import Transport
+from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, HIDDEN, OWNER, PUBLIC, STAFF, guild, member
+
+# Discord's documentation, "List of intents": bit -> (dispatches in guilds, dispatches in direct conversations).
+_GUILDS = """GUILD_CREATE GUILD_UPDATE GUILD_DELETE GUILD_ROLE_CREATE GUILD_ROLE_UPDATE GUILD_ROLE_DELETE
+    CHANNEL_CREATE CHANNEL_UPDATE CHANNEL_DELETE CHANNEL_PINS_UPDATE"""
+_REACTIONS = """MESSAGE_REACTION_ADD MESSAGE_REACTION_REMOVE
+    MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI"""
+DOCUMENTED = {
+    0: (_GUILDS, ""),
+    1: ("GUILD_MEMBER_ADD GUILD_MEMBER_UPDATE GUILD_MEMBER_REMOVE", ""),
+    2: ("GUILD_BAN_ADD GUILD_BAN_REMOVE", ""),
+    3: ("GUILD_EMOJIS_UPDATE", ""),
+    8: ("PRESENCE_UPDATE", ""),
+    9: ("MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE MESSAGE_DELETE_BULK", ""),
+    10: (_REACTIONS, ""),
+    11: ("TYPING_START", ""),
+    12: ("", "MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE CHANNEL_PINS_UPDATE"),
+    13: ("", _REACTIONS),
+    14: ("", "TYPING_START"),
+}
+NEEDED = {
+    (name, in_guild): 1 << bit
+    for bit, names in DOCUMENTED.items()
+    for in_guild, listed in zip((True, False), names, strict=True)
+    for name in listed.split()
+}
+
+USERS = [OWNER, STAFF, ALICE, BOB]
+BITS = st.integers(0, 7).map(
+    lambda n: (
+        (P.VIEW_CHANNEL if n & 1 else 0)
+        | (P.MANAGE_MESSAGES if n & 2 else 0)
+        | (P.ADMINISTRATOR if n & 4 else 0)
+    )
+)
+ROLES = [GUILD_ID, 90, 91]
+OVERWRITES = st.lists(
+    st.builds(Overwrite, st.sampled_from(ROLES), st.just(0), BITS, BITS)
+    | st.builds(Overwrite, st.sampled_from(USERS), st.just(1), BITS, BITS),
+    max_size=4,
+    unique_by=lambda o: (o.id, o.type),
+)
+GUILDS = st.builds(
+    lambda bits, overwrites, held: Guild(
+        id=GUILD_ID,
+        name="g",
+        owner_id=OWNER,
+        roles={ident: Role(id=ident, name="r", permissions=b) for ident, b in zip(ROLES, bits, strict=True)},
+        channels={PUBLIC: Channel(id=PUBLIC, guild_id=GUILD_ID, overwrites=tuple(overwrites))},
+        members={ident: member(ident, *roles) for ident, roles in zip(USERS, held, strict=True)},
+    ),
+    st.lists(BITS, min_size=3, max_size=3),
+    OVERWRITES,
+    st.lists(st.lists(st.sampled_from([90, 91, 99]), unique=True, max_size=3), min_size=4, max_size=4),
+)
+RECORDS = st.builds(
+    Record,
+    type=st.sampled_from([name for name, in_guild in NEEDED if in_guild] + ["THREAD_CREATE"]),
+    guild=st.just(GUILD_ID),
+    channel=st.sampled_from([PUBLIC, 999]),
+    audience=st.sampled_from([CHANNEL, GUILD]),
+    permission=st.sampled_from([0, int(P.MANAGE_MESSAGES)]),
+)
+INTENTS = st.integers(0, (1 << 16) - 1)
+
+
+def may_see(state: Guild, user: int, intents: int, record: Record) -> bool:
+    """The rule, for one member."""
+    needed = NEEDED.get((record.type, True), 0)
+    if needed and not needed & intents:
+        return False
+    if record.audience == GUILD:
+        return True
+    if record.channel not in state.channels:
+        return False
+    held = in_channel(state, state.members[user].roles, user, state.channels[record.channel])
+    return bool(held & P.VIEW_CHANNEL) and (held & record.permission) == record.permission
+
+
+@given(GUILDS, st.lists(RECORDS, min_size=1, max_size=4), INTENTS)
+def test_each_member_sees_what_the_rules_say(state, records, intents):
+    view = View(state)
+    for record in records:
+        for user in USERS:
+            audience = classify(view, user, intents, Transport.JSON)
+            assert sees(view, audience, record) == may_see(state, user, intents, record)
+
+
+def test_members_alike_share_a_class():
+    view = View(guild())
+    classes = {ident: classify(view, ident, 513, Transport.JSON) for ident in USERS}
+    assert classes[ALICE] == classes[BOB]
+    assert len({classes[OWNER], classes[STAFF], classes[ALICE]}) == 3
+    assert (
+        classify(view, BOB, 512, Transport.JSON) != classes[BOB] != classify(view, BOB, 513, Transport.ZLIB)
+    )
+
+
+def test_a_class_does_not_depend_on_the_order_of_roles():
+    states = [guild(), guild()]
+    for state, roles in zip(states, [(90, 91), (91, 90)], strict=True):
+        state.members[ALICE] = member(ALICE, *roles)
+    one, other = (classify(View(state), ALICE, 0, Transport.JSON) for state in states)
+    assert one == other
+
+
+def test_an_example():
+    view = View(guild())
+    message = Record(type="MESSAGE_CREATE", guild=GUILD_ID, channel=HIDDEN)
+    seen_by = [u for u in USERS if sees(view, classify(view, u, 1 << 9, Transport.JSON), message)]
+    assert seen_by == [OWNER, STAFF]
+
+
+def test_intents_are_the_documented_ones():
+    for (name, in_guild), needed in NEEDED.items():
+        assert intent_of(name, in_guild=in_guild) == needed, (name, in_guild)
+    for name in ("READY", "RESUMED", "USER_UPDATE", "GUILD_MEMBERS_CHUNK"):
+        assert intent_of(name, in_guild=True) == intent_of(name, in_guild=False) == 0
+
+
+@given(
+    INTENTS, st.sampled_from(USERS), st.sampled_from(USERS), st.lists(st.sampled_from(USERS)), st.booleans()
+)
+def test_content_is_for_those_who_asked_and_those_concerned(intents, user, author, mentions, direct):
+    record = Record(
+        type="MESSAGE_CREATE", guild=0 if direct else GUILD_ID, author=author, mentions=tuple(mentions)
+    )
+    expected = direct or user == author or user in mentions or intents >> 15 & 1 == 1
+    assert content_for(user, intents, record) == expected
+    assert MESSAGE_CONTENT == 1 << 15

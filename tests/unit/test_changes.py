@@ -1,0 +1,151 @@
+"""Guild events, made as the store makes them, lead to the store's state."""
+
+import copy
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fanfare import payloads
+from fanfare.constants import LARGE_GUILD
+from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role, User
+from fanfare.record import GUILD, Record
+from gateway.changes import apply
+from tests.unit.gateway_world import ALICE, GUILD_ID, guild, member
+
+# "null", "7" and "true": lax decoding must not take texts for something else.
+TEXTS = st.text(max_size=5) | st.sampled_from(["null", "7", "true"])
+IDS = st.integers(1, 6)
+BITS = st.integers(0, 2**53 - 1)
+FLAGS = st.booleans()
+ROLES = st.builds(
+    Role,
+    id=st.integers(80, 84),
+    name=TEXTS,
+    permissions=BITS,
+    position=IDS,
+    color=st.integers(0, 0xFFFFFF),
+    hoist=FLAGS,
+    mentionable=FLAGS,
+    managed=FLAGS,
+)
+CHANNELS = st.builds(
+    Channel,
+    id=st.integers(500, 504),
+    type=st.sampled_from([0, 2, 5]),
+    guild_id=st.just(GUILD_ID),
+    name=TEXTS,
+    topic=st.none() | TEXTS,
+    position=IDS,
+    parent_id=st.sampled_from([0, 505]),
+    nsfw=FLAGS,
+    rate_limit_per_user=IDS,
+    overwrites=st.lists(st.builds(Overwrite, IDS, st.sampled_from([0, 1]), BITS, BITS), max_size=2).map(
+        tuple
+    ),
+)
+MEMBERS = st.builds(
+    Member,
+    user=st.builds(User, id=IDS, username=TEXTS, global_name=st.none() | TEXTS, bot=FLAGS),
+    roles=st.lists(st.integers(80, 84), max_size=2).map(tuple),
+    joined_at=st.datetimes(timezones=st.just(UTC)),
+    nick=st.none() | TEXTS,
+)
+
+
+def record(name: str, payload: object, version: int) -> Record:
+    return Record(
+        type=name, audience=GUILD, guild=GUILD_ID, version=version, payload=msgspec.json.encode(payload)
+    )
+
+
+def put(name: str, things: str, thing) -> tuple:
+    """A change of one of the guild's dictionaries, and the payload that tells it."""
+    payload = {
+        "channels": lambda: payloads.channel(thing),
+        "roles": lambda: {"guild_id": str(GUILD_ID), "role": payloads.role(thing)},
+        "members": lambda: payloads.member(thing) | {"guild_id": str(GUILD_ID)},
+    }[things]()
+    key = thing.user.id if things == "members" else thing.id
+
+    def changed(state: Guild) -> Guild:
+        held = getattr(state, things)
+        if name == "GUILD_MEMBER_UPDATE" and key not in held:
+            return state
+        count = state.member_count + (name == "GUILD_MEMBER_ADD")
+        return replace(state, member_count=count, **{things: held | {key: thing}})
+
+    return name, payload, changed
+
+
+def drop(name: str, things: str, key: int, payload: dict) -> tuple:
+    def changed(state: Guild) -> Guild:
+        left = {k: v for k, v in getattr(state, things).items() if k != key}
+        return replace(state, member_count=state.member_count - (things == "members"), **{things: left})
+
+    return name, payload, changed
+
+
+def renamed(name: str, owner: int) -> tuple:
+    told = payloads.guild(replace(guild(), name=name, owner_id=owner))
+    return "GUILD_UPDATE", told, lambda state: replace(state, name=name, owner_id=owner)
+
+
+CHANGES = st.one_of(
+    st.builds(put, st.sampled_from(["CHANNEL_CREATE", "CHANNEL_UPDATE"]), st.just("channels"), CHANNELS),
+    st.builds(put, st.sampled_from(["GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE"]), st.just("roles"), ROLES),
+    st.builds(put, st.sampled_from(["GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE"]), st.just("members"), MEMBERS),
+    CHANNELS.map(lambda c: drop("CHANNEL_DELETE", "channels", c.id, payloads.channel(c))),
+    ROLES.map(lambda r: drop("GUILD_ROLE_DELETE", "roles", r.id, {"guild_id": "77", "role_id": str(r.id)})),
+    MEMBERS.map(
+        lambda m: drop(
+            "GUILD_MEMBER_REMOVE", "members", m.user.id, {"guild_id": "77", "user": payloads.user(m.user)}
+        )
+    ),
+    st.builds(renamed, TEXTS, IDS),
+    st.just(("THREAD_CREATE", {"id": "1"}, lambda state: state)),
+)
+
+
+@given(st.lists(CHANGES, max_size=10), st.data())
+def test_events_lead_to_the_same_state(made, data):
+    wanted = state = guild()
+    records = []
+    for name, payload, changed in made:
+        records.append(record(name, payload, wanted.version + 1))
+        before = copy.deepcopy(state)
+        after = apply(state, records[-1])
+        wanted = replace(changed(wanted), version=wanted.version + 1)
+        assert state == before, "the old state is left as it was"
+        assert after == wanted
+        state = after
+    for old in data.draw(st.permutations(records)):
+        assert apply(state, old) is state
+
+
+def test_a_category_survives_without_what_it_does_not_have():
+    category = Channel(id=505, guild_id=GUILD_ID, type=CATEGORY, name="c", position=3)
+    [changed] = [apply(guild(), record("CHANNEL_CREATE", payloads.channel(category), 2))]
+    assert changed.channels[505] == category
+
+
+@pytest.mark.parametrize(("count", "kept"), [(LARGE_GUILD - 1, True), (LARGE_GUILD, False)])
+def test_members_of_a_large_guild_are_not_kept(count, kept):
+    state = replace(guild(), member_count=count)
+    payload = payloads.member(member(9)) | {"guild_id": "77"}
+    after = apply(state, record("GUILD_MEMBER_ADD", payload, 2))
+    assert after.member_count == count + 1
+    assert (9 in after.members) == kept
+    changed = apply(after, record("GUILD_MEMBER_UPDATE", payload | {"nick": "n"}, 3))
+    assert (9 in changed.members) == kept
+
+
+def test_what_changes_is_replaced():
+    state = guild()
+    after = apply(state, record("GUILD_MEMBER_UPDATE", payloads.member(member(ALICE, 90)), 2))
+    assert state.members[ALICE].roles == ()
+    assert after.members[ALICE].roles == (90,)
+    assert after.members[ALICE].joined_at == datetime(2026, 1, 2, 3, 4, 5, 678, UTC)

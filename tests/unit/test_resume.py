@@ -1,0 +1,158 @@
+"""A session's history is a path through inboxes, cut at fences."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanfare.presence.inboxes import InboxEntry
+from fanfare.record import FENCE, INBOXES, Record
+from gateway.resume import Hop, above, path, reaches, segment, unregistered
+
+PARTITIONS = ("a/0", "a/1", "b/0")
+
+
+def entry(s: int, partition: str, offset: int, **fields) -> InboxEntry:
+    topic, number = partition.split("/")
+    fields = {"type": "X", "guild": 1} | fields
+    return InboxEntry(s, Record(source=(topic, int(number), offset), **fields))
+
+
+def marker(s: int, text: str) -> InboxEntry:
+    return InboxEntry(s, None, text)
+
+
+def at(found) -> list[tuple[str, int]]:
+    return [("{}/{}".format(*each.record.position[:2]), each.record.position.offset) for each in found]
+
+
+def test_a_client_is_on_the_last_hop_not_above_it():
+    hops = [Hop("a", 0), Hop("b", 10), Hop("c", 20)]
+    assert path(hops, 9) == hops
+    assert path(hops, 10) == hops[1:]
+    assert path(hops, 10**9) == hops[2:]
+    assert path(hops[1:], 9) is None
+
+
+def test_a_fence_lies_below_what_comes_after_it():
+    assert not above(("a", 0, 5), {"a/0": 5})
+    assert above(("a", 0, 6), {"a/0": 5})
+    assert above(("a", 1, 0), {"a/0": 5}), "a partition without a fence has nothing below it"
+
+
+def test_an_inbox_reaches_back_to_an_entry_that_it_has():
+    kept = [entry(5, "a/0", 1), entry(6, "a/0", 2)]
+    assert reaches(kept, {"g:1": 6}, ["g:1"], 5)
+    assert not reaches(kept, {"g:1": 6}, ["g:1"], 4)
+    assert not reaches([], {"g:1": 6}, ["g:1"], 4)
+
+
+def test_quiet_guilds_are_not_punished_for_a_busy_node():
+    newest = {"g:1": 4, "g:2": 900, "u:7": 3}
+    assert reaches([entry(800, "a/0", 1)], newest, ["g:1", "u:7", "g:3"], 4)
+    assert not reaches([entry(800, "a/0", 1)], newest, ["g:1", "g:2"], 4)
+
+
+def test_leaving_a_scope_breaks_the_path_from_there_on():
+    kept = [marker(3, "START"), marker(5, "UNREG g:1 u:7"), marker(6, "RAISE")]
+    assert unregistered(kept, ["g:1"], 4)
+    assert unregistered(kept, ["g:2", "u:7"], 4)
+    assert not unregistered(kept, ["g:11", "u:"], 4)
+    assert not unregistered(kept, ["g:1"], 5)
+
+
+def test_markers_and_fences_are_not_dispatched():
+    kept = [
+        marker(1, "START"),
+        entry(2, "a/0", 1, type=FENCE, audience=INBOXES, fence="f", inboxes=("x",)),
+        entry(3, "a/0", 2),
+    ]
+    assert at(segment(kept, after=0, upto=9, f={}, next_f=None, cut={})) == [("a/0", 2)]
+
+
+def test_the_ends_of_a_segment():
+    kept = [entry(s, "a/0", s) for s in range(1, 8)]
+    found = segment(kept, after=1, upto=6, f={"a/0": 2}, next_f={"a/0": 5}, cut={"a/0": 3})
+    assert at(found) == [("a/0", 4), ("a/0", 5)]
+    assert at(segment(kept, after=4, upto=6, f={}, next_f=None, cut={})) == [("a/0", 5), ("a/0", 6)]
+
+
+@st.composite
+def histories(draw):
+    """Hops and inboxes as the writers make them: every partition in order, and a fence in each at every hop.
+
+    An inbox may hold more than its part: the old one goes on receiving after the fence, the new one gets what the
+    writers still had when it was registered. Up to the fence all is in the old one not above T; all above the fence
+    is in the new one, above T.
+    """
+    logs = dict.fromkeys(PARTITIONS, 0)
+    hops, inboxes, truth = [Hop("0", 0, {})], [[]], []
+    s = 0
+
+    def write(inbox, partition, offset):
+        nonlocal s
+        s += draw(st.integers(1, 3))
+        inboxes[inbox].append(entry(s, partition, offset))
+
+    def events(targets):
+        for partition in draw(st.lists(st.sampled_from(PARTITIONS), max_size=6)):
+            truth.append((partition, logs[partition]))
+            for target in targets:
+                write(target, partition, logs[partition])
+            logs[partition] += 1
+
+    events([0])
+    for hop in range(1, draw(st.integers(1, 4))):
+        inboxes.append([])
+        events([hop - 1, hop])  # registered for both, but not raised yet
+        # While the fence travels, within the margin below T, the old inbox still gets what the new one has above T.
+        late = draw(st.lists(st.sampled_from(PARTITIONS), max_size=6))
+        positions = []
+        for partition in late:
+            positions.append((partition, logs[partition]))
+            write(hop - 1, partition, logs[partition])
+            logs[partition] += 1
+        truth += positions
+        s = t = s + draw(st.integers(1, 3))
+        for position in positions:
+            write(hop, *position)
+        f = dict(logs)
+        logs = {partition: offset + 1 for partition, offset in logs.items()}
+        hops.append(Hop(str(hop), t, f))
+        events([hop - 1, hop])
+    return hops, inboxes, truth
+
+
+def walk(hops, inboxes, s):
+    """What a client at `s` is owed: (s, position) of each."""
+    found = []
+    hops = path(hops, s)
+    for hop, following in zip(hops, [*hops[1:], Hop("", 2**53, None)], strict=True):
+        part = segment(
+            inboxes[int(hop.inbox)],
+            after=max(s, hop.t),
+            upto=following.t,
+            f=hop.f,
+            next_f=following.f,
+            cut={},
+        )
+        found += [(each.s, *position) for each in part for position in at([each])]
+    return found
+
+
+@given(histories())
+def test_walking_the_path_yields_each_event_once_and_in_order(history):
+    hops, inboxes, truth = history
+    found = walk(hops, inboxes, 0)
+    assert sorted(each[1:] for each in found) == sorted(truth)
+    for partition in PARTITIONS:
+        offsets = [offset for _, name, offset in found if name == partition]
+        assert offsets == sorted(offsets)
+    assert [s for s, *_ in found] == sorted(s for s, *_ in found)
+
+
+@given(histories(), st.data())
+def test_wherever_a_client_stopped_it_is_owed_the_rest(history, data):
+    hops, inboxes, _ = history
+    found = walk(hops, inboxes, 0)
+    stops = sorted({0, *(s for s, *_ in found), *(hop.t for hop in hops)})
+    stop = data.draw(st.sampled_from(stops))
+    assert [each for each in found if each[0] <= stop] + walk(hops, inboxes, stop) == found
