@@ -118,7 +118,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
 
         """
         try:
-            found = {name: raw.decode() for name, raw in headers}
+            found = {name: raw.decode() for name, raw in headers if name in _KNOWN}
             if (version := found.get("v")) != VERSION:
                 raise BadRecordError(f"record format {version!r} is not known here, only {VERSION!r}")
             payload = value or b""
@@ -165,6 +165,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
 _NUMBERS: Final = ("id", "at", "guild", "channel", "author", "permission", "version")
 _TEXTS: Final = ("audience", "nonce", "fence", "traceparent")
 _LISTS: Final = ("users", "mentions", "inboxes")
+_KNOWN: Final = frozenset(("v", "type", "gated", "source", *_NUMBERS, *_TEXTS, *_LISTS))
 
 
 def _ints(text: str | None) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -13,7 +14,7 @@ from fanfare.bus.client import KafkaAwayError
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import TopicsError, TopicSpec, create_topics, describe, differences, specs
 from fanfare.record import Record
-from tests.integration.bus_fixtures import HOUR_MS, own_topic, read, unique
+from tests.integration.bus_fixtures import HOUR_MS, own_topic, read, unique, until
 from tests.integration.store_fixtures import settings_of
 
 pytestmark = pytest.mark.system
@@ -83,17 +84,36 @@ def test_the_commands(stores):
     assert stores.command("kafka", "no-such-tool", check=False).returncode == 2
 
 
-def tails(stores, count: int, *arguments: str) -> list[subprocess.Popen[str]]:
-    return [
-        subprocess.Popen(
-            [sys.executable, "-u", "-m", "fanfare.cli", "topics", "tail", *arguments],
+class Tail:
+    """`fanfare topics tail` at work, and what it has said."""
+
+    def __init__(self, stores, *arguments: str) -> None:
+        self.said = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "fanfare.cli", "topics", "tail", *arguments],
             cwd=stores.folder,
-            env=stores.environment,
+            env=stores.environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(count)
-    ]
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+
+    def numbers(self) -> set[int]:
+        return {number for number in range(8) if f'{{"n":{number}}}' in self.said}
+
+    def stop(self) -> int:
+        """As Ctrl-C does; answers the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+        return code
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -106,25 +126,14 @@ async def test_tails_see_all_or_share(stores, settings, shared):
         await producer.send(topic, record, key=number, partition=number % 4)
     await producer.stop()
     group = ["--group", unique("tail")] if shared else []
-    following = tails(stores, 2, topic, "--from-beginning", *group)
-
-    def lines(process: subprocess.Popen[str], count: int) -> list[str]:
-        assert process.stdout is not None
-        return [process.stdout.readline() for _ in range(count)]
-
+    tails = [Tail(stores, topic, "--from-beginning", *group) for _ in range(2)]
     try:
-        if not shared:
-            for process in following:
-                said = "".join(await asyncio.to_thread(lines, process, 16))
-                assert all(f'{{"n":{number}}}' in said for number in range(8))
-                assert "key=3" in said
-                assert "3/0" in said
-                assert "type=X" in said
+        if shared:
+            # Whoever came first may have read what the other got later; together they miss nothing.
+            await until(lambda: len(set.union(*(tail.numbers() for tail in tails))) == 8)
+        else:
+            await until(lambda: all(len(tail.numbers()) == 8 for tail in tails))
+            assert all(word in tails[0].said for word in ("key=3", "3/0", "type=X"))
     finally:
-        for process in following:
-            process.send_signal(signal.SIGINT)
-        outs = [(await asyncio.to_thread(process.communicate))[0] for process in following]
-    if shared:
-        # Which of the two had joined first may have read what the other got later, but never less than all.
-        assert all(any(f'{{"n":{number}}}' in out for out in outs) for number in range(8))
-    assert all(process.returncode in (0, 130) for process in following)
+        codes = [await asyncio.to_thread(tail.stop) for tail in tails]
+    assert set(codes) <= {0, 130, -signal.SIGINT}
