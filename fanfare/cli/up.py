@@ -88,7 +88,9 @@ def _show(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    processes = Table("process", "pid", "state", "address", "internal", box=None, header_style="bold")
+    processes = Table("process", "pid", "state", box=None, header_style="bold")
+    for name in ("address", "internal"):
+        processes.add_column(name, overflow="fold")
     for entry in found["processes"]:
         processes.add_row(
             entry["name"], str(entry["pid"] or "-"), str(entry["state"]), entry["address"], entry["internal"]

@@ -1,5 +1,6 @@
 """What `fanfare up` prints when all is ready."""
 
+from pathlib import Path
 from typing import Any
 
 __all__ = ["how_to_connect"]
@@ -15,8 +16,10 @@ BOT = """\
     bot.run("{token}")"""
 
 
-def how_to_connect(run: dict[str, Any]) -> str:
+def how_to_connect(run: dict[str, Any], run_file: Path) -> str:
     """Addresses, the demo's people and a bot, as text for the terminal; `run` is what run.json holds."""
+    if not run["guild_id"]:
+        return f"The stores are ready; their addresses are in {run_file}. Stop them with `fanfare down`."
     people = "\n".join(f"  {name:<9} {user['token']}" for name, user in run["users"].items())
     bot = BOT.format(api=run["api"], gateway=run["gateway"], token=run["bot"]["token"])
     return f"""
@@ -25,7 +28,7 @@ Fanfare is ready.
   REST      {run["api"]}
   gateway   {run["gateway"]}
   Kafka     {run["kafka"]}
-  all of it .fanfare/run.json (also Redis and PostgreSQL), and `fanfare status`
+  all of it {run_file} (Redis and PostgreSQL too), and `fanfare status`
 
 Demo guild {run["guild_id"]}, channel {run["channel_id"]}; tokens of its people:
 {people}

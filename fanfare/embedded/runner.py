@@ -40,12 +40,11 @@ async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
 
-    began = time.monotonic()
     try:
         with folder.locked():
             folder.forget_run()
             try:
-                return await _run(stack, stop, output, ready_fd, began)
+                return await _run(stack, stop, output, folder, ready_fd)
             finally:
                 await stack.stop()
                 output.say("stopped")
@@ -55,7 +54,8 @@ async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, 
         return 1
 
 
-async def _run(stack: Stack, stop: asyncio.Event, output: Output, ready_fd: int, began: float) -> int:
+async def _run(stack: Stack, stop: asyncio.Event, output: Output, folder: DataFolder, ready_fd: int) -> int:
+    began = time.monotonic()
     stopping = asyncio.create_task(stop.wait())
     starting = asyncio.create_task(stack.start())
     try:
@@ -65,7 +65,7 @@ async def _run(stack: Stack, stop: asyncio.Event, output: Output, ready_fd: int,
             _tell(ready_fd, {"error": "stopped before everything was started"})
             return 1
         run = await starting
-        text = how_to_connect(run)
+        text = how_to_connect(run, folder.run_file)
         output.say(f"ready after {time.monotonic() - began:.1f} s")
         _tell(ready_fd, {"ready": text})
         with contextlib.suppress(OSError):
