@@ -5,13 +5,15 @@ import json
 import zlib
 from datetime import UTC, datetime
 
+from fanfare import payloads
 from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import P
+from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import GUILD, USERS, Record
 from gateway import changes
 from gateway.audience import View
 from gateway.frames import Transport
-from gateway.hub import Session
+from gateway.hub import Hub, Session
 from gateway.resume import Hop
 
 GUILD_ID = 77
@@ -22,6 +24,7 @@ ALL_INTENTS = (1 << 16) - 1
 NO_CONTENT = ALL_INTENTS & ~(1 << 15)
 JOINED_AT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 TOPIC = "chat.events"
+INBOX = "node.1"
 
 
 def user(ident: int) -> User:
@@ -96,6 +99,39 @@ class Guilds:
         if view is not None and record.version > view.guild.version:
             view = self.views[record.guild] = View(changes.apply(view.guild, record))
         return view
+
+
+class World:
+    """A hub with a guild, and the log that it takes."""
+
+    def __init__(self) -> None:
+        self.guilds = Guilds(View(guild()))
+        self.hub = Hub(self.guilds, INBOX, 100)
+        self.log = Log()
+        self.version = 1
+
+    def take(self, *records: Record) -> None:
+        for record in records:
+            self.hub.take(InboxEntry(self.hub.s + 3, record))
+        self.hub.settle()
+
+    def say(self, *contents: str, **fields) -> None:
+        self.take(*(self.log.message(content, **fields) for content in contents))
+
+    def change(self, name: str, payload: object, *users: int) -> None:
+        self.version += 1
+        self.take(self.log.change(name, payload, self.version, users=users))
+
+    def joins(self, ident: int) -> None:
+        told = payloads.member(member(ident)) | {"guild_id": str(GUILD_ID)}
+        self.change("GUILD_MEMBER_ADD", told, ident)
+
+    def leaves(self, ident: int) -> None:
+        told = {"guild_id": str(GUILD_ID), "user": payloads.user(user(ident))}
+        self.change("GUILD_MEMBER_REMOVE", told, ident)
+
+    def member_of(self, ident: int, *roles: int) -> None:
+        self.change("GUILD_MEMBER_UPDATE", payloads.member(member(ident, *roles)))
 
 
 class Wire:

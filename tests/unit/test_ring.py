@@ -1,6 +1,7 @@
 """The ring against a plain list."""
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -64,6 +65,7 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRing = RingMachine.TestCase
+TestRing.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def test_the_newest_is_kept_however_large():

@@ -1,0 +1,83 @@
+"""However slow a session is, it gets what a live one gets, in the same order, each once."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.frames import Transport
+from gateway.ring import Ring
+from tests.unit.gateway_world import (
+    ALICE,
+    ALL_INTENTS,
+    BOB,
+    HIDDEN,
+    NO_CONTENT,
+    OWNER,
+    PUBLIC,
+    STAFF,
+    STAFF_ROLE,
+    Wire,
+    World,
+    session,
+)
+
+# Without GUILD_MEMBERS: joining and leaving show as GUILD_CREATE and GUILD_DELETE only.
+INTENTS = [ALL_INTENTS & ~2, NO_CONTENT & ~2]
+USERS = st.sampled_from([OWNER, STAFF, ALICE, BOB])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("say"), st.sampled_from([PUBLIC, HIDDEN]), USERS, st.lists(USERS, max_size=2).map(tuple)
+        ),
+        st.tuples(st.just("direct"), st.lists(USERS, min_size=1, max_size=2, unique=True)),
+        st.tuples(st.just("role"), st.sampled_from([STAFF, ALICE]), st.booleans()),
+        st.tuples(st.just("leave"), st.sampled_from([ALICE, BOB])),
+        st.tuples(st.just("join"), st.sampled_from([ALICE, BOB])),
+        st.tuples(st.sampled_from(["stick", "stick", "drain"]), st.integers(0, 3)),
+    ),
+    max_size=30,
+)
+
+
+def play(world, slow, steps):
+    view = world.guilds.views
+    for number, step in enumerate(steps):
+        members = next(iter(view.values())).guild.members
+        match step:
+            case "say", channel, author, mentions:
+                world.say(f"{number}", channel=channel, author=author, mentions=mentions)
+            case "direct", users:
+                world.take(world.log.direct(f"{number}", *users))
+            case "role", ident, held if ident in members:
+                world.member_of(ident, *([STAFF_ROLE] if held else []))
+            case "leave", ident if ident in members:
+                world.leaves(ident)
+            case "join", ident if ident not in members:
+                world.joins(ident)
+            case "stick", at:
+                slow[at].stuck = True
+            case "drain", at:
+                slow[at].drain()
+
+
+@settings(deadline=None)
+@given(STEPS, st.sampled_from(Transport), st.sampled_from(INTENTS), st.sampled_from([600, 2500, 10**7]))
+def test_speed_changes_nothing_but_the_time(steps, transport, intents, ring_bytes):
+    world = World()
+    world.hub.ring = Ring(ring_bytes, world.hub.s)
+    pairs = [
+        [session(world.hub, ident, Wire(transport), intents=intents) for _ in range(2)]
+        for ident in (OWNER, STAFF, ALICE, BOB)
+    ]
+    play(world, [slow for slow, _ in pairs], steps)
+    for slow, live in pairs:
+        slow.drain()
+        assert live.open
+        if slow.open:
+            assert slow.messages == live.messages
+            assert slow.session.cursor is None
+        else:
+            assert ring_bytes < 10**7, "nothing falls off a large ring"
+            assert slow.messages == live.messages[: len(slow.messages)]
+        numbers = [message["s"] for message in live.messages]
+        assert numbers == sorted(set(numbers))
+    assert not world.hub.catching
