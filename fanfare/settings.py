@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     rest_fd: int = Field(default=-1, description="Inherited descriptor of the shared public REST socket.")
     gateway_fd: int = Field(default=-1, description="Inherited descriptor of the shared public websocket socket.")
 
+    @field_validator("brokers", mode="before")
+    @classmethod
+    def _number(cls, brokers: object) -> object:
+        # A variable is text, and the numbers of a Literal are not read from text.
+        return int(brokers) if isinstance(brokers, str) and brokers.isdigit() else brokers
+
     @field_validator("public_url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
