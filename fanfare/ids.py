@@ -11,6 +11,7 @@ __all__ = ["ClockSkewError", "Snowflakes", "snowflake_ms"]
 
 _COUNTER_BITS: Final = 12
 _MACHINE_BITS: Final = 22
+_COUNTER_MAX: Final = (1 << _COUNTER_BITS) - 1
 
 
 class ClockSkewError(Exception):
@@ -38,10 +39,17 @@ class Snowflakes:
     def move(self, worker: int) -> None:
         """Go on with another worker number, because the lease of the old one is gone."""
         self._worker = worker
+        # Within one millisecond the worker number orders: a smaller one has to wait for the next.
+        self._last |= _COUNTER_MAX
 
     def observe(self, snowflake: int) -> None:
         """Take note of an id made elsewhere."""
-        self._last = max(self._last, snowflake >> _COUNTER_BITS >> 10 << _COUNTER_BITS)
+        ms, worker = snowflake >> _MACHINE_BITS, snowflake >> _COUNTER_BITS & 1023
+        # Within one millisecond the worker number orders, and then the counter.
+        counter = (
+            snowflake & _COUNTER_MAX if worker == self._worker else _COUNTER_MAX * (worker > self._worker)
+        )
+        self._last = max(self._last, ms << _COUNTER_BITS | counter)
 
     def skew(self, clock_ms: float, server_ms: float) -> None:
         """Take note of what this clock and the Redis server's showed at one moment."""
@@ -55,8 +63,10 @@ class Snowflakes:
 
         """
         if abs(self._skew_ms) > CLOCK_SKEW_S * 1000:
-            raise ClockSkewError(f"the clock is {self._skew_ms / 1000:+.1f} s off the Redis server's: synchronise it")
+            raise ClockSkewError(
+                f"the clock is {self._skew_ms / 1000:+.1f} s off the Redis server's: synchronise it"
+            )
         floor = max(int(now_ms) - SNOWFLAKE_EPOCH_MS, 0) << _COUNTER_BITS
         self._last = max(self._last + 1, floor)
-        ms, counter = self._last >> _COUNTER_BITS, self._last & (1 << _COUNTER_BITS) - 1
+        ms, counter = self._last >> _COUNTER_BITS, self._last & _COUNTER_MAX
         return ms << _MACHINE_BITS | self._worker << _COUNTER_BITS | counter
