@@ -50,8 +50,10 @@ def play(world, slow, steps):
             case "role", ident, held if ident in members:
                 world.member_of(ident, *([STAFF_ROLE] if held else []))
             case "leave", ident if ident in members:
+                slow[ident - 1].drain()
                 world.leaves(ident)
             case "join", ident if ident not in members:
+                slow[ident - 1].drain()
                 world.joins(ident)
             case "stick", at:
                 slow[at].stuck = True
