@@ -60,6 +60,10 @@ class Client:
         self._newest = 0
         self._starting = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self.abandoned = False
+        """Left half-open by `abandon`."""
 
     @classmethod
     async def connect(
@@ -243,6 +247,28 @@ class Client:
         self._items.clear()
         self._items.append(ClosedError(_ABNORMAL, "cut"))
 
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is read from the socket."""
+        return not self._flowing.is_set()
+
+    def pause(self) -> None:
+        """Read nothing more, as a program that is too slow does; the server's buffers fill up."""
+        self._flowing.clear()
+
+    def unpause(self) -> None:
+        """Read again."""
+        self._flowing.set()
+
+    def abandon(self) -> None:
+        """Vanish without a word: the connection stays half-open until `cut`, and nothing more is taken."""
+        self.abandoned = True
+        self.pause()
+        for task in self._tasks[1:]:
+            task.cancel()
+        self._items.clear()
+        self._fail(ClosedError(_ABNORMAL, "abandoned"))
+
     # Inside
 
     async def _end(self) -> None:
@@ -254,6 +280,8 @@ class Client:
     async def _read(self) -> None:
         try:
             async for message in self._socket:
+                if not self._flowing.is_set():
+                    await self._flowing.wait()
                 await self._on_frame(check(self._inflater.inflate(message)))
         except ProtocolError as error:
             self._fail(error)
