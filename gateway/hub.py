@@ -147,7 +147,7 @@ class Hub:
         record = entry.record
         if record is None:
             return
-        if not above(record.position, self.cut):
+        if self.cut and not above(record.position, self.cut):
             return
         topic, partition, offset = record.position
         self.high[f"{topic}/{partition}"] = offset
@@ -213,7 +213,7 @@ class Hub:
     def _follow_while_away(self, session: Session, record: Record) -> None:
         """Keep the guilds of an away session right; its client gets the event when it resumes."""
         if record.type in _LEAVES:
-            self._part(session, record.guild)
+            self.part(session, record.guild)
 
     def _reclassify(self, record: Record, before: View, after: View) -> None:
         """Put the sessions whose rights have changed into their new classes."""
@@ -318,14 +318,14 @@ class Hub:
         record = event.dispatch.record
         guild = record.guild
         if record.type in _LEAVES:
-            self._part(session, guild)
+            self.part(session, guild)
             return guild_deleted(event.dispatch.s, guild, session.transport)
         view = self.guilds.views.get(guild)
         if view is None or session.user.id not in view.guild.members:
             return None  # joined and left again
         if guild in session.guilds:
             return None  # it was in the snapshot already
-        self._join(session, guild)
+        self.join(session, guild)
         d = guild_create(view, session.user.id)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
 
@@ -349,17 +349,28 @@ class Hub:
         session.link = link
         session.transport = link.transport_kind
         session.cursor = cursor
-        if self.sessions.get(session.key) is session:
-            for guild in session.guilds:
-                self._enter_room(session, guild)
-        else:
-            self.sessions[session.key] = session
-            self.users.setdefault(session.user.id, set()).add(session)
-            guilds, session.guilds = session.guilds, set()
-            for guild in guilds:
-                self._join(session, guild)
+        self.keep(session)
+        for guild in session.guilds:
+            self._leave_room(session, guild)
+            self._enter_room(session, guild)
         if cursor is not None:
             self.pump(session)
+
+    def keep(self, session: Session) -> None:
+        """Hold a session in memory, in the place of what was known of it; without a link it is away."""
+        old = self.sessions.get(session.key)
+        if old is session:
+            return
+        if old is not None:
+            if old.link is not None:
+                self.close(old, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
+            self.discard(old)
+        self.sessions[session.key] = session
+        self.users.setdefault(session.user.id, set()).add(session)
+        session.away_at = time.monotonic()
+        guilds, session.guilds = session.guilds, set()
+        for guild in guilds:
+            self.join(session, guild)
 
     def detach(self, session: Session, *, ended: bool) -> None:
         """The session's socket is gone; if it has ended it is forgotten, else it can be resumed for a while."""
@@ -405,7 +416,7 @@ class Hub:
         if not of_user:
             self.users.pop(session.user.id, None)
         for guild in list(session.guilds):
-            self._part(session, guild)
+            self.part(session, guild)
 
     def expire(self, now: float) -> None:
         """Forget the sessions whose resume window is over."""
@@ -417,12 +428,16 @@ class Hub:
         """The sessions with a socket."""
         return [session for session in self.sessions.values() if session.link is not None]
 
-    def _join(self, session: Session, guild: int) -> None:
+    def join(self, session: Session, guild: int) -> None:
+        """The session's user is in the guild."""
+        if guild in session.guilds:
+            return
         session.guilds.add(guild)
         self._held[guild] += 1
         self._enter_room(session, guild)
 
-    def _part(self, session: Session, guild: int) -> None:
+    def part(self, session: Session, guild: int) -> None:
+        """The session's user is not in the guild any more."""
         self._leave_room(session, guild)
         if guild in session.guilds:
             session.guilds.discard(guild)

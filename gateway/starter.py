@@ -182,7 +182,8 @@ class Starter:
         return "adopted", session
 
     def _from_ring(self, link: Link, session: Session, seq: int) -> Session:
-        self._drop_link(session)
+        if session.link is not None:
+            self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
         session.skip = session.hops[-1].f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(seq))
@@ -199,10 +200,11 @@ class Starter:
         if upto < self._hub.ring.floor:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         owed = segment(entries, after=seq, upto=upto, f=hop.f, next_f=None, cut=state.cut)
+        self._hub.keep(session)
         self._replay(session, link, owed)
         session.skip = hop.f or None
         session.announce = (self._hub.ring.end, self._hub.s)
-        self._attach_anew(session, link, self._hub.ring.after(upto))
+        self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
 
     async def _adopt(self, link: Link, session: Session, seq: int) -> None:
         """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
@@ -232,13 +234,15 @@ class Starter:
         if not await moves.write(self._redis, session.key, session.version, moved):
             raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
         session.version, session.hops = moved.version, moved.hops
+        # From here on the session is this node's, whether or not its client is still there to hear of it.
+        self._hub.keep(session)
         self._still_here(session, link, own)
         if self._hub.ring.floor > t:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         self._replay(session, link, owed)
         session.replay.append(resumed(t, link.transport_kind))
         session.skip = f
-        self._attach_anew(session, link, self._hub.ring.after(t))
+        self._hub.attach(session, link, cursor=self._hub.ring.after(t))
 
     async def _walk(
         self, session: Session, hops: list[Hop], seq: int, t: int, f: Fence, last: list[InboxEntry]
@@ -366,7 +370,7 @@ class Starter:
             events.append(Event(Dispatch(entry.s, entry.record), view))
             # A guild that was joined on the way is told of when its turn comes.
             if _is_own_membership(session, entry.record):
-                session.guilds.discard(entry.record.guild)
+                self._hub.part(session, entry.record.guild)
         for event in events:
             own = _is_own_membership(session, event.dispatch.record)
             frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
@@ -377,25 +381,13 @@ class Starter:
         """The frame of a guild that the session's user joined or left."""
         guild, s = event.dispatch.record.guild, event.dispatch.s
         if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
-            session.guilds.discard(guild)
+            self._hub.part(session, guild)
             return guild_deleted(s, guild, session.transport)
         if event.view is None or session.user.id not in event.view.guild.members:
             return None
-        session.guilds.add(guild)
+        self._hub.join(session, guild)
         d = guild_create(event.view, session.user.id)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
-
-    def _attach_anew(self, session: Session, link: Link, cursor: int) -> None:
-        """Attach a session, in the place of what memory has of it."""
-        old = self._hub.sessions.get(session.key)
-        if old is not None and old is not session:
-            self._drop_link(old)
-            self._hub.discard(old)
-        self._hub.attach(session, link, cursor=cursor)
-
-    def _drop_link(self, session: Session) -> None:
-        if session.link is not None:
-            self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
 
 
 def _is_own_membership(session: Session, record: Record) -> bool:

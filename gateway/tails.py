@@ -37,6 +37,7 @@ class Tail:
         self._last = first - 1
         self._entries: list[InboxEntry] = []
         self._high: Fence = {}
+        self._highest: tuple[Fence, int] | None = None
         self._lock = asyncio.Lock()
 
     async def until(self, first: int, f: Fence) -> None:
