@@ -85,8 +85,8 @@ class View:
                 if overwrite.type == 1
             }
         )
-        self.snapshot: bytes | None = None
-        """What GUILD_CREATE says to everybody (gateway.snapshot)."""
+        self.snapshot: tuple[bytes, bool] | None = None
+        """What GUILD_CREATE says to everybody, and whether without members (gateway.snapshot)."""
         self._permissions: dict[tuple[tuple[int, ...], int, int], int] = {}
 
     def permissions(self, roles: tuple[int, ...], user: int, channel_id: int) -> int:

@@ -34,8 +34,9 @@ def guild_create(view: View, user: int) -> bytes:
     """The `d` of GUILD_CREATE for a member; all but the member's own part is made once per version of the guild."""
     guild = view.guild
     member = guild.members[user]
-    large = guild.member_count > LARGE_GUILD
     if view.snapshot is None:
+        # A guild that was large may have shrunk since, and is still not known whole.
+        large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
         shown = () if large else guild.members.values()
         d = payloads.guild_create(
             guild, guild.channels.values(), shown, joined_at=member.joined_at, large=large
@@ -43,8 +44,9 @@ def guild_create(view: View, user: int) -> bytes:
         del d["joined_at"]
         if large:
             del d["members"]
-        view.snapshot = encode(d)[:-1]
+        view.snapshot = encode(d)[:-1], large
+    shared, large = view.snapshot
     own = b',"joined_at":%b' % encode(payloads.timestamp(member.joined_at))
     if large:
         own += b',"members":%b' % encode([payloads.member(member)])
-    return view.snapshot + own + b"}"
+    return shared + own + b"}"
