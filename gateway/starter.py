@@ -213,6 +213,9 @@ class Starter:
         if hops is None:
             raise InvalidSessionError("before its path")
         other = hops[-1].inbox
+        if seq > await inboxes.last_s(self._redis, other):
+            # Ours would be raised above it, to wherever the client likes.
+            raise InvalidSessionError("seq too high")
         first = max(seq, hops[-1].t)
         tail = self._tails.open(other, first)
         try:
