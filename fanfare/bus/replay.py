@@ -1,10 +1,10 @@
 """Reading the end of a topic once, outside any group."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import KafkaError
 
 from fanfare.bus.batches import Incoming, TopicPartition, decode
 from fanfare.bus.client import connection
@@ -13,10 +13,10 @@ from fanfare.settings import Settings
 
 __all__ = ["replay"]
 
-_FETCH_MS: Final = 500
+_FETCH_MS: Final = 100
 
 
-async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncIterator[list[Incoming]]:
+async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerator[list[Incoming], None]:
     """All records appended since then, up to the end that the topic has now; each partition in its order.
 
     Records that cannot be decoded are left out: the workers set them aside.
@@ -30,16 +30,20 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncIterator
         KafkaError: Kafka is away.
 
     """
+    # Without a group a consumer has all partitions of its topic.
     client: Any = AIOKafkaConsumer(
-        **connection(settings), group_id=None, enable_auto_commit=False, max_partition_fetch_bytes=1024 * 1024
+        topic,
+        **connection(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        fetch_max_wait_ms=_FETCH_MS,
+        max_partition_fetch_bytes=1024 * 1024,
     )
     try:
         await client.start()
-        client.subscribe([topic])  # fetches the metadata of a topic that no group reads here
-        numbers = await _partitions(client, topic)
-        client.unsubscribe()
-        partitions = [KafkaPartition(topic, number) for number in numbers]
-        client.assign(partitions)
+        partitions = sorted(client.assignment())
+        if not partitions:
+            raise KafkaError(f"no topic {topic}")
         ends = await client.end_offsets(partitions)
         starts = await client.offsets_for_times(dict.fromkeys(partitions, since_ms))
         open_ = set()
@@ -65,14 +69,6 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncIterator
                     client.pause(partition)
     finally:
         await client.stop()
-
-
-async def _partitions(client: Any, topic: str) -> list[int]:
-    found = client.partitions_for_topic(topic)
-    if not found:
-        await client.topics()
-        found = client.partitions_for_topic(topic)
-    return sorted(found or ())
 
 
 def _decoded(partition: TopicPartition, message: Any) -> Incoming | None:

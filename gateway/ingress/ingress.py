@@ -85,6 +85,7 @@ class Ingress:
         self._batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
         self.history = History(store, self._batch)
         self._rebuild = Rebuild(redis, replay or partial(bus_replay, settings, CHAT_EVENTS))
+        self._rebuild.begin()
         self._flights = Flights(
             log,
             self._batch,

@@ -5,7 +5,8 @@ Until that is done, sends with a nonce are refused, so that a retry is always an
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from typing import Final
 
 from redis.asyncio import Redis
@@ -21,7 +22,7 @@ from gateway.ingress.nonces import READY, Claim
 
 __all__ = ["Rebuild"]
 
-Replay = Callable[[int], AsyncIterator[list[Incoming]]]
+Replay = Callable[[int], AsyncGenerator[list[Incoming], None]]
 """The records appended to chat.events since then (ms since 1970)."""
 
 _WINDOW_MS: Final = int(NONCE_WINDOW_S * 1000)
@@ -34,6 +35,7 @@ class Rebuild:
         self._redis = redis
         self._replay = replay
         self._task: asyncio.Task[None] | None = None
+        self._begun: asyncio.Task[None] | None = None
         self._log = logs.get("nonces")
 
     async def __call__(self) -> None:
@@ -43,11 +45,22 @@ class Rebuild:
             self._task.add_done_callback(self._ended)
         await asyncio.shield(self._task)
 
+    def begin(self) -> None:
+        """At the start of a node: see to it now, before somebody waits for it."""
+
+        async def work() -> None:
+            with suppress(Exception):  # logged, and tried again by the first send that needs it
+                if await self._redis.get(READY) is None:
+                    await self()
+
+        self._begun = asyncio.get_running_loop().create_task(work(), name="nonces at start")
+
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        for task in (self._begun, self._task):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -56,11 +69,12 @@ class Rebuild:
 
     async def _work(self) -> None:
         started_ms, count = time.time() * 1000, 0
-        async for batch in self._replay(int(started_ms) - 2 * _WINDOW_MS):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for incoming in batch:
-                    count += note(pipe, incoming, time.time() * 1000)
-                await pipe.execute()
+        async with aclosing(self._replay(int(started_ms) - 2 * _WINDOW_MS)) as batches:
+            async for batch in batches:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for incoming in batch:
+                        count += note(pipe, incoming, time.time() * 1000)
+                    await pipe.execute()
         await self._redis.set(READY, "1")
         self._log.info("nonces are complete", action=Action.READY, records=count)
 

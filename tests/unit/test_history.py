@@ -1,5 +1,6 @@
 """A page out of the database and the cache is the page of what is really there."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,8 @@ def test_pages(alive: dict[int, bool], data: st.DataObject, limit: int, oldest: 
     archived = data.draw(st.sets(st.sampled_from(sorted(alive)))) if alive else set()
     current = data.draw(st.sets(st.sampled_from(sorted(archived)))) if archived else set()
     # What the database shows: some as they are now, some as they were, and some that are deleted by now.
-    rows = {i: truth[i] if i in truth else b"gone" for i in archived}
-    rows |= {i: b"old" for i in archived - current}
+    rows = {i: truth.get(i, b"gone") for i in archived}
+    rows |= dict.fromkeys(archived - current, b"old")
     rows = {i: body for i, body in rows.items() if not (i in current and i not in truth)}
     cached = {i: truth.get(i, b"") for i in alive if i not in current}
     hidden = sum(not body for body in cached.values())
@@ -46,11 +47,8 @@ def test_rate_limits() -> None:
     limits.take(1, 1, 104.0)
     limits.take(1, 2, 104.0)
     assert limits.quota(1, 1, 104.0)[:3] == (2, 0, 1.0)
-    try:
+    with pytest.raises(RateLimitedError) as raised:
         limits.take(1, 1, 104.5)
-    except RateLimitedError as error:
-        assert error.retry_after == 0.5
-    else:
-        raise AssertionError("one too many")
+    assert raised.value.retry_after == 0.5
     limits.take(1, 1, 105.0)
     assert RateLimits(0).quota(1, 1, 0).remaining > 0
