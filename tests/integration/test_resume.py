@@ -9,7 +9,7 @@ from fanfare.client import Client, ClosedError, InvalidSessionError, ReconnectEr
 from tests.stack import Stack
 from tests.world import Node, World, kill, make_world, nodes_of, whole_again
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 BATCH = 50
 
@@ -90,8 +90,9 @@ async def test_cut_again_and_again_while_messages_flow(nodes: list[Node], world:
     hops, codes = 0, set()
     while len(session.messages) < 4 * BATCH:
         try:
-            while (await client.next()).t != "MESSAGE_CREATE" or len(session.messages) % 7:
-                pass
+            wanted = min(len(session.messages) + 7, 4 * BATCH)
+            while len(session.messages) < wanted:
+                await client.next()
         except ClosedError as closed:
             codes.add(closed.code)
         await client.cut()
@@ -121,26 +122,24 @@ async def test_a_start_that_was_cut_short_is_no_session(nodes: list[Node], world
             assert refused.value.resumable is False
 
 
-async def test_sessions_that_cannot_be_resumed(nodes: list[Node], world: World) -> None:
-    """Another user's, one that has ended, and a position that does not exist yet; the socket stays usable."""
+@pytest.mark.parametrize("back", [0, 1], ids=["on the same node", "on another node"])
+async def test_sessions_that_cannot_be_resumed(nodes: list[Node], world: World, back: int) -> None:
+    """Another user's, and a position that does not exist yet; the socket and the session stay as good as before."""
     alice, bob, _ = world.people
     session = alice.session()
     client = await started(nodes[0], session)
     await client.cut()
-    stolen = bob.session()
+    stolen, early = bob.session(), alice.session()
     stolen.id, stolen.seq = session.id, session.seq
-    early = alice.session()
     early.id, early.seq = session.id, 2**53 - 1
-    ended = bob.session()
-    await (await started(nodes[0], ended)).close(1000)
-    for wrong in (stolen, early, ended):
-        async with await Client.connect(nodes[0].gateway, wrong) as again:
+    for wrong in (stolen, early):
+        async with await Client.connect(nodes[back].gateway, wrong) as again:
             await again.ask_to_resume()
             with pytest.raises(InvalidSessionError) as refused:
                 await again.next()
             assert refused.value.resumable is False
             await again.start()
-    async with await Client.connect(nodes[0].gateway, session) as again:
+    async with await Client.connect(nodes[back].gateway, session) as again:
         assert await again.resume() == []
 
 
