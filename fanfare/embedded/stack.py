@@ -20,8 +20,8 @@ from fanfare.settings import Settings
 
 __all__ = ["Plan", "Run", "Stack"]
 
-STORE_TIMEOUT_S = 90.0
-SERVICE_TIMEOUT_S = 60.0
+STORE_TIMEOUT_S = 120.0
+SERVICE_TIMEOUT_S = 120.0
 # A broker that has just opened its port may still be waiting to be admitted to its cluster.
 TOPICS_TIMEOUT_S = 30.0
 RETRY_S = 0.2
