@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from fanfare.bus import consumer
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
 from fanfare.bus.deadletters import DEAD_GROUP, DEAD_POSITION, DEAD_REASON
 from fanfare.bus.groups import describe_groups, end_offsets
@@ -102,6 +103,26 @@ async def test_what_is_finished_is_committed_at_the_end(settings, topic, produce
     assert set(second.ids) == {20}
 
 
+async def test_what_is_finished_is_committed_before_partitions_are_handed_over(
+    settings, topic, producer, monkeypatch
+):
+    monkeypatch.setattr(consumer, "COMMIT_INTERVAL_S", 3600)
+    monkeypatch.setattr(consumer, "_REVOKE_S", 60)
+    group = unique("group")
+    seen = Seen()
+    members = [Consumer(settings, group, [topic], seen.handle) for _ in range(2)]
+    for number in range(20):
+        await producer.send(topic, record(number), key=number)
+    async with running(members[0]):
+        await until(lambda: len(seen.ids) == 20)
+        async with running(members[1]):
+            await until(lambda: all(member.facts()["assigned"] for member in members))
+            for partition in range(4):
+                await producer.send(topic, record(100 + partition), key=0, partition=partition)
+            await until(lambda: len(seen.ids) == 24)
+    assert set(seen.ids.values()) == {1}
+
+
 async def test_what_is_not_finished_comes_again(settings, topic, producer):
     group = unique("group")
     begun = asyncio.Event()
@@ -183,14 +204,14 @@ async def test_a_slow_partition_is_paused_and_loses_nothing(settings, topic, pro
             await gate.wait()
         await seen.handle(partition, batch)
 
-    consumer = Consumer(settings, unique("group"), [topic], handle, batch_records=10)
+    member = Consumer(settings, unique("group"), [topic], handle, batch_records=10)
     count = 6000
-    async with running(consumer):
-        await until(lambda: consumer.joined)
+    async with running(member):
+        await until(lambda: member.joined)
         posted = [producer.post(topic, record(number), key=0, partition=0) for number in range(count)]
         await asyncio.gather(*posted)
-        await until(lambda: any(lane.paused for lane in consumer._lanes.values()))
-        waiting = sum(len(lane.queue) for lane in consumer._lanes.values())
+        await until(lambda: any(lane.paused for lane in member._lanes.values()))
+        waiting = sum(len(lane.queue) for lane in member._lanes.values())
         await producer.send(topic, record(count), key=0, partition=1)
         await until(lambda: seen.ids[count])
         gate.set()
@@ -201,9 +222,9 @@ async def test_a_slow_partition_is_paused_and_loses_nothing(settings, topic, pro
 
 async def test_a_refused_session_timeout_names_the_setting(settings, topic):
     strange = settings.model_copy(update={"session_timeout_ms": 2_000_000_000})
-    consumer = Consumer(strange, unique("group"), [topic], Seen().handle)
+    member = Consumer(strange, unique("group"), [topic], Seen().handle)
     with pytest.raises(FatalError, match=r"group\.min\.session\.timeout\.ms"):
-        await consumer.run(asyncio.Event())
+        await member.run(asyncio.Event())
 
 
 async def test_a_fatal_handler_ends_the_member(settings, topic, producer):
@@ -216,8 +237,8 @@ async def test_a_fatal_handler_ends_the_member(settings, topic, producer):
 
 
 async def test_waits_for_topics_and_can_be_stopped_meanwhile(settings):
-    consumer = Consumer(settings, unique("group"), [unique("events")], Seen().handle)
+    member = Consumer(settings, unique("group"), [unique("events")], Seen().handle)
     stopping = asyncio.Event()
     asyncio.get_running_loop().call_later(0.2, stopping.set)
-    await consumer.run(stopping)
-    assert not consumer.joined
+    await member.run(stopping)
+    assert not member.joined
