@@ -185,7 +185,7 @@ def _made(entry: Logged) -> Made:
 
 
 def _near(ident: int, other: int) -> bool:
-    return ident != other and abs(snowflake_ms(ident) - snowflake_ms(other)) <= _WINDOW_MS
+    return abs(snowflake_ms(ident) - snowflake_ms(other)) <= _WINDOW_MS
 
 
 def _changes(entry: Logged) -> list[Changed]:

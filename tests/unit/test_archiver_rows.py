@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.rows import BadPayloadError, Changed, Fold, Logged, Made, creates, fold, position_row
@@ -116,25 +116,25 @@ class Draft(NamedTuple):
 
 
 # Few messages, made at times around the nonce window, so that everything meets everything.
-MADE_MS = [0, 1, WINDOW_MS, WINDOW_MS + 1, 2 * WINDOW_MS, 2 * WINDOW_MS + 1]
+MADE_MS = [0, WINDOW_MS, WINDOW_MS + 1, 2 * WINDOW_MS + 1]
 DRAFTS = st.builds(
     Draft,
     st.sampled_from(
         [
             "MESSAGE_CREATE",
             "MESSAGE_CREATE",
-            "MESSAGE_CREATE",
+            "MESSAGE_UPDATE",
             "MESSAGE_UPDATE",
             "MESSAGE_DELETE",
             "MESSAGE_DELETE_BULK",
             "TYPING_START",
         ]
     ),
-    st.integers(1, 2),
+    st.sampled_from([1, 1, 1, 2]),
     st.integers(0, len(MADE_MS) - 1),
-    st.integers(5, 6),
-    st.sampled_from(["", "n", "m"]),
-    st.sampled_from([0, 0, 0, WINDOW_MS, WINDOW_MS + 1]),
+    st.sampled_from([5, 5, 5, 6]),
+    st.sampled_from(["", "n", "n", "m"]),
+    st.sampled_from([0, 0, 0, 0, 0, WINDOW_MS, WINDOW_MS + 1]),
 )
 
 
@@ -162,6 +162,7 @@ LOGS = st.lists(DRAFTS, max_size=25).map(logged)
 SIZES = st.lists(st.integers(1, 8), max_size=12)
 
 
+@settings(max_examples=400)
 @given(LOGS, SIZES)
 def test_batches_do_what_single_records_do(log, sizes):
     expected: Table = {}
@@ -214,10 +215,18 @@ def test_the_row_of_an_edit_has_its_very_bytes():
 
 def test_an_edit_after_the_deletion_is_dropped():
     ident = snowflake(0)
-    table: Table = {}
-    by_batches(table, [create(1, ident), delete(2, ident), update(3, ident)], [2, 1])
-    assert table[1, ident].deleted
-    assert table[1, ident].body == b""
+    for sizes in ([1, 1, 1], [1, 2], [2, 1], [3]):
+        table: Table = {}
+        by_batches(table, [create(1, ident), delete(2, ident), update(3, ident)], sizes)
+        assert table == {(1, ident): Made(1, ident, 5, b"", 2, True, b"")}
+
+
+def test_of_two_creates_the_first_counts():
+    ident = snowflake(0)
+    for sizes in ([1, 1], [2]):
+        table: Table = {}
+        by_batches(table, [create(1, ident), create(2, ident)], sizes)
+        assert table[1, ident].version == 1
 
 
 @pytest.mark.parametrize(("apart_ms", "kept"), [(1, 1), (WINDOW_MS, 1), (WINDOW_MS + 1, 2)])
