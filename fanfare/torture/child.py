@@ -1,0 +1,56 @@
+"""`python -m fanfare.torture.child ROLE`: runs a service as the Procfile would, with what a fault needs changed.
+
+The file named by TORTURE_FILE says what, by the name of the process:
+
+    {"gateway.1": {"env": {"FANFARE_REDIS": "..."}, "kafka_ports": {"9092": 9192}, "plant": "..."}}
+
+`kafka_ports` sends every connection to a broker through another port: brokers tell clients their own addresses, so
+that an address in the settings alone would not do. The service itself is as it is.
+"""
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FILE", "apply"]
+
+FILE = "TORTURE_FILE"
+
+
+def apply(changes: dict[str, Any]) -> None:
+    """Make the changes in this process."""
+    os.environ.update(changes.get("env", {}))
+    if ports := {int(port): int(other) for port, other in changes.get("kafka_ports", {}).items()}:
+        _redirect(ports)
+
+
+def _redirect(ports: dict[int, int]) -> None:
+    from aiokafka import conn  # noqa: PLC0415 - only where it is needed
+
+    original = conn.AIOKafkaConnection.__init__
+
+    def redirected(self: Any, host: str, port: int, **options: Any) -> None:
+        original(self, host, ports.get(port, port), **options)
+
+    conn.AIOKafkaConnection.__init__ = redirected
+
+
+def main(role: str) -> None:
+    """Change what is to be changed and run the service."""
+    path = os.environ.get(FILE)
+    everything = json.loads(Path(path).read_text("utf-8")) if path and Path(path).exists() else {}
+    changes = everything.get(os.environ.get("FANFARE_PROCESS", ""), {})
+    apply(changes)
+    if plant := changes.get("plant"):
+        from fanfare.torture.planted import plant_bug  # noqa: PLC0415 - only where one is wanted
+
+        plant_bug(plant, role)
+    sys.argv = [role]
+    runpy.run_module(role, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

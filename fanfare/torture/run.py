@@ -1,0 +1,223 @@
+"""A row of the table: load, fault, settling, check."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from fanfare.torture import evidence
+from fanfare.torture.check import Entry, Facts, Verdict, check, missing
+from fanfare.torture.faults import Context, Fault, SkippedError, by_name
+from fanfare.torture.history import FaultTimes, History
+from fanfare.torture.load import Load
+from fanfare.torture.system import BadSystemError, System, seeded
+from fanfare.torture.world import World
+
+__all__ = ["Row", "Wanted", "run_mix", "run_one"]
+
+_SNOWFLAKE_EPOCH_MS: Final = 1_420_070_400_000
+_WARM_S: Final = 2.0
+_TAIL_S: Final = 3.0
+_LAST_ANSWERS_S: Final = 30.0
+_SETTLE_S: Final = 45.0
+_LOOK_S: Final = 0.5
+# What comes twice may come a moment later.
+_QUIET_S: Final = 1.0
+_TRAILS: Final = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How hard."""
+
+    seed: int
+    seconds: float
+    rate: float
+    receivers: int
+    say: Callable[[str], None]
+    """Told how it goes."""
+
+
+@dataclass
+class Row:
+    """What came out of one fault."""
+
+    fault: str
+    verdict: Verdict
+    aim_s: float = 0.0
+    skipped: str = ""
+    took_s: float = 0.0
+    trails: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Every promise held."""
+        return bool(self.skipped) or self.verdict.clean
+
+
+async def run_one(
+    system: System, world: World, fault: Fault, wanted: Wanted, history: History, label: str
+) -> Row:
+    """A run with one fault."""
+    rng = seeded(wanted.seed, fault.name)
+    if fault.brokers > system.scale.brokers:
+        return Row(fault.name, Verdict(), fault.aim_s, skipped=f"it needs {fault.brokers} brokers")
+    try:
+        await fault.prepare(system, rng)
+    except SkippedError as skipped:
+        return Row(fault.name, Verdict(), fault.aim_s, skipped=str(skipped))
+
+    async def work(load: Load) -> None:
+        await fault.run(Context(system, load, history, rng))
+
+    try:
+        row = await _run(system, world, fault.name, wanted, history, label, work)
+    finally:
+        await fault.clean(system)
+    row.aim_s = fault.aim_s
+    return row
+
+
+async def run_mix(system: System, world: World, wanted: Wanted, history: History, label: str) -> Row:
+    """A run with faults at random moments, some at once."""
+    rng = seeded(wanted.seed, "mix")
+
+    async def work(load: Load) -> None:
+        until = time.monotonic() + wanted.seconds
+        context = Context(system, load, history, rng, short=True)
+        async with asyncio.TaskGroup() as group:
+            for lane in range(2):
+                group.create_task(_mix_lane(context, Random(rng.random()), until, lane))  # noqa: S311
+
+    return await _run(system, world, "mix", wanted, history, label, work)
+
+
+# Faults that are known to get in each other's way only because of how they are done.
+_LANES: Final = (
+    ("kill-", "stop-fanout", "stop-notifier", "stop-archiver", "scale-workers"),
+    ("redis-", "kafka-leader", "postgres-down", "half-open", "mass-reconnect"),
+)
+
+
+async def _mix_lane(context: Context, rng: Random, until: float, lane: int) -> None:
+    kinds = [
+        kind
+        for name, kind in by_name().items()
+        if name.startswith(_LANES[lane]) and kind().mixes and kind().brokers <= context.system.scale.brokers
+    ]
+    while (left := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(rng.uniform(0.5, 4), left))
+        if until - time.monotonic() < 5:
+            return
+        fault = rng.choice(kinds)()
+        context.history.note("mix", fault.name, time.monotonic())
+        await fault.run(context)
+
+
+async def _run(
+    system: System,
+    world: World,
+    name: str,
+    wanted: Wanted,
+    history: History,
+    label: str,
+    work: Callable[[Load], Coroutine[Any, Any, None]],
+) -> Row:
+    began, since_ms = time.monotonic(), int(time.time() * 1000)
+    load = Load(
+        system,
+        world,
+        history,
+        seed=wanted.seed,
+        receivers=wanted.receivers,
+        rate=wanted.rate,
+        label=label,
+    )
+    trouble = ""
+    log: list[Entry] = []
+    try:
+        await load.start()
+        wanted.say(f"  {name}: {wanted.receivers} sessions after {time.monotonic() - began:.1f} s")
+        await asyncio.sleep(_WARM_S)
+        try:
+            await work(load)
+        except* BadSystemError as errors:
+            trouble = "; ".join(str(error) for error in errors.exceptions)
+        await asyncio.sleep(max(_TAIL_S, wanted.seconds - (time.monotonic() - began)))
+        wanted.say("".join(f"  {name}: {_told(times)}\n" for times in history.faults).rstrip())
+        await load.enough(_LAST_ANSWERS_S)
+        log = await _settle(system, world, load, history, since_ms, wanted.say)
+    except TimeoutError:
+        trouble = "not all receivers got ready"
+    finally:
+        await load.stop()
+    facts = await _facts(system, world, log, since_ms)
+    verdict = check(history, facts)
+    if trouble:
+        verdict.add("system", trouble)
+    row = Row(name, verdict, took_s=round(time.monotonic() - began, 1))
+    for violation in [one for one in verdict.violations if one.message][:_TRAILS]:
+        row.trails.append(f"{violation.message}:")
+        row.trails += [
+            f"  {line}" for line in await evidence.trail(system, history, violation.message, since_ms)
+        ]
+    return row
+
+
+def _told(times: FaultTimes) -> str:
+    parts = (("observed", times.observed), ("over", times.healed))
+    after = ", ".join(f"{what} after {at - times.applied:.1f} s" for what, at in parts if at is not None)
+    return f"{times.name} ({times.detail}) {after}"
+
+
+async def _settle(system: System, world: World, load: Load, history: History, since_ms: int) -> list[Entry]:
+    """Wait until everybody has what they are owed, or it is clear that they will not get it."""
+    deadline = time.monotonic() + _SETTLE_S
+    log: list[Entry] = []
+    quiet = False
+    while time.monotonic() < deadline:
+        with suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(10):
+                log = await evidence.read_log(system.settings, since_ms)
+            owed = missing(history, Facts(log, world.audience, frozenset(world.direct)))
+            away = sum(not receiver.live for receiver in load.receivers)
+            whole = not owed and not away
+            if whole and quiet:
+                return log
+            if not whole:
+                say(f"  settling: {owed} deliveries owed, {away} sessions away")
+            quiet = whole
+            await asyncio.sleep(_QUIET_S if whole else _LOOK_S)
+            continue
+        await asyncio.sleep(_LOOK_S)
+    return log
+
+
+async def _facts(system: System, world: World, log: list[Entry], since_ms: int) -> Facts:
+    """The log and what the stores tell; the archiver may take a moment more."""
+    after = (since_ms - _SNOWFLAKE_EPOCH_MS) << 22
+    expected: dict[int, set[int]] = {}
+    first: set[tuple[int, str]] = set()
+    for entry in sorted(log, key=lambda one: (one.partition, one.offset)):
+        if (entry.author, entry.nonce) not in first:
+            first.add((entry.author, entry.nonce))
+            expected.setdefault(entry.channel, set()).add(entry.id)
+    rest: dict[int, list[int]] = {}
+    database: dict[int, list[int]] = {}
+    deadline = time.monotonic() + _SETTLE_S
+    while True:
+        with suppress(*evidence.Errors):
+            rest = await evidence.rest_ids(system, world, after)
+            database = await evidence.database_ids(system.settings, world.audience, after)
+        same = all(
+            set(rest.get(channel, ())) == set(database.get(channel, ())) == expected.get(channel, set())
+            for channel in world.audience
+        )
+        if same or time.monotonic() > deadline:
+            return Facts(log, world.audience, frozenset(world.direct), rest, database)
+        await asyncio.sleep(_LOOK_S)
