@@ -125,9 +125,7 @@ async def send_by_rest(rest: Rest, reader: Rest, channel: int, progress: Progres
 
 async def send_by_socket(client: Client, channel: int, progress: Progress) -> None:
     for number in range(PER_SENDER):
-        sent = await again_if_refused(
-            lambda n=number: client.send(channel, f"op {n}", f"op {n} in {channel}")
-        )
+        sent = await again_if_refused(lambda n=number: client.send(channel, f"op {n}", f"op {n}"))
         progress.accepted(channel, sent["id"])
 
 
