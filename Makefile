@@ -60,9 +60,9 @@ $(STAMPS)/installed: $(STAMPS)/run pyproject.toml
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The start verifies every jar again; this step fetches, and only what is missing.
+# Each start verifies every jar again; this step fetches, and only what is missing.
 $(STAMPS)/jars: $(STAMPS)/installed fanfare/embedded/apache-kafka/jgo.lock.toml
-	@$(BIN)/python -m fanfare.embedded.jars
+	@$(BIN)/python -m fanfare.embedded.setup
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/installed requirements/dev.txt

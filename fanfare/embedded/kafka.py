@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fanfare.embedded import aot
 from fanfare.embedded.child import Spec
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder, write_atomically
@@ -28,10 +29,13 @@ STOP_S = 4.0
 INTERNAL_PARTITIONS = 8
 
 
-async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tuple[str, list[Spec]]:
+async def prepare_kafka(
+    folder: DataFolder, brokers: int, first_port: int, java_options: list[str] | None = None
+) -> tuple[str, list[Spec]]:
     """Check the jars, make the data folders at the first start, and write the configuration.
 
-    Answers the bootstrap servers and what to start.
+    Answers the bootstrap servers and what to start. `java_options` take the place of those that use the recorded
+    cache.
 
     Raises:
         UpError: a jar is wrong, a port in use, or the data folder is damaged or another cluster's.
@@ -56,6 +60,7 @@ async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tu
             _check_meta(home / str(node.number), cluster, node.number)
     missing = [node for node in nodes if not (home / str(node.number)).exists()]
     await asyncio.gather(*(_format(jars, home, node, nodes, cluster) for node in missing))
+    options = await asyncio.to_thread(aot.options, jars) if java_options is None else java_options
     specs = []
     for node in nodes:
         config = home / f"{node.number}.properties"
@@ -64,7 +69,7 @@ async def prepare_kafka(folder: DataFolder, brokers: int, first_port: int) -> tu
             Spec(
                 name=f"kafka.{node.number}",
                 role="kafka",
-                command=java_command(jars, "kafka.Kafka", str(config), heap_mb=HEAP_MB),
+                command=java_command(jars, "kafka.Kafka", str(config), heap_mb=HEAP_MB, options=options),
                 env=dict(os.environ),
                 log=folder.logs / f"kafka.{node.number}.log",
                 ready=_ready(node.port),
