@@ -26,7 +26,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    home: Path = Field(default=Path(".fanfare"), description="Folder of the embedded parts' data, logs and run file.")
+    home: Path = Field(
+        default=Path(".fanfare"), description="Folder of the embedded parts' data, logs and run file."
+    )
     secret: SecretStr = Field(
         default=SecretStr(""),
         description="Key that signs tokens and session ids, the same in all processes. Embedded: made once and kept in "
@@ -35,21 +37,31 @@ class Settings(BaseSettings):
 
     # Where the stores are. Empty: the embedded one.
     kafka: str = Field(default="", description="Bootstrap servers, HOST:PORT[,HOST:PORT...].")
-    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the brokers.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Protocol of the brokers' listener."
+    )
+    kafka_ca: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the brokers."
+    )
     kafka_cert: Path | None = Field(default=None, description="PEM file of our client certificate.")
     kafka_key: Path | None = Field(default=None, description="PEM file of its key.")
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_sasl_username: str = ""
-    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How we log in to the brokers, for SASL_PLAINTEXT and SASL_SSL."
+    )
+    kafka_sasl_username: str = Field(default="", description="Name to log in with.")
+    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="Its password.")
     redis: SecretStr = Field(
         default=SecretStr(""), description="redis://[USER:PASSWORD@]HOST:PORT/DB, or rediss:// for TLS."
     )
-    redis_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the server.")
+    redis_ca: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the server."
+    )
     postgres: SecretStr = Field(
         default=SecretStr(""), description="postgresql://USER:PASSWORD@HOST:PORT/DB[?sslmode=verify-full]."
     )
-    postgres_ca: Path | None = Field(default=None, description="PEM file of the authority that signed the server.")
+    postgres_ca: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the server."
+    )
 
     # Where we listen.
     host: str = Field(default="127.0.0.1", description="Address that the public ports are bound to.")
@@ -57,12 +69,18 @@ class Settings(BaseSettings):
     gateway_port: int = Field(default=8081, ge=0, le=65535, description="Public websocket port.")
     internal_host: str = Field(default="127.0.0.1", description="Address of health, readiness and metrics.")
     internal_port: int = Field(
-        default=9100, ge=0, le=65535, description="First internal port; each further process has the next one. 0: any."
+        default=9100,
+        ge=0,
+        le=65535,
+        description="First internal port; each further process has the next one. 0: any.",
     )
     public_url: str = Field(
-        default="", description="Websocket URL that clients resume on. Default: ws://HOST:GATEWAY_PORT/gateway/."
+        default="",
+        description="Websocket URL that clients resume on. Default: ws://HOST:GATEWAY_PORT/gateway/.",
     )
-    tls_cert: Path | None = Field(default=None, description="PEM file with the certificate chain of the public ports.")
+    tls_cert: Path | None = Field(
+        default=None, description="PEM file with the certificate chain of the public ports."
+    )
     tls_key: Path | None = Field(default=None, description="PEM file with its key.")
 
     # The embedded parts.
@@ -72,9 +90,11 @@ class Settings(BaseSettings):
     postgres_port: int = Field(default=5432, ge=0, le=65535, description="Port of the embedded PostgreSQL.")
 
     # Kafka.
-    chat_partitions: int = Field(default=8, ge=1, le=10_000)
-    guild_partitions: int = Field(default=4, ge=1, le=10_000)
-    location_partitions: int = Field(default=4, ge=1, le=10_000)
+    chat_partitions: int = Field(
+        default=8, ge=1, le=10_000, description="Of `chat.events` and `chat.deliveries`, when they are made."
+    )
+    guild_partitions: int = Field(default=4, ge=1, le=10_000, description="Of the `guild` topics.")
+    location_partitions: int = Field(default=4, ge=1, le=10_000, description="Of the `location` topics.")
     session_timeout_ms: int = Field(
         default=3000,
         ge=1000,
@@ -84,18 +104,32 @@ class Settings(BaseSettings):
 
     # The services.
     drain_s: float = Field(
-        default=2.0, ge=0, le=600, description="Window over which a stopping gateway asks its clients to reconnect."
+        default=2.0,
+        ge=0,
+        le=600,
+        description="Window over which a stopping gateway asks its clients to reconnect.",
     )
     send_limit: int = Field(
-        default=0, ge=0, description="Messages that a user may send to a channel in 5 s, per gateway. 0: any number."
+        default=0,
+        ge=0,
+        description="Messages that a user may send to a channel in 5 s, per gateway. 0: any number.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["console", "json"] = "console"
+    clock_offset_s: float = Field(
+        default=0.0, description="For tests: how far off this process's time of day is."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged. No level shows tokens or the content of messages."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Lines for people, or one JSON object a line."
+    )
 
     # Handed to each process by `fanfare up`.
     process: str = Field(default="", description="Name of this process, such as gateway.1.")
     rest_fd: int = Field(default=-1, description="Inherited descriptor of the shared public REST socket.")
-    gateway_fd: int = Field(default=-1, description="Inherited descriptor of the shared public websocket socket.")
+    gateway_fd: int = Field(
+        default=-1, description="Inherited descriptor of the shared public websocket socket."
+    )
 
     @field_validator("brokers", mode="before")
     @classmethod
@@ -107,7 +141,9 @@ class Settings(BaseSettings):
     @classmethod
     def _plain_url(cls, url: str) -> str:
         if url and (not url.startswith(("ws://", "wss://")) or "?" in url):
-            raise ValueError("must be a ws:// or wss:// URL without a query, because clients append their own")
+            raise ValueError(
+                "must be a ws:// or wss:// URL without a query, because clients append their own"
+            )
         return url if not url or url.endswith("/") else url + "/"
 
     def public_gateway(self) -> str:
@@ -139,7 +175,8 @@ def load_settings() -> Settings:
         return _read()
     except ValidationError as error:
         said = "; ".join(
-            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors(include_input=False)
+            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False)
         )
         raise SettingsError(said) from None
 
