@@ -1,6 +1,6 @@
 """The client-visible objects of Discord's protocol, built from our model as plain dicts.
 
-Each object carries every key that some client library needs (docs/discord.md, "Objects"): a missing one makes
+Each object carries every key that some client library needs (docs/clients.md, "Objects"): a missing one makes
 libraries exit. Ids are strings, permissions decimal strings, timestamps ISO-8601 in UTC with microseconds.
 Pure; imports nothing but the model.
 """

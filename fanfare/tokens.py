@@ -1,6 +1,6 @@
 """Tokens: who somebody is, signed by us. `<user id>.<issued at>.<signature>`, each part base64url, unpadded.
 
-Client libraries read the user id from the first part (docs/discord.md, rule 6): base64 of the decimal id.
+Client libraries read the user id from the first part (docs/clients.md, rule 6): base64 of the decimal id.
 """
 
 import binascii

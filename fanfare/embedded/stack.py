@@ -26,7 +26,7 @@ SERVICE_TIMEOUT_S = 120.0
 TOPICS_TIMEOUT_S = 30.0
 RETRY_S = 0.2
 
-# run.json, as documented in docs/run.md.
+# run.json, as documented in docs/operations.md.
 Run = dict[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""Every object carries the keys that client libraries need (docs/discord.md, "Objects")."""
+"""Every object carries the keys that client libraries need (docs/clients.md, "Objects")."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
