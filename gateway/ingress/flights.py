@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from fanfare.bus import producer
 from fanfare.bus.outage import Backoff
 from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import ClockSkewError, snowflake_ms
 from fanfare.presence.workers import NoWorkerNumberError
@@ -328,5 +329,5 @@ async def _acknowledged(posted: "asyncio.Future[Position]") -> Position:
 
 def _check_in_time(ident: int) -> None:
     """Raises: UnknownOutcomeError: it took so long that the fan-out may have dropped it."""
-    if time.time() * 1000 - snowflake_ms(ident) > NONCE_WINDOW_S * 1000 / 2:
+    if now_s() * 1000 - snowflake_ms(ident) > NONCE_WINDOW_S * 1000 / 2:
         raise UnknownOutcomeError("Kafka took the message too late")

@@ -7,7 +7,7 @@ page needs the database; a single message that is cached does not.
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from redis.exceptions import RedisError
@@ -114,13 +114,13 @@ class History:
         except (RedisError, StoreUnavailableError, TimeoutError):
             return False
 
-    async def _find(self, channel: int, message: int) -> bytes | None:
-        """One message; empty or None: there is none."""
+    async def _find(self, channel: int, message: int) -> bytes:
+        """One message; empty: there is none."""
         try:
             body = await recent.one_of(self._batch, channel, message)
         except RedisError as error:
             raise RefusedError("Redis is away") from error
-        return await self._store.message(channel, message) if body is None else body
+        return await self._store.message(channel, message) or b"" if body is None else body
 
     async def _current(
         self, channel: int, page: list[bytes], cached: Mapping[int, bytes] | None = None
@@ -129,18 +129,24 @@ class History:
         replies = {place: body for place, body in enumerate(page) if _MARK in body}
         if not replies:
             return page
+        messages = {place: msgspec.json.decode(body) for place, body in replies.items()}
+        targets = {
+            place: int(message["message_reference"]["message_id"])
+            for place, message in messages.items()
+            if "referenced_message" in message
+        }
         shown = dict(cached or {})
+        missing = set(targets.values()) - shown.keys()
+        shown.update(
+            zip(missing, await asyncio.gather(*(self._find(channel, one) for one in missing)), strict=True)
+        )
         page = list(page)
-        for place, body in replies.items():
-            message: dict[str, Any] = msgspec.json.decode(body)
-            if "referenced_message" not in message:
-                continue
-            target = int(message["message_reference"]["message_id"])
-            if target not in shown:
-                shown[target] = await self._find(channel, target) or b""
+        for place, target in targets.items():
             found = shown[target]
-            message["referenced_message"] = without_reference(msgspec.json.decode(found)) if found else None
-            page[place] = _encode(message)
+            messages[place]["referenced_message"] = (
+                without_reference(msgspec.json.decode(found)) if found else None
+            )
+            page[place] = _encode(messages[place])
         return page
 
 

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from fanfare.bus.replay import replay as bus_replay
 from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
 from fanfare.ids import snowflake_ms
 from fanfare.mentions import Mentioned, find
@@ -239,10 +240,11 @@ class Ingress:
             if place.guild is None:
                 raise ApiError(403, 50003, "Cannot execute action on a DM channel")
             place.require(P.MANAGE_MESSAGES)
-            oldest = (time.time() - _BULK_AGE_S) * 1000
+            oldest = (now_s() - _BULK_AGE_S) * 1000
             if any(snowflake_ms(ident) < oldest for ident in message_ids):
                 raise ApiError(400, 50034, "You can only bulk delete messages that are under 14 days old.")
-            there = [one for one in message_ids if await self.history.exists(channel_id, one)]
+            known = await asyncio.gather(*(self.history.exists(channel_id, one) for one in message_ids))
+            there = [one for one, is_there in zip(message_ids, known, strict=True) if is_there]
         if not there:
             return
         payload = deletion(there, place.channel)
@@ -353,7 +355,7 @@ def _record(
     return Record(
         type=event,
         id=ident,
-        at=int(time.time() * 1000),
+        at=int(now_s() * 1000),
         audience=USERS if direct else CHANNEL,
         guild=channel.guild_id,
         channel=channel.id,

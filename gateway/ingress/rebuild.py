@@ -4,7 +4,6 @@ Until that is done, sends with a nonce are refused, so that a retry is always an
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Final
@@ -13,6 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from fanfare.bus.batches import Incoming
+from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
 from fanfare.retries import MESSAGE_CREATE, is_late
@@ -68,12 +68,12 @@ class Rebuild:
             self._log.warning("nonces are not read back yet", action=Action.RETRY, error=repr(error))
 
     async def _work(self) -> None:
-        started_ms, count = time.time() * 1000, 0
+        started_ms, count = now_s() * 1000, 0
         async with aclosing(self._replay(int(started_ms) - 2 * _WINDOW_MS)) as batches:
             async for batch in batches:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for incoming in batch:
-                        count += note(pipe, incoming, time.time() * 1000)
+                        count += note(pipe, incoming, now_s() * 1000)
                     await pipe.execute()
         await self._redis.set(READY, "1")
         self._log.info("nonces are complete", action=Action.READY, records=count)

@@ -15,7 +15,7 @@ from fanfare.model import User
 from fanfare.presence import keys
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
-from gateway.errors import ApiError, FormError, RefusedError, UnknownOutcomeError
+from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.frames import splice
 from gateway.ingress import Ingress, ingress
 from gateway.ingress.nonces import READY
@@ -434,6 +434,19 @@ async def test_who_may_not(place: Place, two: tuple[Ingress, Ingress]) -> None:
     assert await code(node.typing(place.bob, place.other)) == 50013
     assert await code(node.messages(place.stranger, place.channel)) == 50001
     assert len(await place.records()) == 1
+
+
+async def test_a_limit_that_is_set(stores: Stack) -> None:
+    settings = settings_of(stores.run, send_limit=2)
+    async with make_place(settings) as place:
+        node = await place.node()
+        for _ in range(2):
+            await node.send(place.alice, place.channel, said("x"))
+        with pytest.raises(RateLimitedError) as raised:
+            await node.send(place.alice, place.channel, said("x"))
+        assert 0 < (raised.value.retry_after or 0) <= 5
+        await node.send(place.bob, place.channel, said("x"))
+        assert node.quota(place.alice, place.channel).remaining == 0
 
 
 # Over the socket.
