@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         "_parts",
         "_shell",
         "_transport",
+        "_unread",
         "_ws",
         "blocked",
         "fd",
@@ -91,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._ws = ServerProtocol(max_size=OWN_FRAME_BYTES, logger=_QUIET)
         self._dialogue: Dialogue | None = None
         self._parts: list[bytes] = []
+        self._unread = 0
         self.session: Session | None = None
         self.transport_kind = Transport.JSON
         self.blocked = False
@@ -121,6 +123,9 @@ class Connection(asyncio.Protocol):
                 self._handshake(event)
             elif isinstance(event, Frame):
                 self._frame(event)
+        if self.open and self._ws.state is Wire.CLOSING:
+            # The client broke the protocol; the library is about to say so (1002, 1007, 1009).
+            self._leave()
         self._flush()
 
     @override
@@ -136,6 +141,7 @@ class Connection(asyncio.Protocol):
     @override
     def resume_writing(self) -> None:
         self.blocked = False
+        self._unread = 0
         if self.session is not None:
             self._shell.hub.drained(self.session)
 
@@ -204,10 +210,20 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self._shell.hub.block(self.session)
 
+    def _answer(self, data: bytes) -> None:
+        """Send what the client has caused. Of that only so much waits for a client that does not read."""
+        self.send(data)
+        if self.blocked:
+            self._unread += len(data)
+            if self._unread > SOCKET_HIGH_WATER_BYTES:
+                self.abort()
+
     def _flush(self) -> None:
         for data in self._ws.data_to_send():
+            if self._transport.is_closing():
+                return
             if data:
-                self.send(data)
+                self._answer(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
             else:
@@ -264,7 +280,7 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, reply: Reply) -> None:
         frame = _CONSTANT.get((self.transport_kind, reply.op))
-        self.send(frame or wrap(control(reply.op, reply.d), self.transport_kind))
+        self._answer(frame or wrap(control(reply.op, reply.d), self.transport_kind))
 
     async def _begin(self, effect: Identify | Resume) -> None:
         assert self._dialogue is not None
@@ -319,6 +335,14 @@ class Connection(asyncio.Protocol):
         if self._ws.state is Wire.OPEN:
             self._ws.send_close(code, reason)
             self._flush()
+        self._shell.wheel.at(time.monotonic() + _CLOSE_S, self._check)
+
+    def _leave(self) -> None:
+        """Nothing more comes from the client that counts: the session waits for a resume."""
+        self.open = False
+        if self._dialogue is not None:
+            self._dialogue.closed()
+        self._detach()
         self._shell.wheel.at(time.monotonic() + _CLOSE_S, self._check)
 
     def _detach(self) -> None:
