@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
+from fanfare import clock
 from fanfare.settings import Settings, SettingsError, load_settings
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.internal import InternalServer
@@ -196,6 +197,7 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
     """Run a service until it is told to stop, and exit."""
     try:
         settings = load_settings()
+        clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, role, main))

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from fanfare.clock import now_s
 from fanfare.constants import WORKER_LEASE_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
@@ -105,7 +106,7 @@ class Worker:
             raise NoWorkerNumberError(
                 "no id can be made: the lease of a worker number was not renewed; is Redis away?"
             )
-        return self._snowflakes.next(time.time() * 1000)
+        return self._snowflakes.next(now_s() * 1000)
 
     def observe(self, snowflake: int) -> None:
         """Take note of an id made elsewhere: later ones of ours are above it."""
@@ -130,9 +131,9 @@ class Worker:
 
     async def _keep(self) -> None:
         """Renew the number, or lease another one, and compare clocks."""
-        sent_s, sent_ms = time.monotonic(), time.time() * 1000
+        sent_s, sent_ms = time.monotonic(), now_s() * 1000
         seconds, microseconds = await self._redis.time()
-        middle_ms = (sent_ms + time.time() * 1000) / 2
+        middle_ms = (sent_ms + now_s() * 1000) / 2
         self._snowflakes.skew(middle_ms, seconds * 1000 + microseconds / 1000)
         sent_s = time.monotonic()
         if self._number is not None and await self._eval(_KEEP, self._number):
