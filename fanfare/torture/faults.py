@@ -152,9 +152,8 @@ class ScaleWorkers(Fault):
                 worker = await self._start(system, role)
                 stack.push_async_callback(self._stop, worker)
                 await asyncio.sleep(context.seconds(5))
-                if worker.returncode is not None:
-                    raise BadSystemError(f"the additional {role} ended with {worker.returncode}")
-            if worker.returncode != 0:
+                early = worker.returncode
+            if early is not None or await worker.wait():
                 raise BadSystemError(f"the additional {role} ended with {worker.returncode}")
             times.observed = time.monotonic()
             await asyncio.sleep(context.seconds(2))

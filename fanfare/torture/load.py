@@ -5,7 +5,7 @@ import time
 from random import Random
 from typing import Final
 
-from fanfare import client
+from fanfare.client import Client  # noqa: TC001 - asyncio programs read better without
 from fanfare.torture.history import History
 from fanfare.torture.receivers import Receiver, traits
 from fanfare.torture.senders import Senders
@@ -60,7 +60,7 @@ class Load:
             history,
             label=label,
         )
-        self.abandoned: list[client.Client] = []
+        self.abandoned: list[Client] = []
         """Half-open connections, to be closed at the end."""
         self._tasks: dict[Receiver, asyncio.Task[None]] = {}
         self._others: list[asyncio.Task[None]] = []

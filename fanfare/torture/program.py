@@ -69,7 +69,15 @@ def _scale(choice: Choice) -> Scale:
     return Scale(brokers=brokers, **counts)
 
 
-async def _row(choice: Choice, system: System, world: World, name: str, history: History, label: str) -> Row:
+async def _row(
+    choice: Choice,
+    system: System,
+    world: World,
+    name: str,
+    history: History,
+    label: str,
+    say: Callable[[str], None],
+) -> Row:
     wanted = Wanted(choice.seed, choice.seconds, choice.rate, choice.receivers, say)
     if name == "mix":
         wanted = Wanted(choice.seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, say)

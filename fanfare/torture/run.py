@@ -175,7 +175,14 @@ def _told(times: FaultTimes) -> str:
     return f"{times.name} ({times.detail}) {after}"
 
 
-async def _settle(system: System, world: World, load: Load, history: History, since_ms: int) -> list[Entry]:
+async def _settle(
+    system: System,
+    world: World,
+    load: Load,
+    history: History,
+    since_ms: int,
+    say: Callable[[str], None],
+) -> list[Entry]:
     """Wait until everybody has what they are owed, or it is clear that they will not get it."""
     deadline = time.monotonic() + _SETTLE_S
     log: list[Entry] = []
