@@ -18,7 +18,7 @@ def jars(tmp_path: Path) -> list[Path]:
 
 async def train(options: list[str]) -> None:
     """Writes what Java would."""
-    Path(options[0].removeprefix("-XX:AOTCacheOutput=")).write_bytes(b"cache")
+    Path(options[0].removeprefix("-XX:AOTCacheOutput=")).write_bytes(b"cache")  # noqa: ASYNC240 - tiny
 
 
 async def test_it_is_recorded_once_and_then_used(jars: list[Path]) -> None:
