@@ -2,7 +2,6 @@
 
 from fanfare.store.changes import Change
 from fanfare.store.errors import NameTakenError, NotFoundError, StoreError, StoreUnavailableError
-from fanfare.store.migrate import migrate
 from fanfare.store.store import Store
 
 __all__ = [
@@ -12,5 +11,4 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreUnavailableError",
-    "migrate",
 ]
