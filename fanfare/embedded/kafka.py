@@ -133,7 +133,9 @@ def _cluster_id(home: Path, brokers: int) -> str:
     """The id of the cluster in this folder, made at its first use together with the number of brokers."""
     path = home / "cluster.json"
     if not path.exists():
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "-"
+        while cluster.startswith("-"):  # Kafka's tool would take it for an option
+            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         write_atomically(path, json.dumps({"cluster_id": cluster, "brokers": brokers}) + "\n")
         return cluster
     try:
