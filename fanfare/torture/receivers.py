@@ -118,18 +118,24 @@ class Receiver:
 
     async def _until_broken(self) -> None:
         """One connection, and what its end means for the session."""
+        log = self.log
+        why = ""
         try:
             await self._connect_once()
         except InvalidSessionError as error:
+            why = str(error)
             if not error.resumable:
-                self._told(str(error))
+                self._told(why)
         except ClosedError as error:
+            why = str(error)
             if error.code in _FINAL:
-                self._told(str(error))
+                self._told(why)
         except ProtocolError as error:
             self._broken(str(error))
-        except (ReconnectError, OSError, TimeoutError, EOFError, WebSocketException):
-            pass
+        except (ReconnectError, OSError, TimeoutError, EOFError, WebSocketException) as error:
+            why = repr(error)
+        if log is not None:
+            self._history.event(log, "ended", time.monotonic(), why=why)
 
     async def stop(self, task: "asyncio.Task[None]") -> None:
         """End the session for good."""

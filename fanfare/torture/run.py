@@ -187,6 +187,7 @@ async def _settle(
     deadline = time.monotonic() + _SETTLE_S
     log: list[Entry] = []
     quiet = False
+    told = (0, 0)
     while time.monotonic() < deadline:
         with suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(10):
@@ -196,7 +197,8 @@ async def _settle(
             whole = not owed and not away
             if whole and quiet:
                 return log
-            if not whole:
+            if not whole and (owed, away) != told:
+                told = owed, away
                 say(f"  settling: {owed} deliveries owed, {away} sessions away")
             quiet = whole
             await asyncio.sleep(_QUIET_S if whole else _LOOK_S)
