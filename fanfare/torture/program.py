@@ -32,6 +32,9 @@ class Choice:
     scale: str = ""
     folder: Path | None = None
     plant: tuple[str, str] | None = None
+    """A bug, and the role that has it."""
+    again: int = 1
+    """Repeat a clean row so often with the next seeds."""
 
 
 async def run(choice: Choice, say: Callable[[str], None]) -> list[Row]:
@@ -44,10 +47,13 @@ async def run(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     async with System(folder, scale, plant=choice.plant) as system:
         world = await make_world(system.settings, max(8, choice.receivers // 2), seeded(choice.seed, "world"))
         names = list(by_name()) if choice.fault == "all" else [choice.fault]
-        for number, name in enumerate(names):
+        for number, name in enumerate(names * choice.again):
+            if number >= len(names) and not all(row.passed for row in rows):
+                break
             path = folder / f"history-{number:02}-{name}.jsonl"
             with path.open("wb") as file:
-                rows.append(await _row(choice, system, world, name, History(file), f"{number}-", say))
+                seed = choice.seed + number // len(names)
+                rows.append(await _row(choice, seed, system, world, name, History(file), f"{number}-", say))
             await system.ready()
             _tell(rows[-1], choice, path, say)
     if choice.folder is None and all(row.passed for row in rows):
@@ -71,6 +77,7 @@ def _scale(choice: Choice) -> Scale:
 
 async def _row(
     choice: Choice,
+    seed: int,
     system: System,
     world: World,
     name: str,
@@ -78,9 +85,9 @@ async def _row(
     label: str,
     say: Callable[[str], None],
 ) -> Row:
-    wanted = Wanted(choice.seed, choice.seconds, choice.rate, choice.receivers, say)
+    wanted = Wanted(seed, choice.seconds, choice.rate, choice.receivers, say)
     if name == "mix":
-        wanted = Wanted(choice.seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, say)
+        wanted = Wanted(seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, say)
         return await run_mix(system, world, wanted, history, label)
     return await run_one(system, world, by_name()[name](), wanted, history, label)
 
