@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from fanfare.client import Client  # noqa: TC001 - asyncio programs read better without
+from fanfare.torture.bots import Bots
 from fanfare.torture.history import History
 from fanfare.torture.receivers import Receiver, traits
 from fanfare.torture.senders import Senders
@@ -33,8 +34,9 @@ class Load:
         receivers: int,
         rate: float,
         label: str,
+        bots: int,
     ) -> None:
-        """Args: label: begins every nonce."""
+        """Args: label: begins every nonce; bots: how many discord.py clients."""
         self.system = system
         self.world = world
         self.history = history
@@ -60,6 +62,7 @@ class Load:
             history,
             label=label,
         )
+        self.bots = Bots(system, rng.sample(world.people, min(bots, len(world.people))), history)
         self.abandoned: list[Client] = []
         """Half-open connections, to be closed at the end."""
         self._tasks: dict[Receiver, asyncio.Task[None]] = {}
@@ -71,9 +74,12 @@ class Load:
         for receiver in self.receivers:
             self._tasks[receiver] = asyncio.create_task(receiver.run(), name=receiver.name)
         self._others.append(asyncio.create_task(self._tend(), name="tend"))
+        await self.bots.start()
         async with asyncio.timeout(_READY_S):
             for receiver in self.receivers:
                 await receiver.ready.wait()
+            while self.bots.away:
+                await asyncio.sleep(_TEND_S)
         self._others.append(asyncio.create_task(self.senders.run(self.rate, self._enough), name="senders"))
 
     async def enough(self, within_s: float) -> None:
@@ -90,11 +96,17 @@ class Load:
             task.cancel()
         await asyncio.gather(*self._others, return_exceptions=True)
         await self.senders.close()
+        await self.bots.stop()
         await asyncio.gather(*(receiver.stop(task) for receiver, task in self._tasks.items()))
         await asyncio.gather(*(each.cut() for each in self.abandoned))
         for task in self._tasks.values():
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    @property
+    def away(self) -> int:
+        """How many are not connected now."""
+        return sum(not receiver.live for receiver in self.receivers) + self.bots.away
 
     async def cut_all(self) -> None:
         """Everybody's network drops at once."""

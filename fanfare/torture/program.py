@@ -44,7 +44,8 @@ async def run(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     scale = _scale(choice)
     say(f"seed {choice.seed}, {scale.brokers} brokers, {scale.option}, in {folder}")
     rows: list[Row] = []
-    async with System(folder, scale, plant=choice.plant) as system:
+    small = choice.fault == "all" or choice.fault.startswith("disk-full")
+    async with System(folder, scale, plant=choice.plant, small_disks=small) as system:
         world = await make_world(system.settings, max(8, choice.receivers // 2), seeded(choice.seed, "world"))
         names = list(by_name()) if choice.fault == "all" else [choice.fault]
         for number, name in enumerate(names * choice.again):

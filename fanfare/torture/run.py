@@ -29,6 +29,8 @@ _LOOK_S: Final = 0.5
 # What comes twice may come a moment later.
 _QUIET_S: Final = 1.0
 _TRAILS: Final = 2
+# Real clients besides: few, because each takes as much as many of ours.
+_BOTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ async def _run(
         receivers=wanted.receivers,
         rate=wanted.rate,
         label=label,
+        bots=_BOTS,
     )
     trouble = ""
     log: list[Entry] = []
@@ -193,7 +196,7 @@ async def _settle(
             async with asyncio.timeout(10):
                 log = await evidence.read_log(system.settings, since_ms)
             owed = missing(history, Facts(log, world.audience, frozenset(world.direct)))
-            away = sum(not receiver.live for receiver in load.receivers)
+            away = load.away
             whole = not owed and not away
             if whole and quiet:
                 return log

@@ -29,6 +29,7 @@ __all__ = ["BadSystemError", "Node", "Process", "Scale", "System", "eventually",
 HOST: Final = "127.0.0.1"
 _START_S: Final = 300.0
 _POLL_S: Final = 0.02
+_DISKS_MB: Final = {"kafka": 900, "postgres": 500}
 _ROLES: Final = ("gateway", "fanout", "notifier", "archiver")
 
 
@@ -86,13 +87,21 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float, 
 class System:
     """A running system; an asynchronous context manager that starts and stops it."""
 
-    def __init__(self, folder: Path, scale: Scale, *, plant: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scale: Scale,
+        *,
+        plant: tuple[str, str] | None = None,
+        small_disks: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             folder: where everything is kept; must exist.
             scale: how large.
             plant: a bug and the role that gets it.
+            small_disks: keep Kafka's and PostgreSQL's data on a small tmpfs each, where one can be mounted.
 
         """
         self.folder = folder
@@ -102,6 +111,7 @@ class System:
         self.nodes: dict[str, Node] = {}
         self.run: dict[str, Any] = {}
         self._plant = plant
+        self._disks = _DISKS_MB if small_disks else {}
         self._ports = _ports_in_a_row(scale.brokers)
         self._redis_port = free_port()
         self.redis_link = free_port()
@@ -118,6 +128,11 @@ class System:
         lines = [f"{role}: {' '.join(self._command(role))}\n" for role in _ROLES]
         procfile.write_text("".join(lines), "utf-8")
         self._write_changes()
+        for name, size_mb in self._disks.items():
+            (self.data.home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            await _quietly(
+                "mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(self.data.home / name)
+            )
         await self._proxies.__aenter__()
         try:
             await self.command("up", "--detach", "--scale", self.scale.option, "--procfile", str(procfile))
@@ -142,6 +157,8 @@ class System:
         with suppress(BadSystemError):
             await self.command("down")
         await self._proxies.__aexit__()
+        for name in self._disks:
+            await _quietly("umount", "-l", str(self.data.home / name))
 
     def _command(self, role: str) -> list[str]:
         if self._plant is not None and self._plant[1] == role:
@@ -314,6 +331,15 @@ class System:
     async def _all_nodes(self) -> bool:
         await self._look_for_nodes()
         return len(self.nodes) == self.scale.gateway
+
+
+async def _quietly(*command: str) -> None:
+    """Run a program of the system that may not be allowed, or not be there."""
+    with suppress(OSError):
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await process.wait()
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
