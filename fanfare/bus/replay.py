@@ -1,5 +1,6 @@
 """Reading the end of a topic once, outside any group."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from fanfare.settings import Settings
 __all__ = ["replay"]
 
 _FETCH_MS: Final = 100
+_START_S: Final = 2.0
 
 
 async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerator[list[Incoming], None]:
@@ -40,7 +42,7 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerato
         max_partition_fetch_bytes=1024 * 1024,
     )
     try:
-        await client.start()
+        await _started(client)
         partitions = sorted(client.assignment())
         if not partitions:
             raise KafkaError(f"no topic {topic}")
@@ -69,6 +71,18 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerato
                     client.pause(partition)
     finally:
         await client.stop()
+
+
+async def _started(client: Any) -> None:
+    """Start a client. Cancelled in the middle, aiokafka would leave a connection open: let it come to an end."""
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait((starting,), timeout=_START_S)
+        starting.cancel()
+        await asyncio.wait((starting,))
+        raise
 
 
 def _decoded(partition: TopicPartition, message: Any) -> Incoming | None:

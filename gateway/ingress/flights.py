@@ -37,6 +37,8 @@ __all__ = ["Flights", "Make", "Sent"]
 # How long an accepted message waits for its place in the cache before it is answered all the same.
 _NOTE_S: Final = 0.5
 _FREE_S: Final = 0.25
+# What is not handed over this long before it has to be answered is refused.
+_HAND_OVER_S: Final = 1.0
 # Looking again at a send that is under way on another node.
 _POLL_FIRST_S: Final = 0.01
 _POLL_LONGEST_S: Final = 0.1
@@ -217,7 +219,7 @@ class Flights:
         pause = _POLL_FIRST_S
         wanted = self._nonces.mine(self.next_id(), channel)
         try:
-            claim: Claim | None = await self._nonces.claim(user, nonce, wanted)
+            claim: Claim | None = await self._nonces.claim(user, nonce, wanted, deadline - _HAND_OVER_S)
         except BaseException:
             await self._free(user, nonce, wanted)
             raise

@@ -100,6 +100,10 @@ class Ingress:
         self._logger = logs.get("ingress")
         self.access = Access(guilds, store)
 
+    async def ready(self) -> None:
+        """Wait until sends with a nonce are taken, too. Raises what went wrong with Redis or Kafka."""
+        await self._rebuild.unless_complete()
+
     async def close(self) -> None:
         """Stop; what was handed over may still be accepted."""
         await self._flights.close()

@@ -32,8 +32,6 @@ READY: Final = "nonces:ready"
 
 _TTL_MS: Final = int(NONCE_WINDOW_S * 1000)
 _CLAIM_S: Final = 1.0
-# A log without traffic is read in a moment; a send does not wait for more.
-_REBUILD_S: Final = 1.0
 
 
 class Claim(NamedTuple):
@@ -88,8 +86,14 @@ class Nonces:
         """A new try of this node."""
         return Claim(ident, channel, self._node, next(self._tries))
 
-    async def claim(self, user: int, nonce: str, wanted: Claim) -> Claim:
+    async def claim(self, user: int, nonce: str, wanted: Claim, deadline: float) -> Claim:
         """Claim a nonce; the answer is `wanted` if it was free, else what it stands for.
+
+        Args:
+            user: whose it is.
+            nonce: which one.
+            wanted: the try.
+            deadline: when to give up at the latest, in the loop's time.
 
         Raises:
             RefusedError: Redis is away, or has lost the nonces. The claim may stand: `free` it.
@@ -110,7 +114,7 @@ class Nonces:
             if there is None:
                 await self.free(user, nonce, wanted)
             try:
-                async with asyncio.timeout(_REBUILD_S):
+                async with asyncio.timeout_at(deadline):
                     await self._rebuild()
                     ready, there = await self._batch.run(queue)
             except Exception as error:

@@ -45,13 +45,17 @@ class Rebuild:
             self._task.add_done_callback(self._ended)
         await asyncio.shield(self._task)
 
+    async def unless_complete(self) -> None:
+        """Bring them back if they are missing. Raises what went wrong."""
+        if await self._redis.get(READY) is None:
+            await self()
+
     def begin(self) -> None:
         """At the start of a node: see to it now, before somebody waits for it."""
 
         async def work() -> None:
             with suppress(Exception):  # logged, and tried again by the first send that needs it
-                if await self._redis.get(READY) is None:
-                    await self()
+                await self.unless_complete()
 
         self._begun = asyncio.get_running_loop().create_task(work(), name="nonces at start")
 

@@ -125,6 +125,8 @@ class Place:
             parts["log"], parts["redis"], parts["store"], self.ids, self.known, name, settings=self.settings
         )
         self.nodes.append(made)
+        if "redis" not in more:
+            await made.ready()
         return made
 
     async def die(self, name: str) -> None:
