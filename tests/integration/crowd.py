@@ -19,6 +19,8 @@ __all__ = ["Crowd", "Member"]
 _AT_ONCE: Final = 64
 _MASK: Final = b"\x00\x00\x00\x00"  # a mask that changes nothing
 _START_S: Final = 120.0
+# The server closes what is silent for 82 s.
+_BEAT_S: Final = 20.0
 
 
 class Member(asyncio.Protocol):
@@ -61,6 +63,11 @@ class Member(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the connection was lost: {exc!r}")
+
+    def beat(self) -> None:
+        """Send a heartbeat."""
+        if self.started.done() and self._transport is not None and not self._transport.is_closing():
+            self._write(b'{"op":1,"d":null}')
 
     def close(self) -> None:
         """Drop the connection."""
@@ -110,12 +117,16 @@ class Crowd:
         ).encode()
         self._took = 0
         self._enough = asyncio.Event()
+        self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Crowd":
+        self._beating = asyncio.create_task(self._beat())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.closing = True
+        if self._beating is not None:
+            self._beating.cancel()
         for member in self.members:
             member.close()
         await asyncio.sleep(0)
@@ -135,6 +146,12 @@ class Crowd:
 
         await asyncio.gather(*(start(at, token) for at, token in enumerate(tokens)))
 
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            for member in self.members:
+                member.beat()
+
     def took(self) -> None:
         """A member has received what is wanted."""
         self._took += 1
@@ -142,9 +159,11 @@ class Crowd:
             self._enough.set()
 
     async def all_received(self, within_s: float) -> None:
-        """Wait until as many frames came as there are members."""
+        """Wait until so many wanted frames came as there are members, each time anew."""
         async with asyncio.timeout(within_s):
             await self._enough.wait()
+        self._took = 0
+        self._enough.clear()
 
 
 def room(files: int) -> None:
