@@ -70,7 +70,7 @@ _HIDDEN_FIELDS: Final = frozenset(
     ["token", "authorization", "password", "secret", "content", "payload", "value", "body", "cookie"]
 )
 _URL_PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@")
-_REPEAT_S: Final = 10.0
+_REPEAT_S: Final = 30.0
 # Our own tokens, and what follows the word Bot or Bearer.
 _TOKEN: Final = re.compile(r"[\w-]{12,}\.[\w-]{4,}\.[\w-]{20,}|(?<=Bearer )\S+|(?<=Bot )\S{20,}")
 
@@ -92,7 +92,7 @@ def _library(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 class _Repeats(logging.Filter):
-    """Lets what a library says again and again through once in 10 s: during an outage aiokafka does."""
+    """Lets what a library says again and again through once in 30 s: during an outage aiokafka does."""
 
     def __init__(self) -> None:
         super().__init__()
