@@ -29,6 +29,8 @@ __all__ = ["Hub", "Link", "Session"]
 _CHUNK_BYTES: Final = 64 * 1024
 _JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
 _LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE"})
+# Guild events that the users they are about get whatever their intents.
+_PERSONAL: Final = _JOINS | _LEAVES | {"GUILD_MEMBER_UPDATE"}
 
 
 class Link(Protocol):
@@ -130,6 +132,10 @@ class Hub:
         self.forgotten: Callable[[Session], None] = lambda _: None
         """A session's resume window is over. The node replaces it."""
         self._held: Counter[int] = Counter()
+        self.newest_id = 0
+        """The highest snowflake taken, of events and messages."""
+        self.seen: Callable[[int], None] = lambda _: None
+        """Ids made here must be above this one from now on. The node replaces it."""
         guilds.in_use = self._held.__contains__
 
     def clear(self) -> None:
@@ -153,6 +159,7 @@ class Hub:
         self.high[f"{topic}/{partition}"] = offset
         if record.fence:
             return
+        self.newest_id = max(self.newest_id, record.id)
         for scope in record.scopes():
             self.newest[scope] = entry.s
         before = self.guilds.views.get(record.guild)
@@ -162,16 +169,18 @@ class Hub:
         if record.audience == USERS:
             self._deliver_to_users(event)
             return
-        if record.users:
-            self._change_membership(record, index)
+        concerned = self._hold_back(record, index)
         if view is not None:
             if record.type != "GUILD_CREATE":
                 self._broadcast(event, view)
             if view is not before and before is not None:
                 self._reclassify(record, before, view)
+        for session in concerned:
+            self.pump(session)
 
     def settle(self) -> None:
         """After a batch: let those go on who were waiting for entries."""
+        self.seen(self.newest_id)
         for session in list(self.catching):
             self.pump(session)
 
@@ -198,22 +207,21 @@ class Hub:
                 ):
                     session.link.send(event.dispatch.frame(session.transport, content=True))
 
-    def _change_membership(self, record: Record, index: int) -> None:
-        """Those who join or leave by this event get it as cursors: joining has to wait for the guild to load."""
-        if record.type not in _JOINS | _LEAVES:
-            return
+    def _hold_back(self, record: Record, index: int) -> list[Session]:
+        """Make cursors of those whom a guild event is about: they get it in another form, or as soon as they can."""
+        if not record.users or record.type not in _PERSONAL:
+            return []
+        held = []
         for user in record.users:
-            for session in list(self.users.get(user, ())):
+            for session in self.users.get(user, ()):
                 if session.link is None:
-                    self._follow_while_away(session, record)
+                    # Its client gets the event when it resumes.
+                    if record.type in _LEAVES:
+                        self.part(session, record.guild)
                 elif session.cursor is None:
                     session.cursor = index
-                    self.pump(session)
-
-    def _follow_while_away(self, session: Session, record: Record) -> None:
-        """Keep the guilds of an away session right; its client gets the event when it resumes."""
-        if record.type in _LEAVES:
-            self.part(session, record.guild)
+                    held.append(session)
+        return held
 
     def _reclassify(self, record: Record, before: View, after: View) -> None:
         """Put the sessions whose rights have changed into their new classes."""
@@ -237,6 +245,9 @@ class Hub:
         link = session.link
         if link is None or session.cursor is None:
             self.catching.discard(session)
+            return
+        if session.cursor < self.ring.start:
+            self.close(session, CloseCode.UNKNOWN_ERROR, "too slow: resume")
             return
         self.catching.add(session)
         while not link.blocked:
@@ -284,12 +295,20 @@ class Hub:
 
     def _has_to_wait(self, session: Session, event: Event) -> bool:
         record = event.dispatch.record
-        if record.type in _JOINS and session.user.id in record.users and record.guild not in session.guilds:
-            view = self.guilds.views.get(record.guild)
-            if view is None or session.user.id not in view.guild.members:
-                self.want_guild(session, record.guild)
-                return True
-        return False
+        joins = (
+            record.type in _JOINS and session.user.id in record.users and record.guild not in session.guilds
+        )
+        if not joins or self._view_of(session, event) is not None:
+            return False
+        self.want_guild(session, record.guild)
+        return True
+
+    def _view_of(self, session: Session, event: Event) -> View | None:
+        """The guild as it was at the event, or else as it is, with the session's user in it."""
+        for view in (event.view, self.guilds.views.get(event.dispatch.record.guild)):
+            if view is not None and session.user.id in view.guild.members:
+                return view
+        return None
 
     def frame_for(self, session: Session, event: Event) -> bytes | None:
         """The frame of an event for one session, None if it gets none. Guilds joined must be loaded."""
@@ -309,7 +328,8 @@ class Hub:
         view = event.view or self.guilds.views.get(record.guild)
         if view is None or user not in view.guild.members or record.guild not in session.guilds:
             return None
-        if not sees(view, classify(view, user, session.intents, session.transport), record):
+        own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
+        if not own and not sees(view, classify(view, user, session.intents, session.transport), record):
             return None
         content = content_for(user, session.intents, record)
         return event.dispatch.frame(session.transport, content=content)
@@ -320,11 +340,11 @@ class Hub:
         if record.type in _LEAVES:
             self.part(session, guild)
             return guild_deleted(event.dispatch.s, guild, session.transport)
-        view = self.guilds.views.get(guild)
-        if view is None or session.user.id not in view.guild.members:
-            return None  # joined and left again
         if guild in session.guilds:
             return None  # it was in the snapshot already
+        view = self._view_of(session, event)
+        if view is None:
+            return None  # joined and left again
         self.join(session, guild)
         d = guild_create(view, session.user.id)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
@@ -337,8 +357,7 @@ class Hub:
             and session.cursor >= self.ring.start
         ):
             record = self.ring[session.cursor].dispatch.record
-            view = self.guilds.views.get(guild)
-            if record.guild == guild and (view is None or session.user.id not in view.guild.members):
+            if record.guild == guild and self._view_of(session, self.ring[session.cursor]) is None:
                 session.cursor += 1
         self.pump(session)
 

@@ -195,6 +195,7 @@ async def main(service: Service) -> None:
         stack.push_async_callback(ingress.close)
         node = Node(hub=hub, starter=starter, guilds=guilds, presence=presence, store=store, ingress=ingress)
 
+        hub.seen = worker.observe
         _ = service.supervise(presence.run(), "presence")
         repairer.give_up = node.give_up
         _ = service.supervise(inbox.run(hub, repairer.repair), "inbox")

@@ -154,12 +154,12 @@ class Dialogue:
     Times are seconds of any one steady clock.
     """
 
-    __slots__ = ("_frames", "_heard_at", "_opened_at", "_unanswered", "_window_at", "state")
+    __slots__ = ("_frames", "_heard_at", "_new_at", "_unanswered", "_window_at", "state")
 
     def __init__(self, now: float) -> None:
         """Begin; the shell sends `hello()` first."""
         self.state = State.NEW
-        self._opened_at = self._heard_at = self._window_at = now
+        self._new_at = self._heard_at = self._window_at = now
         self._frames = 0
         self._unanswered = 0
 
@@ -217,6 +217,7 @@ class Dialogue:
         """The session cannot be had: the client may identify on this connection."""
         if self.state is not State.CLOSED:
             self.state = State.NEW
+            self._new_at = self._heard_at
 
     def answered(self) -> None:
         """A SEND was answered."""
@@ -230,15 +231,16 @@ class Dialogue:
         """What the passing of time demands."""
         if self.state is State.CLOSED:
             return []
-        if now - self._heard_at > _SILENCE_S or (
-            self.state is State.NEW and now - self._heard_at > _IDENTIFY_S
-        ):
+        if now - self._heard_at > _SILENCE_S:
             return self._close(CloseCode.SESSION_TIMED_OUT, "no heartbeat came")
+        if self.state is State.NEW and now - self._new_at > _IDENTIFY_S:
+            return self._close(CloseCode.SESSION_TIMED_OUT, "no IDENTIFY or RESUME came")
         return []
 
     def next_check(self) -> float:
         """When `check` has to be called next."""
-        return self._heard_at + (_IDENTIFY_S if self.state is State.NEW else _SILENCE_S)
+        silent_at = self._heard_at + _SILENCE_S
+        return min(silent_at, self._new_at + _IDENTIFY_S) if self.state is State.NEW else silent_at
 
     def _close(self, code: CloseCode, reason: str) -> list[Effect]:
         self.state = State.CLOSED

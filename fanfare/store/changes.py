@@ -53,7 +53,7 @@ class Changing:
             name: of the dispatch.
             payload: its `d`.
             channel: the channel it is about, if it is about one.
-            users: whose inboxes get it besides the guild's: who joined or left.
+            users: whom it is about, so that their inboxes get it besides the guild's.
 
         """
         self.version += 1

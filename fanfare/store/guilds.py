@@ -199,7 +199,8 @@ class Guilds:
                 list(new.roles),
                 new.nick,
             )
-            change.event("GUILD_MEMBER_UPDATE", payloads.member(new) | {"guild_id": str(guild_id)})
+            payload = payloads.member(new) | {"guild_id": str(guild_id)}
+            change.event("GUILD_MEMBER_UPDATE", payload, users=(user_id,))
             return change.done(new)
 
 

@@ -273,7 +273,6 @@ def test_who_leaves_is_told_and_hears_no_more(world):
     assert alice.session.guilds == set()
 
 
-@pytest.mark.xfail(strict=True, reason="a live session gets its own GUILD_MEMBER_ADD after GUILD_CREATE")
 def test_who_joins_gets_the_guild_once_and_then_its_messages(world):
     carol, bob = session(world.hub, 5), session(world.hub, BOB)
     world.say("before")
@@ -286,7 +285,6 @@ def test_who_joins_gets_the_guild_once_and_then_its_messages(world):
     assert bob.contents == ["before", "GUILD_MEMBER_ADD", "after"]
 
 
-@pytest.mark.xfail(strict=True, reason="the guild is shown as it is now, and later changes come again")
 def test_who_joins_slowly_gets_the_guild_as_it_was_then(world):
     slow, live = session(world.hub, 5), session(world.hub, 5, intents=ALL_INTENTS & ~2)
     slow.session.intents = live.session.intents
