@@ -13,7 +13,9 @@ __all__ = ["torture"]
 
 
 def torture(
-    fault: Annotated[str, typer.Option(help="Its name, `all` (each alone) or `mix` (at random).")] = "mix",
+    fault: Annotated[
+        str, typer.Option(help="Names with commas, `all` (each alone) or `mix` (at random).")
+    ] = "mix",
     seed: Annotated[int, typer.Option(help="The same seed does the same again, as far as that can be.")] = 1,
     seconds: Annotated[float, typer.Option(help="How long the load goes on at least; a mix, all of it.")] = 0,
     rate: Annotated[float, typer.Option(help="Messages a second.")] = 30,
@@ -36,7 +38,7 @@ def torture(
         for name, kind in known.items():
             print(f"{name:<20} {(kind.__doc__ or '').splitlines()[0]}")
         return
-    if fault not in {"all", "mix", *known}:
+    if not {*fault.split(",")} <= {"all", "mix", *known}:
         raise typer.BadParameter(f"{fault!r} is none of all, mix, {', '.join(known)}", param_hint="--fault")
     if brokers not in {0, 1, 3}:
         raise typer.BadParameter("1 or 3", param_hint="--brokers")

@@ -24,6 +24,7 @@ class Choice:
     """What was asked for."""
 
     fault: str
+    """Names of faults with commas between, `all` or `mix`."""
     seed: int = 1
     seconds: float = 0.0
     rate: float = 30.0
@@ -44,10 +45,10 @@ async def run(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     scale = _scale(choice)
     say(f"seed {choice.seed}, {scale.brokers} brokers, {scale.option}, in {folder}")
     rows: list[Row] = []
-    small = choice.fault == "all" or choice.fault.startswith("disk-full")
+    small = choice.fault == "all" or "disk-full" in choice.fault
     async with System(folder, scale, plant=choice.plant, small_disks=small) as system:
         world = await make_world(system.settings, max(8, choice.receivers // 2), seeded(choice.seed, "world"))
-        names = list(by_name()) if choice.fault == "all" else [choice.fault]
+        names = list(by_name()) if choice.fault == "all" else choice.fault.split(",")
         for number, name in enumerate(names * choice.again):
             if number >= len(names) and not all(row.passed for row in rows):
                 break
@@ -67,7 +68,7 @@ def _scale(choice: Choice) -> Scale:
     needs = by_name()
     brokers = choice.brokers
     if not brokers:
-        few = choice.fault in needs and needs[choice.fault]().brokers == 1
+        few = all(name in needs and needs[name]().brokers == 1 for name in choice.fault.split(","))
         brokers = 1 if few else 3
     counts = {}
     for part in filter(None, choice.scale.split(",")):
