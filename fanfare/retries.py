@@ -4,13 +4,56 @@ The first log position of a (sender, nonce) counts, and none that came too late.
 alone, so every worker and every replay decides the same.
 """
 
+from typing import Final, NamedTuple, Self
+
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import snowflake_ms
-from fanfare.record import Record
+from fanfare.record import Position, Record
 
-__all__ = ["MESSAGE_CREATE", "is_late"]
+__all__ = ["MESSAGE_CREATE", "First", "first_of", "is_late"]
 
-MESSAGE_CREATE = "MESSAGE_CREATE"
+MESSAGE_CREATE: Final = "MESSAGE_CREATE"
+_WINDOW_MS: Final = NONCE_WINDOW_S * 1000
+
+
+class First(NamedTuple):
+    """What Redis notes of a (sender, nonce): the log position that won, and the id that stands there."""
+
+    position: Position
+    id: int
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """A record as the first of its nonce."""
+        return cls(record.position, record.id)
+
+    @classmethod
+    def parse(cls, value: bytes) -> Self:
+        """What `packed` made."""
+        position, ident = value.decode().rsplit(" ", 1)
+        return cls(Position.parse(position), int(ident))
+
+    @property
+    def packed(self) -> str:
+        """As it stands in Redis."""
+        return f"{self.position} {self.id}"
+
+
+def first_of(record: Record, known: First | None) -> First:
+    """What stands for a record's nonce: what is known, or the record itself.
+
+    A nonce is forgotten after its window, and then the client may use it for another message. So ids that
+    are further apart than the window are two messages, whatever else is still known of the nonce.
+
+    Args:
+        record: an event with a nonce.
+        known: what was noted of the nonce before.
+
+    """
+    own = First.of(record)
+    if known is None or abs(snowflake_ms(known.id) - snowflake_ms(record.id)) > _WINDOW_MS:
+        return own
+    return known
 
 
 def is_late(record: Record, appended_ms: int) -> bool:
@@ -24,4 +67,4 @@ def is_late(record: Record, appended_ms: int) -> bool:
         appended_ms: when the broker appended it; never this machine's clock.
 
     """
-    return record.type == MESSAGE_CREATE and appended_ms - snowflake_ms(record.id) > NONCE_WINDOW_S * 1000
+    return record.type == MESSAGE_CREATE and appended_ms - snowflake_ms(record.id) > _WINDOW_MS

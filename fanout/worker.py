@@ -12,6 +12,7 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.record import Position
+from fanfare.retries import First, first_of
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
@@ -66,18 +67,28 @@ class FanOut:
 
     async def _claim(self, batch: Sequence[Incoming]) -> list[Position | None]:
         """For each record with a nonce, the position that stands for it: its own if it comes first."""
-        pipe: Any = self._redis.pipeline(transaction=False)
         claims = [first_key(incoming.record) for incoming in batch]
+        if not any(claims):
+            return [None] * len(batch)
+        pipe: Any = self._redis.pipeline(transaction=False)
         for key, incoming in zip(claims, batch, strict=True):
             if key is not None:
                 # Answers what stood there before, or nothing.
-                pipe.set(key, str(incoming.record.position), nx=True, get=True, ex=_FIRST_TTL_S)
-        found = iter(await pipe.execute()) if any(claims) else iter(())
-        return [
-            None if key is None else _position(next(found), incoming.record.position)
-            for key, incoming in zip(claims, batch, strict=True)
-        ]
-
-
-def _position(standing: bytes | None, own: Position) -> Position:
-    return own if standing is None else Position.parse(standing.decode())
+                pipe.set(key, First.of(incoming.record).packed, nx=True, get=True, ex=_FIRST_TTL_S)
+        found = iter(await pipe.execute())
+        known: dict[str, First] = {}
+        standing: list[Position | None] = []
+        used_again: Any = self._redis.pipeline(transaction=False)
+        for key, incoming in zip(claims, batch, strict=True):
+            if key is None:
+                standing.append(None)
+                continue
+            value = next(found)
+            before = known.get(key) or (First.parse(value) if value is not None else None)
+            first = known[key] = first_of(incoming.record, before)
+            standing.append(first.position)
+            if before is not None and first != before and first.id > before.id:
+                used_again.set(key, first.packed, ex=_FIRST_TTL_S)
+        if used_again.command_stack:
+            await used_again.execute()
+        return standing

@@ -15,7 +15,7 @@ from fanfare.bus.batches import Incoming
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.retries import MESSAGE_CREATE, is_late
+from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.nonces import READY, Claim
@@ -97,7 +97,7 @@ def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
         return False
     age_ms = int(now_ms - incoming.appended_ms)
     if (left_ms := 2 * _WINDOW_MS - age_ms) > 0:
-        _ = pipe.set(keys.first(record.author, record.nonce), str(record.position), nx=True, px=left_ms)
+        _ = pipe.set(keys.first(record.author, record.nonce), First.of(record).packed, nx=True, px=left_ms)
     if record.type == MESSAGE_CREATE and (left_ms := _WINDOW_MS - age_ms) > 0:
         accepted = Claim(record.id, record.channel, "", incoming.offset)
         _ = pipe.set(keys.nonce(record.author, record.nonce), accepted.words, nx=True, px=left_ms)

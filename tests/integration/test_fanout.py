@@ -12,7 +12,8 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
 from fanfare.presence.client import connect
-from fanfare.record import FENCE, INBOXES, Record
+from fanfare.record import FENCE, INBOXES, Position, Record
+from fanfare.retries import First
 from fanout.worker import FanOut
 from tests.integration.bus_fixtures import HOUR_MS, own_topic, read, running, unique
 from tests.integration.store_fixtures import settings_of
@@ -115,12 +116,24 @@ async def test_a_repeated_send_is_delivered_once_whoever_reads_and_however_often
     await pair.producer.send(pair.events, message(now_ms, number=4), key=2)
     deliveries = await pair.delivered(3)
     assert [each.value for each in deliveries] == [b'{"n":1}', b'{"n":3}', b'{"n":4}']
-    assert await redis.get(keys.first(5, nonce)) == str(first).encode()
+    assert First.parse(await redis.get(keys.first(5, nonce))).position == first
     assert 0 < await redis.ttl(keys.first(5, nonce)) <= 2 * NONCE_WINDOW_S
     # Another group reads the log from its beginning: the same ones go through again.
     async with running(pair.member(unique("group"))):
         again = await read(pair.settings, pair.deliveries, 6)
     assert [each.value for each in again] == [each.value for each in deliveries] * 2
+
+
+async def test_a_nonce_used_again_after_its_window_is_another_message(pair, redis, now_ms):
+    # Once a nonce was forgotten its user got a new id, and the answer that the message is accepted.
+    nonce = uuid.uuid4().hex
+    old = message(now_ms - NONCE_WINDOW_S * 1000 - 1000, ids=Snowflakes(9))
+    await redis.set(keys.first(5, nonce), First(Position(pair.events, 0, 0), old.id).packed)
+    again = await pair.producer.send(pair.events, message(now_ms, nonce, number=1), key=2)
+    await pair.producer.send(pair.events, message(now_ms, nonce, number=2), key=2)
+    await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
+    assert [each.value for each in await pair.delivered(2)] == [b'{"n":1}', b'{"n":3}']
+    assert First.parse(await redis.get(keys.first(5, nonce))).position == again
 
 
 async def test_what_came_too_late_is_dropped_and_changes_to_guilds_never(pair, now_ms):
