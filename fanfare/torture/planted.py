@@ -4,7 +4,7 @@ finds it. The service's own code is as it is; the rule is replaced in this proce
     no-position-check   notifier  the append script takes a record again that stands in the inbox already
     commit-first        notifier  a batch is committed before it is appended
     cached-presence     notifier  who is where is looked up every few seconds, not after each batch was fetched
-    no-fence            gateway   a session that is adopted does not wait for a fence, and leaves nothing out
+    fence-ignored       gateway   a session that was adopted does not leave out what stands before the fence
 """
 
 import asyncio
@@ -71,22 +71,15 @@ def _cached_presence() -> None:
     worker.Notifier._look_up = cached  # noqa: SLF001
 
 
-def _no_fence() -> None:
-    fences = importlib.import_module("gateway.fences").Fences
-    inboxes = importlib.import_module("fanfare.presence.inboxes")
-
-    async def join(self: Any, own: str, other: str, floor: int, margin_ms: int) -> tuple[int, dict[str, int]]:
-        last = await inboxes.last_s(self._redis, other)
-        return await inboxes.raise_above(self._redis, own, max(floor, last), margin_ms), {}
-
-    fences.join = join
+def _fence_ignored() -> None:
+    importlib.import_module("gateway.hub").above = lambda _position, _fence: True
 
 
 BUGS: Final[dict[str, tuple[str, Callable[[], None]]]] = {
     "no-position-check": ("notifier", _no_position_check),
     "commit-first": ("notifier", _commit_first),
     "cached-presence": ("notifier", _cached_presence),
-    "no-fence": ("gateway", _no_fence),
+    "fence-ignored": ("gateway", _fence_ignored),
 }
 
 

@@ -14,7 +14,7 @@ SHOWN = {
     "no-position-check": ("kill-notifier", {"doubled"}),
     "commit-first": ("kill-notifier", {"lost"}),
     "cached-presence": ("kill-gateway", {"lost"}),
-    "no-fence": ("kill-gateway", {"lost", "doubled", "reordered"}),
+    "fence-ignored": ("kill-gateway", {"doubled"}),
 }
 
 
