@@ -7,9 +7,10 @@ import socket
 import ssl
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from fanfare.bus.producer import Producer
@@ -43,6 +44,7 @@ __all__ = ["Node", "main"]
 
 _BACKLOG: Final = 4096
 _RETRY_S: Final = 0.5
+_READY_S: Final = 10.0
 _SWEEP_S: Final = 1.0
 # After asking clients to reconnect they have this long to close by themselves.
 _GRACE_S: Final = 1.0
@@ -224,6 +226,9 @@ async def main(service: Service) -> None:
             "api": f"{web}://{host}:{own_rest}/api/v10",
             "inbox": hub.inbox,
         }
+        with suppress(RedisError, KafkaError, OSError):
+            # Until then sends with a nonce are refused; a store that is away must not keep the node from starting.
+            await asyncio.wait_for(ingress.ready(), _READY_S)
         service.state = State.RUNNING
         await service.stopping.wait()
 
