@@ -11,6 +11,7 @@ from tests.stack import Stack
 from tests.world import Node, Person, World, make_world, nodes_of
 
 Connect = Callable[..., Awaitable[Client]]
+Dial = Callable[[Node, Session], Awaitable[Client]]
 
 
 @pytest.fixture
@@ -41,3 +42,17 @@ async def online() -> AsyncIterator[Connect]:
             return client
 
         yield connect
+
+
+@pytest.fixture
+async def dial() -> AsyncIterator[Dial]:
+    """`await dial(node, session)`: a connected client that has not identified; cut after the test, if it still is."""
+    clients: list[Client] = []
+
+    async def connect(node: Node, session: Session) -> Client:
+        clients.append(await Client.connect(node.gateway, session))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        await client.cut()

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from fanfare.client import Client, ClosedError, InvalidSessionError, ReconnectError, Session
+from tests.integration.conftest import Dial
 from tests.stack import Stack
 from tests.world import Node, World, kill, make_world, nodes_of, whole_again
 
@@ -20,8 +21,8 @@ async def publish(node: Node, world: World, count: int = BATCH) -> list[str]:
         return [(await rest.send(world.channels[0], f"{number}"))["id"] for number in range(count)]
 
 
-async def started(node: Node, session: Session) -> Client:
-    client = await Client.connect(node.gateway, session)
+async def started(dial: Dial, node: Node, session: Session) -> Client:
+    client = await dial(node, session)
     await client.start()
     return client
 
@@ -42,10 +43,12 @@ async def up_to(session: Session, node: Node, last: str) -> None:
 
 
 @pytest.mark.parametrize("back", [0, 1], ids=["on the same node", "on another node"])
-async def test_cut_after_every_single_frame_of_a_batch(nodes: list[Node], world: World, back: int) -> None:
+async def test_cut_after_every_single_frame_of_a_batch(
+    dial: Dial, nodes: list[Node], world: World, back: int
+) -> None:
     """Session k takes k frames of the batch, is cut, and comes back."""
     sessions = [world.people[1].session() for _ in range(BATCH + 1)]
-    clients = [await started(nodes[0], session) for session in sessions]
+    clients = [await started(dial, nodes[0], session) for session in sessions]
     ids = await publish(nodes[1], world)
 
     async def cut_after(k: int) -> None:
@@ -65,15 +68,15 @@ async def test_cut_after_every_single_frame_of_a_batch(nodes: list[Node], world:
         assert session.messages == ids
 
 
-async def test_cut_after_every_frame_from_node_to_node(nodes: list[Node], world: World) -> None:
+async def test_cut_after_every_frame_from_node_to_node(dial: Dial, nodes: list[Node], world: World) -> None:
     """One session: it takes one frame, is cut, and resumes on the other node, in the middle of what it missed."""
     session = world.people[1].session()
-    client = await started(nodes[0], session)
+    client = await started(dial, nodes[0], session)
     ids = await publish(nodes[1], world)
     for hop in range(BATCH):
         await take(client, 1)
         await client.cut()
-        client = await Client.connect(nodes[(hop + 1) % 2].gateway, session)
+        client = await dial(nodes[(hop + 1) % 2], session)
         await client.ask_to_resume()
     assert (await client.next()).t == "RESUMED"
     ids += await publish(nodes[0], world, 1)
@@ -83,9 +86,11 @@ async def test_cut_after_every_frame_from_node_to_node(nodes: list[Node], world:
 
 
 @pytest.mark.parametrize("step", [0, 1], ids=["on the same node", "from node to node"])
-async def test_cut_again_and_again_while_messages_flow(nodes: list[Node], world: World, step: int) -> None:
+async def test_cut_again_and_again_while_messages_flow(
+    dial: Dial, nodes: list[Node], world: World, step: int
+) -> None:
     session = world.people[1].session()
-    client = await started(nodes[0], session)
+    client = await started(dial, nodes[0], session)
     publishing = asyncio.create_task(publish(nodes[1], world, 4 * BATCH))
     hops, codes = 0, set()
     while len(session.messages) < 4 * BATCH:
@@ -97,7 +102,7 @@ async def test_cut_again_and_again_while_messages_flow(nodes: list[Node], world:
             codes.add(closed.code)
         await client.cut()
         hops += step
-        client = await Client.connect(nodes[hops % 2].gateway, session)
+        client = await dial(nodes[hops % 2], session)
         await client.ask_to_resume()
     assert session.messages == await publishing
     assert codes <= {4000}  # "come again"
@@ -108,9 +113,9 @@ async def test_cut_again_and_again_while_messages_flow(nodes: list[Node], world:
     await client.close()
 
 
-async def test_a_start_that_was_cut_short_is_no_session(nodes: list[Node], world: World) -> None:
+async def test_a_start_that_was_cut_short_is_no_session(dial: Dial, nodes: list[Node], world: World) -> None:
     session = world.people[1].session()
-    client = await Client.connect(nodes[0].gateway, session)
+    client = await dial(nodes[0], session)
     ready = await client.identify()
     assert ready.s == 1
     await client.cut()
@@ -123,11 +128,13 @@ async def test_a_start_that_was_cut_short_is_no_session(nodes: list[Node], world
 
 
 @pytest.mark.parametrize("back", [0, 1], ids=["on the same node", "on another node"])
-async def test_sessions_that_cannot_be_resumed(nodes: list[Node], world: World, back: int) -> None:
+async def test_sessions_that_cannot_be_resumed(
+    dial: Dial, nodes: list[Node], world: World, back: int
+) -> None:
     """Another user's, and a position that does not exist yet; the socket and the session stay as good as before."""
     alice, bob, _ = world.people
     session = alice.session()
-    client = await started(nodes[0], session)
+    client = await started(dial, nodes[0], session)
     await client.cut()
     stolen, early = bob.session(), alice.session()
     stolen.id, stolen.seq = session.id, session.seq
@@ -143,11 +150,11 @@ async def test_sessions_that_cannot_be_resumed(nodes: list[Node], world: World, 
         assert await again.resume() == []
 
 
-async def test_the_second_resume_takes_the_session_over(nodes: list[Node], world: World) -> None:
+async def test_the_second_resume_takes_the_session_over(dial: Dial, nodes: list[Node], world: World) -> None:
     """A client may be back before the server has noticed that the old connection is dead."""
     for node in nodes:
         session = world.people[1].session()
-        old = await started(nodes[0], session)
+        old = await started(dial, nodes[0], session)
         async with await Client.connect(node.gateway, session) as new:
             await new.resume()
             ids = await publish(nodes[1], world, 3)
@@ -156,10 +163,10 @@ async def test_the_second_resume_takes_the_session_over(nodes: list[Node], world
         await old.cut()
 
 
-async def test_sigterm_asks_to_reconnect_and_the_session_goes_on_elsewhere(stack: Stack) -> None:
+async def test_sigterm_asks_to_reconnect_and_the_session_goes_on_elsewhere(dial: Dial, stack: Stack) -> None:
     nodes, world = await nodes_of(stack), await make_world(stack, people=2)
     session = world.people[1].session()
-    client = await started(nodes[0], session)
+    client = await started(dial, nodes[0], session)
     ids = await publish(nodes[1], world, 3)
     nodes[0].signal(signal.SIGTERM)
     with pytest.raises(ReconnectError):
@@ -175,10 +182,10 @@ async def test_sigterm_asks_to_reconnect_and_the_session_goes_on_elsewhere(stack
     await whole_again(stack)
 
 
-async def test_kill_of_a_node_and_the_sessions_go_on_elsewhere(stack: Stack) -> None:
+async def test_kill_of_a_node_and_the_sessions_go_on_elsewhere(dial: Dial, stack: Stack) -> None:
     nodes, world = await nodes_of(stack), await make_world(stack, people=2)
     sessions = [world.people[1].session() for _ in range(10)]
-    clients = [await started(nodes[1], session) for session in sessions]
+    clients = [await started(dial, nodes[1], session) for session in sessions]
     ids = await publish(nodes[0], world, 5)
     for k, client in enumerate(clients):
         await take(client, k % 6)

@@ -1,8 +1,10 @@
 """The documents say what the code says."""
 
+import functools
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -16,6 +18,12 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 # What `fanfare up` hands to its children is nobody's to set.
 INTERNAL = {"process", "rest_fd", "gateway_fd"}
+
+
+@functools.cache
+def the_command() -> Any:
+    """The command line."""
+    return get_command(build())
 
 
 def settings_table() -> str:
@@ -60,7 +68,7 @@ def test_documents_that_the_code_names_exist():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_and_settings_exist(document):
     text = document.read_text()
-    command = get_command(build())
+    command = the_command()
     for words in re.findall(
         r"(?:`|bin/|^ {4})fanfare ((?:[a-z]+(?:-[a-z]+)*)(?: [a-z]+)?)", text, re.MULTILINE
     ):
