@@ -16,6 +16,7 @@ from typing import Any, Final, NoReturn
 
 from fanfare import clock
 from fanfare.settings import Settings, SettingsError, load_settings
+from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.internal import InternalServer
 from fanfare.telemetry.logs import Action
@@ -125,10 +126,7 @@ class Service:
         try:
             await asyncio.wait((step, stop), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stop.cancel()
-            if not step.done():
-                step.cancel()
-                await asyncio.wait((step,))
+            await end((stop, step))
         if step.cancelled():
             return False
         step.result()
@@ -146,10 +144,7 @@ class Service:
 
     async def close(self) -> None:
         """Cancel the supervised tasks and wait for them."""
-        while tasks := list(self._tasks):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+        await end(list(self._tasks))
 
 
 async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaitable[None]]) -> int:

@@ -3,15 +3,19 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from fanfare.settings import Settings, SettingsError
+from fanfare.tasks import uninterrupted
 
 __all__ = ["KafkaAwayError", "admin", "bootstrap", "connection"]
+
+# How long a cancellation waits for a connection that is just being made.
+_START_S: Final = 2.0
 
 
 class KafkaAwayError(ConnectionError):
@@ -73,7 +77,7 @@ async def admin(settings: Settings) -> AsyncIterator[Any]:
     client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=10_000)
     try:
         try:
-            await client.start()
+            await uninterrupted(client.start(), _START_S)
         except (KafkaError, OSError) as error:
             raise KafkaAwayError(f"no Kafka broker answers at {bootstrap(settings)}: {error}") from None
         yield client

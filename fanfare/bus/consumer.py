@@ -24,6 +24,7 @@ from fanfare.bus.outage import Backoff, is_outage
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
 from fanfare.service import FatalError
 from fanfare.settings import Settings
+from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
 
@@ -136,9 +137,7 @@ class Consumer:
         try:
             await asyncio.wait((work, stop, self._died), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (stop, work):
-                task.cancel()
-            await asyncio.wait((stop, work))
+            await end((stop, work))
             await self._leave()
         if self._died.done():
             self._died.result()
@@ -324,10 +323,7 @@ class Consumer:
                 if self._runner.is_held(task):
                     task.cancel()
             _, late = await asyncio.wait(tasks, timeout=timeout)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await end(late)
         self._lanes = {}
         self._joined = False
         self._assigned.set(0)

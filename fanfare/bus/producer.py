@@ -22,6 +22,7 @@ from fanfare.bus.outage import Backoff, is_outage
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
+from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
 
@@ -186,18 +187,14 @@ class Producer:
     async def stop(self) -> None:
         """Wait for what was handed over, for 5 s at the most, and disconnect."""
         if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait((self._renewing,))
+            await end((self._renewing,))
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_S)
         client, self._client = self._client, None
         if client is not None:
             await _close(client)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(tasks)
 
     def post(
         self, topic: str, record: Record, *, key: int, partition: int | None = None
