@@ -346,7 +346,7 @@ class Hub:
         if view is None:
             return None  # joined and left again
         self.join(session, guild)
-        d = guild_create(view, session.user.id)
+        d = guild_create(view, session.user.id, joined=True)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
 
     def joined(self, session: Session, guild: int) -> None:

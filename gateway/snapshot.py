@@ -30,8 +30,15 @@ def ready(
     return encode(d)
 
 
-def guild_create(view: View, user: int) -> bytes:
-    """The `d` of GUILD_CREATE for a member; all but the member's own part is made once per version of the guild."""
+def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
+    """The `d` of GUILD_CREATE for a member; all but the member's own part is made once per version of the guild.
+
+    Args:
+        view: the guild.
+        user: the member.
+        joined: the member has joined just now. Libraries know that by the missing `unavailable`.
+
+    """
     guild = view.guild
     member = guild.members[user]
     if view.snapshot is None:
@@ -41,12 +48,14 @@ def guild_create(view: View, user: int) -> bytes:
         d = payloads.guild_create(
             guild, guild.channels.values(), shown, joined_at=member.joined_at, large=large
         )
-        del d["joined_at"]
+        del d["joined_at"], d["unavailable"]
         if large:
             del d["members"]
         view.snapshot = encode(d)[:-1], large
     shared, large = view.snapshot
     own = b',"joined_at":%b' % encode(payloads.timestamp(member.joined_at))
+    if not joined:
+        own += b',"unavailable":false'
     if large:
         own += b',"members":%b' % encode([payloads.member(member)])
     return shared + own + b"}"

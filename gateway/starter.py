@@ -389,7 +389,7 @@ class Starter:
         if event.view is None or session.user.id not in event.view.guild.members:
             return None
         self._hub.join(session, guild)
-        d = guild_create(event.view, session.user.id)
+        d = guild_create(event.view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
 
 

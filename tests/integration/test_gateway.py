@@ -425,6 +425,7 @@ async def test_a_new_channel_and_a_new_member_are_known_before_their_first_messa
     for client in clients[1:]:
         event = await client.until("GUILD_CREATE")
         assert event.d["id"] == str(world.guild)
+        assert "unavailable" not in event.d  # discord.py and hikari tell joining by that
         assert (await client.until("MESSAGE_CREATE")).d["id"] == sent["id"]
 
 
