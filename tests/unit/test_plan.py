@@ -17,7 +17,11 @@ MESSAGE_ID = 1_000_000 << 22
 
 def message(nonce: str = "n", offset: int = 5, author: int = 9) -> Record:
     return Record(
-        type="MESSAGE_CREATE", id=MESSAGE_ID, author=author, nonce=nonce, source=Position("chat.events", 1, offset)
+        type="MESSAGE_CREATE",
+        id=MESSAGE_ID,
+        author=author,
+        nonce=nonce,
+        source=Position("chat.events", 1, offset),
     )
 
 
@@ -78,7 +82,9 @@ def deliver(sends: Sequence[tuple[int, str]], first: dict[str, Position], begin:
 
 
 @given(SENDS, st.data())
-def test_each_send_once_however_often_the_log_is_read(sends: list[tuple[int, str]], data: st.DataObject) -> None:
+def test_each_send_once_however_often_the_log_is_read(
+    sends: list[tuple[int, str]], data: st.DataObject
+) -> None:
     first: dict[str, Position] = {}
     delivered = deliver(sends, first, 0)
     named = [sends[offset] for offset in delivered if sends[offset][1]]

@@ -52,7 +52,9 @@ def test_nobody_guesses_what_an_audience_means() -> None:
 
 
 @given(RECORDS, PRESENCE)
-def test_each_inbox_gets_each_of_its_records_once_and_in_order(records: list[Record], presence: Presence) -> None:
+def test_each_inbox_gets_each_of_its_records_once_and_in_order(
+    records: list[Record], presence: Presence
+) -> None:
     places = {id(record): place for place, record in enumerate(records)}
     routes = route(records, presence)
     for inbox, batch in routes.items():
@@ -77,4 +79,7 @@ def test_looking_up_what_is_wanted_is_enough(records: list[Record], presence: Pr
 
 def test_the_newest_version_of_each_guild() -> None:
     changes = [Record(type="X", guild=1, version=version) for version in (4, 6, 5)]
-    assert applied([*changes, Record(type="X", guild=2), Record(type="X", guild=3, version=1)]) == {1: 6, 3: 1}
+    assert applied([*changes, Record(type="X", guild=2), Record(type="X", guild=3, version=1)]) == {
+        1: 6,
+        3: 1,
+    }
