@@ -245,7 +245,7 @@ class Client:
         self._socket.transport.abort()
         await self._end()
         self._items.clear()
-        self._items.append(ClosedError(_ABNORMAL, "cut"))
+        self._fail(ClosedError(_ABNORMAL, "cut"))
 
     @property
     def paused(self) -> bool:
