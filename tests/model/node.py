@@ -1,0 +1,337 @@
+"""A gateway node: its inbox, its ring and its sessions, and how it registers them."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from fanfare.presence.inboxes import InboxEntry
+from fanfare.record import Record
+from gateway.frames import Dispatch
+from gateway.repair import SafeOffsets
+from gateway.resume import Fence, Hop, above
+from gateway.ring import Event, Ring
+from tests.model import append as script
+from tests.model.bugs import Bug
+from tests.model.world import SCOPES, SOURCES, Step, deliveries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.model.simulation import Simulation
+
+__all__ = ["RESUMED", "Link", "Lost", "Node", "Session", "sees"]
+
+# An event's size in the ring, without any payload.
+_EVENT_BYTES: Final = 400
+_RING_EVENTS: Final = 14
+_SOCKET_FRAMES: Final = 6
+RESUME_WINDOW: Final = 160
+INBOX_TTL: Final = 400
+RESUMED: Final = "RESUMED"
+
+
+def sees(user: int, record: Record) -> bool:
+    """Whether a record is for a user."""
+    return not record.fence and not SCOPES[user].isdisjoint(record.scopes())
+
+
+class Lost(Exception):  # noqa: N818 - not a failure, an outcome
+    """What a start began with is gone: the client is to come again."""
+
+
+@dataclass
+class Link:
+    """A socket: what the server has written and the client has not read."""
+
+    open: bool = True
+    frames: deque[tuple[int, Record | str]] = field(default_factory=deque)
+    dead_at: int | None = None
+    """The client is gone; the server notices at this tick."""
+
+    @property
+    def full(self) -> bool:
+        return len(self.frames) >= _SOCKET_FRAMES
+
+
+@dataclass(eq=False)
+class Session:
+    """A session in a node's memory."""
+
+    key: str
+    user: int
+    hops: list[Hop]
+    version: int = 0
+    link: Link | None = None
+    cursor: int | None = None
+    skip: Fence | None = None
+    replay: deque[tuple[int, Record | str]] = field(default_factory=deque)
+    away_at: int = 0
+
+
+@dataclass
+class Wanted:
+    """A registration or a removal in the presence writer's queue."""
+
+    scope: str
+    field: str
+    add: bool
+    done: bool = False
+
+
+class Node:
+    """One process."""
+
+    def __init__(self, sim: "Simulation", name: str) -> None:
+        self.sim = sim
+        self.name = name
+        self.generation = 0
+        self.token = ""
+        self.dead = False
+        self.paused = 0
+        self.ready = False
+        """False until the inbox is whole and read."""
+        self.s = 0
+        self.high: Fence = {}
+        self.cut: Fence = {}
+        self.newest: dict[str, int] = {}
+        self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, 0)
+        self.sessions: dict[str, Session] = {}
+        self.joining: dict[str, Session] = {}
+        self.queue: deque[Wanted] = deque()
+        self.steps: list[Step] = []
+        self.safe = SafeOffsets({})
+        self.good_at = 0
+        """Tick of the last good read: what a safe offset by time would go by."""
+
+    @property
+    def inbox(self) -> str:
+        return f"{self.name}.{self.generation}"
+
+    def begin(self) -> None:
+        self.steps = [self.run(), self.write_presence()]
+
+    # The inbox
+
+    def run(self) -> Step:
+        """Read the inbox, keep it alive, repair it when it is lost."""
+        from tests.model.repair import repair
+
+        redis, kafka = self.sim.redis, self.sim.kafka
+        self.safe = SafeOffsets(
+            {deliveries_of(name): len(kafka.log(deliveries_of(name))) for name in SOURCES}
+        )
+        yield from self.create(0, is_open=True)
+        self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, self.s)
+        self.ready = True
+        committed: dict[str, int] | None = None
+        while True:
+            yield "node: read"
+            if redis.down:
+                continue
+            if self.lost():
+                committed = None
+                yield from repair(self)
+                continue
+            inbox = redis.stored.inboxes[self.inbox]
+            inbox.expires = self.sim.t + INBOX_TTL
+            self.read(inbox)
+            if committed is None and not self.safe.probing:
+                committed = {name: offset for name, offset in kafka.committed.items() if "deliveries" in name}
+            elif committed is not None:
+                self.safe.probe(committed, inbox.s)
+                committed = None
+            elif self.safe.covered(self.s):
+                self.safe.settle(self.s, whole=redis.token == self.token)
+
+    def lost(self) -> bool:
+        """Whether the inbox is not whole any more."""
+        inbox = self.sim.redis.stored.inboxes.get(self.inbox)
+        if inbox is None:
+            if Bug.PLAIN_LEASE in self.sim.bugs and self.token == self.sim.redis.token:
+                self.sim.redis.stored.inboxes[self.inbox] = script.Inbox(self.s, self.token, open=True)
+                for scope, name in self.registrations():
+                    self.sim.redis.add(scope, name)
+                return False
+            return True
+        if self.token != self.sim.redis.token and Bug.NO_TOKEN not in self.sim.bugs:
+            return True
+        trimmed = bool(inbox.entries) and inbox.entries[0].s > self.s
+        return trimmed and Bug.TRIM_UNSEEN not in self.sim.bugs
+
+    def create(self, floor: int, *, is_open: bool) -> Step:
+        """Make the next inbox."""
+        redis = self.sim.redis
+        yield "node: create"
+        while redis.down:
+            yield "node: Redis is away"
+        self.generation += 1
+        self.token = redis.token
+        made = script.create(redis.now_ms, floor=floor, token=self.token, is_open=is_open, newest=self.newest)
+        made.expires = self.sim.t + INBOX_TTL
+        redis.stored.inboxes[self.inbox] = made
+        if is_open:
+            self.s = made.s
+
+    def read(self, inbox: script.Inbox) -> None:
+        """Take some of what is new."""
+        new = [entry for entry in inbox.entries if entry.s > self.s][: self.sim.random.randint(1, 5)]
+        for entry in new:
+            self.take(entry)
+        self.good_at = self.sim.t
+        self.settle()
+
+    def take(self, entry: InboxEntry, *, replayed: bool = False) -> None:
+        """Take the next entry, of the inbox or of a replay."""
+        self.s = entry.s
+        record = entry.record
+        if record is None:
+            return
+        topic, partition, offset = record.position
+        name = f"{topic}/{partition}"
+        if not replayed and not above(record.position, self.cut) and Bug.NO_CUT not in self.sim.bugs:
+            return
+        self.high[name] = max(offset, self.high.get(name, -1))
+        if record.fence:
+            return
+        for scope in record.scopes():
+            self.newest[scope] = entry.s
+        self.ring.append(Event(Dispatch(entry.s, record), None))
+        for session in self.sessions.values():
+            link = session.link
+            if link is None or session.cursor is not None or not sees(session.user, record):
+                continue
+            if link.full:
+                session.cursor = self.ring.end - 1
+            else:
+                link.frames.append((entry.s, record))
+
+    # Sessions
+
+    def settle(self) -> None:
+        """Let cursors go on."""
+        for session in list(self.sessions.values()):
+            if session.link is not None and session.cursor is not None:
+                self.pump(session)
+
+    def pump(self, session: Session) -> None:
+        """Send a session what it wants of the ring; it is live at the end of it, if it waits for no fence."""
+        link = session.link
+        while link is not None and link.open and not link.full and session.cursor is not None:
+            if session.replay:
+                link.frames.append(session.replay.popleft())
+            elif session.cursor < self.ring.start:
+                self.close(session)
+                return
+            elif session.cursor < self.ring.end:
+                dispatch = self.ring[session.cursor].dispatch
+                session.cursor += 1
+                skipped = session.skip is not None and not above(dispatch.record.position, session.skip)
+                if not skipped and sees(session.user, dispatch.record):
+                    link.frames.append((dispatch.s, dispatch.record))
+            elif session.skip is None:
+                session.cursor = None
+            elif all(self.high.get(name, -1) >= offset for name, offset in session.skip.items()):
+                session.skip = None
+            else:
+                return
+
+    def attach(self, session: Session, link: Link, cursor: int | None) -> None:
+        """Connect a session; what memory had of it is replaced."""
+        old = self.sessions.get(session.key)
+        if old is not None and old.link is not None and old.link is not link:
+            old.link.open = False
+        session.link, session.cursor = link, cursor
+        self.sessions[session.key] = session
+        self.settle()
+
+    def close(self, session: Session) -> None:
+        """Close a session's socket; it can be resumed."""
+        if session.link is not None:
+            session.link.open = False
+        session.link, session.cursor, session.skip = None, None, None
+        session.replay.clear()
+        session.away_at = self.sim.t
+
+    def sweep(self) -> None:
+        """Notice sockets that are gone, and resume windows that are over."""
+        for session in list(self.sessions.values()):
+            link = session.link
+            if link is not None and link.dead_at is not None and link.dead_at <= self.sim.t:
+                link.open = False
+            if link is not None and not link.open:
+                self.close(session)
+            if session.link is None and self.sim.t - session.away_at > RESUME_WINDOW and self.ready:
+                del self.sessions[session.key]
+                self.leave(session)
+
+    # Presence: one ordered writer that knows the wanted state
+
+    def registrations(self) -> set[tuple[str, str]]:
+        """What is wanted now."""
+        return {
+            pair for session in (*self.sessions.values(), *self.joining.values()) for pair in self.of(session)
+        }
+
+    def of(self, session: Session) -> set[tuple[str, str]]:
+        """The registrations of a session."""
+        own = f"{session.key}@{self.inbox}"
+        return {(scope, own if scope[0] == "u" else self.inbox) for scope in SCOPES[session.user]}
+
+    def enter(self, session: Session) -> Step:
+        """Register a session; returns when Redis has it."""
+        inbox = self.inbox
+        self.joining[session.key] = session
+        waiting = [Wanted(scope, name, add=True) for scope, name in sorted(self.of(session))]
+        self.queue.extend(waiting)
+        while not all(one.done for one in waiting):
+            yield "start: register"
+            if not self.ready or self.inbox != inbox:
+                raise Lost
+
+    def leave(self, session: Session) -> None:
+        """Want a session's registrations no longer."""
+        self.queue.extend(Wanted(scope, name, add=False) for scope, name in sorted(self.of(session)))
+
+    def write_presence(self) -> Step:
+        """Write the queue in order."""
+        redis = self.sim.redis
+        while True:
+            yield "presence: write"
+            if redis.down or not self.queue or not self.ready:
+                continue
+            for _ in range(min(len(self.queue), self.sim.random.randint(1, 6))):
+                self._write(self.queue.popleft())
+
+    def _write(self, one: Wanted) -> None:
+        redis = self.sim.redis
+        if one.field.rpartition("@")[2] != self.inbox:
+            return  # of an inbox that was lost
+        if one.add:
+            if Bug.USER_OVERWRITTEN in self.sim.bugs and "@" in one.field:
+                fields = redis.stored.presence.setdefault(one.scope, set())
+                key = one.field.partition("@")[0]
+                fields -= {name for name in fields if name.partition("@")[0] == key}
+            redis.add(one.scope, one.field)
+            one.done = True
+        elif Bug.RACY_PRESENCE in self.sim.bugs:
+            self.steps.append(self._remove_later(one))
+        elif (one.scope, one.field) not in self.registrations():
+            self._unregister(one)
+
+    def _unregister(self, one: Wanted) -> None:
+        redis = self.sim.redis
+        inbox = redis.stored.inboxes.get(self.inbox)
+        still: Iterable[str] = (scope for scope, _ in self.registrations())
+        if inbox is not None and one.scope not in still and Bug.NO_UNREG not in self.sim.bugs:
+            script.unregister(inbox, [one.scope], redis.now_ms)
+        redis.remove(one.scope, one.field)
+
+    def _remove_later(self, one: Wanted) -> Step:
+        """The planted bug: what is wanted is looked up, and then, later, the removal is written."""
+        if (one.scope, one.field) in self.registrations():
+            return
+        for _ in range(self.sim.random.randint(15, 30)):
+            yield "presence: remove"
+        while self.sim.redis.down:
+            yield "presence: Redis is away"
+        self._unregister(one)

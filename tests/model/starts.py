@@ -1,0 +1,361 @@
+"""How sessions begin on a node: IDENTIFY, and RESUME from the ring, the own inbox, or other nodes' inboxes."""
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from fanfare.presence.inboxes import InboxEntry
+from fanfare.record import FENCE, INBOXES, Record
+from gateway.resume import Fence, Hop, Moved, above, path, reaches, segment, unregistered
+from tests.model import append as script
+from tests.model.bugs import Bug
+from tests.model.node import RESUMED, Link, Lost, Node, Session, sees
+from tests.model.world import SCOPES, SOURCES, Step, high_of
+
+if TYPE_CHECKING:
+    from tests.model.clients import Client
+    from tests.model.simulation import Simulation
+
+__all__ = ["Invalid", "Ready", "identify", "resume", "send_fence"]
+
+# As in gateway.fences: an inbox whose `s` runs ahead of the clock goes on by ones while the fence travels.
+_AHEAD: Final = 10 << 12
+_MARGIN_MS: Final = 30
+_FENCE_TRIES: Final = 200
+
+
+class Invalid(Exception):  # noqa: N818 - not a failure, an outcome
+    """INVALID_SESSION: the session cannot be had whole, and the client is told."""
+
+
+class Ready(NamedTuple):
+    """READY: what the client keeps of it, and the tick when it was sent."""
+
+    key: str
+    inbox: str
+    at: int
+
+
+def send_fence(sim: "Simulation", inboxes: Iterable[str]) -> Generator[str, None, tuple[str, Fence]]:
+    """Put a fence into every partition of the source topics; its name and offsets."""
+    name = f"fence{sim.number()}"
+    record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(inboxes)))
+    f: Fence = {}
+    for source in SOURCES:
+        yield "fence: send"
+        while sim.kafka.down:
+            yield "fence: Kafka is away"
+        f[source] = sim.kafka.accept(source, record, sim.t).offset
+    return name, f
+
+
+def identify(node: Node, client: "Client", link: Link) -> Step:
+    """Register, wait, take the snapshot, READY."""
+    inbox = node.inbox
+    key = f"{node.name}-{node.sim.number()}"
+    session = Session(key, client.user, [Hop(inbox)])
+    try:
+        yield from node.enter(session)
+        yield "start: registered"
+        _still_here(node, link, inbox)
+        link.frames.append((node.s, Ready(key, inbox, node.sim.t)))  # type: ignore[arg-type]
+        node.attach(session, link, None)
+    except Lost:
+        link.open = False
+        node.leave(session)
+    finally:
+        node.joining.pop(key, None)
+
+
+def resume(node: Node, client: "Client", link: Link, key: str, inbox: str, seq: int) -> Step:
+    """Go on with a session after `seq`."""
+    session: Session | None = None
+    try:
+        yield "resume: begin"
+        while node.sim.redis.down:
+            yield "resume: Redis is away"
+        moved, known = _moves(node, link, key, inbox)
+        last = moved.hops[-1]
+        if _in_ring(node, known, moved, seq):
+            assert known is not None
+            yield "resume: claim"
+            _from_ring(node, known, moved, link, seq)
+            return
+        session = Session(key, client.user, list(moved.hops), moved.version)
+        yield from node.enter(session)
+        if last.inbox == node.inbox:
+            yield from _from_stream(node, session, link, seq)
+        else:
+            yield from _adopt(node, session, link, seq)
+    except (Lost, Invalid) as why:
+        if session is not None:
+            node.joining.pop(key, None)
+            if key not in node.sessions:
+                node.leave(session)
+        if isinstance(why, Invalid):
+            node.sim.invalidate(link, str(why))
+        link.open = False
+    finally:
+        if session is not None:
+            node.joining.pop(key, None)
+
+
+def _moves(node: Node, link: Link, key: str, inbox: str) -> tuple[Moved, Session | None]:
+    """The newest moves of a session, and what memory has of it."""
+    moved = node.sim.redis.stored.moved.get(key) or Moved(0, [Hop(inbox)])
+    known = node.sessions.get(key)
+    if key in node.joining or not node.ready or not link.open:
+        raise Lost
+    if node.token != node.sim.redis.token and Bug.NO_TOKEN not in node.sim.bugs:
+        raise Lost  # what was read of moves may be older than what we have
+    if known is not None and known.version > moved.version:
+        moved = Moved(known.version, known.hops)
+    return moved, known
+
+
+def _in_ring(node: Node, known: Session | None, moved: Moved, seq: int) -> bool:
+    """Whether memory has all that the client has not."""
+    last = moved.hops[-1]
+    if last.inbox != node.inbox or last.t > seq or known is None or known.version != moved.version:
+        return False
+    if seq > node.s:
+        raise Invalid("seq too high")
+    return node.ring.floor <= seq
+
+
+def _still_here(node: Node, link: Link, inbox: str) -> None:
+    if not link.open or not node.ready or node.inbox != inbox:
+        raise Lost
+
+
+def _from_ring(node: Node, session: Session, moved: Moved, link: Link, seq: int) -> None:
+    _still_here(node, link, moved.hops[-1].inbox)
+    _claim(node, session, moved)
+    if node.ring.floor > seq or node.sessions.get(session.key) is not session:
+        raise Lost
+    node.sim.count("ring")
+    if session.link is not None:
+        session.link.open = False
+    session.replay.clear()
+    session.skip = session.hops[-1].f or None
+    node.attach(session, link, node.ring.after(seq))
+
+
+def _from_stream(node: Node, session: Session, link: Link, seq: int) -> Step:
+    """The last hop is here: from inboxes up to what the ring has. No fence, for nothing moves."""
+    inbox, last = node.inbox, session.hops[-1]
+    hops = path(session.hops, seq)
+    if hops is None:
+        raise Invalid("before its path")
+    yield "stream: read"
+    own = [entry for entry in _state(node, inbox).entries if entry.s >= max(seq, last.t)]
+    upto = min(node.s, max((entry.s for entry in own), default=max(seq, last.t)))
+    owed = _walk(node, session, hops, seq, (upto, None), own)
+    yield "stream: send"
+    _still_here(node, link, inbox)
+    if upto < max(node.ring.floor, last.t):
+        raise Lost
+    _claim(node, session, Moved(session.version, session.hops))
+    node.sim.count(f"stream over {len(hops)}")
+    _send(node, session, link, owed, last.f, node.ring.after(upto), announce=upto)
+
+
+def _adopt(node: Node, session: Session, link: Link, seq: int) -> Step:
+    """RESUME on another node: raise, fence, read up to it, write the hop, send."""
+    sim, own, redis = node.sim, node.inbox, node.sim.redis
+    hops = path(session.hops, seq)
+    if hops is None:
+        raise Invalid("before its path")
+    other, first = hops[-1].inbox, max(seq, hops[-1].t)
+    margin = _MARGIN_MS
+    tail = _Tail(node, other, first)
+    while True:
+        yield "adopt: raise"
+        t = _raise(node, other, seq, margin)
+        if Bug.NO_FENCE in sim.bugs:
+            tail.read()
+            f = {source: tail.high.get(source, -1) for source in SOURCES}
+        else:
+            _, f = yield from send_fence(sim, {own, other})
+            yield from tail.until(f, own)
+        if tail.highest_within(f) <= t or sim.bugs & {Bug.LATE_FENCE, Bug.NO_RAISE}:
+            break
+        sim.count("late")
+        margin *= 2
+    yield "adopt: walk"
+    owed = _walk(node, session, hops, seq, (t, f), tail.entries)
+    yield "adopt: walked"
+    if redis.down:
+        raise Lost
+    if redis.token != node.token and Bug.NO_TOKEN not in sim.bugs:
+        raise Lost
+    while node.s < t and tail.tries:
+        tail.tries -= 1
+        yield "adopt: read own inbox"
+    yield "adopt: write hop"
+    _still_here(node, link, own)
+    moved = _next(session, own, t, f, bugs=sim.bugs)
+    if Bug.LATE_HOP not in sim.bugs:
+        _write(node, session, moved)
+    session.version, session.hops = moved.version, moved.hops
+    # From here on the session's history goes on in this inbox: it stays registered, whatever becomes of its socket.
+    if node.ring.floor > t or node.s < t:
+        link.open = False
+    sim.count(f"adopted over {len(hops)}")
+    _send(node, session, link, owed, f, node.ring.after(t), announce=t)
+    yield "adopt: sent"
+    if Bug.LATE_HOP in sim.bugs:
+        while session.replay:
+            yield "adopt: sent"
+        _write(node, session, moved, expected=moved.version - 1)
+
+
+def _claim(node: Node, session: Session, moved: Moved) -> None:
+    """Every resume writes a version: one that was begun elsewhere and is late cannot write its hop any more."""
+    if Bug.UNCLAIMED in node.sim.bugs:
+        return
+    session.version = moved.version
+    _write(node, session, Moved(moved.version + 1, moved.hops))
+    session.version += 1
+
+
+def _next(session: Session, own: str, t: int, f: Fence, *, bugs: frozenset[Bug]) -> Moved:
+    """The session's moves with the hop to this node."""
+    if Bug.ONE_HOP in bugs:
+        return Moved(session.version + 1, [Hop(own, 0, f)])
+    return Moved(session.version + 1, [*session.hops, Hop(own, t, f)])
+
+
+def _write(node: Node, session: Session, moved: Moved, expected: int | None = None) -> None:
+    """Write a hop by compare-and-set."""
+    stored, redis = node.sim.redis.stored.moved, node.sim.redis
+    if redis.down:
+        raise Lost
+    there = stored.get(session.key)
+    wanted = session.version if expected is None else expected
+    if (there.version if there is not None else 0) != wanted and Bug.NO_CAS not in node.sim.bugs:
+        raise Lost
+    stored[session.key] = moved
+
+
+def _send(
+    node: Node,
+    session: Session,
+    link: Link,
+    owed: Iterable[InboxEntry],
+    f: Fence,
+    cursor: int,
+    announce: int | None = None,
+) -> None:
+    for entry in owed:
+        assert entry.record is not None
+        if sees(session.user, entry.record):
+            session.replay.append((entry.s, entry.record))
+    if announce is not None:
+        session.replay.append((announce, RESUMED))
+    session.skip = f or None
+    node.joining.pop(session.key, None)
+    node.attach(session, link, cursor)
+
+
+def _raise(node: Node, other: str, seq: int, margin: int) -> int:
+    """Raise the own inbox above the other."""
+    redis = node.sim.redis
+    mine, theirs = redis.stored.inboxes.get(node.inbox), redis.stored.inboxes.get(other)
+    if redis.down or mine is None:
+        raise Lost
+    if theirs is None:
+        raise Invalid("inbox gone")
+    if Bug.NO_RAISE in node.sim.bugs:
+        return mine.s
+    return script.raise_above(mine, max(seq, theirs.s + _AHEAD), margin, redis.now_ms)
+
+
+def _walk(
+    node: Node,
+    session: Session,
+    hops: list[Hop],
+    seq: int,
+    upto: tuple[int, Fence | None],
+    last: list[InboxEntry],
+) -> list[InboxEntry]:
+    """What is owed from the inboxes on the path, checked to be whole. `last`: entries of the last one."""
+    owed: list[InboxEntry] = []
+    for at, hop in enumerate(hops):
+        t, f = (hops[at + 1].t, hops[at + 1].f) if at + 1 < len(hops) else upto
+        after = max(seq, hop.t)
+        state = _state(node, hop.inbox)
+        if at + 1 == len(hops):
+            entries = [entry for entry in last if entry.s <= t]
+        else:
+            entries = [entry for entry in state.entries if after <= entry.s <= t]
+        _check_whole(node, session, entries, state, after)
+        owed += segment(entries, after=after, upto=t, f=hop.f, next_f=f, cut=state.cut)
+    return owed
+
+
+def _state(node: Node, inbox: str) -> script.Inbox:
+    """An inbox that is whole and may be read."""
+    redis = node.sim.redis
+    if redis.down:
+        raise Lost
+    state = redis.stored.inboxes.get(inbox)
+    if state is None:
+        raise Invalid("inbox gone")
+    if (state.token != redis.token or not state.open) and Bug.NO_TOKEN not in node.sim.bugs:
+        raise Invalid("inbox not whole")
+    return state
+
+
+def _check_whole(
+    node: Node, session: Session, entries: list[InboxEntry], state: script.Inbox, after: int
+) -> None:
+    scopes = SCOPES[session.user]
+    if not reaches(entries, state.newest, scopes, after) and Bug.NO_REACH not in node.sim.bugs:
+        raise Invalid("out of reach")
+    if unregistered(entries, scopes, after):
+        raise Invalid("unregistered")
+
+
+class _Tail:
+    """What was read of another inbox so far."""
+
+    def __init__(self, node: Node, inbox: str, first: int) -> None:
+        self.node = node
+        self.inbox = inbox
+        self.entries: list[InboxEntry] = []
+        self.last = first - 1
+        self.tries = _FENCE_TRIES
+
+    @property
+    def high(self) -> Fence:
+        return high_of(entry.record for entry in self.entries if entry.record is not None)
+
+    def read(self) -> None:
+        """Read what is new."""
+        state = _state(self.node, self.inbox)
+        trimmed = self.entries and state.entries and state.entries[0].s > self.last
+        if trimmed and Bug.NO_REACH not in self.node.sim.bugs:
+            raise Invalid("trimmed while it was read")
+        self.entries += [entry for entry in state.entries if entry.s > self.last]
+        self.last = max(self.last, self.entries[-1].s if self.entries else 0)
+
+    def until(self, f: Fence, own: str) -> Step:
+        """Read until the fence has shown up in every partition."""
+        while self.tries:
+            self.tries -= 1
+            yield "adopt: read"
+            if self.node.inbox != own or not self.node.ready:
+                raise Lost
+            if self.node.sim.redis.down:
+                continue
+            self.read()
+            high = self.high
+            if all(high.get(name, -1) >= offset for name, offset in f.items()):
+                return
+        raise Lost
+
+    def highest_within(self, f: Fence) -> int:
+        """As in gateway.tails."""
+        return max(
+            (e.s for e in self.entries if e.record is not None and not above(e.record.position, f)), default=0
+        )
