@@ -70,6 +70,7 @@ class Session:
         "link",
         "replay",
         "shard",
+        "shown",
         "skip",
         "transport",
         "user",
@@ -89,6 +90,8 @@ class Session:
         self.version = version
         self.guilds: set[int] = set()
         self.classes: dict[int, AudienceClass] = {}
+        self.shown: dict[int, int] = {}
+        """Version of each guild that a GUILD_CREATE has shown here: changes up to it are not told again."""
         self.link: Link | None = None
         self.transport = Transport.JSON
         self.cursor: int | None = None
@@ -192,7 +195,7 @@ class Hub:
             full = content_for(0, audience.intents, record)
             frame = event.dispatch.frame(audience.transport, content=full)
             special: Iterable[int] = () if full else {record.author, *record.mentions}
-            _write(sessions, frame, special, event)
+            _write(_not_shown(sessions, record), frame, special, event)
 
     def _deliver_to_users(self, event: Event) -> None:
         record = event.dispatch.record
@@ -328,6 +331,8 @@ class Hub:
         view = event.view or self.guilds.views.get(record.guild)
         if view is None or user not in view.guild.members or record.guild not in session.guilds:
             return None
+        if 0 < record.version <= session.shown.get(record.guild, 0):
+            return None
         own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
         if not own and not sees(view, classify(view, user, session.intents, session.transport), record):
             return None
@@ -337,15 +342,18 @@ class Hub:
     def _membership_frame(self, session: Session, event: Event) -> bytes | None:
         record = event.dispatch.record
         guild = record.guild
+        if 0 < record.version <= session.shown.get(guild, 0):
+            return None  # it was in the snapshot already
         if record.type in _LEAVES:
             self.part(session, guild)
             return guild_deleted(event.dispatch.s, guild, session.transport)
         if guild in session.guilds:
-            return None  # it was in the snapshot already
+            return None
         view = self._view_of(session, event)
         if view is None:
             return None  # joined and left again
         self.join(session, guild)
+        session.shown[guild] = view.guild.version
         d = guild_create(view, session.user.id, joined=True)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
 
@@ -493,6 +501,13 @@ def guild_deleted(s: int, guild: int, transport: Transport) -> bytes:
 def resumed(s: int, transport: Transport) -> bytes:
     """The RESUMED frame."""
     return wrap(dispatch(s, "RESUMED", b"{}"), transport)
+
+
+def _not_shown(sessions: Iterable[Session], record: Record) -> Iterable[Session]:
+    """Without those whose snapshot held a guild's change already, which was still on its way."""
+    if not record.version:
+        return sessions
+    return [one for one in sessions if one.shown.get(record.guild, 0) < record.version]
 
 
 def _write(sessions: Iterable[Session], frame: bytes, special: Iterable[int], event: Event) -> None:

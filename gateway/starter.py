@@ -354,9 +354,10 @@ class Starter:
         guilds = [guild for guild in sorted(session.guilds) if guild in self._guilds.views]
         url = self._settings.public_gateway()
         frames = [("READY", ready(session.user, guilds, session.id, url, shard))]
-        frames += [
-            ("GUILD_CREATE", guild_create(self._guilds.views[guild], session.user.id)) for guild in guilds
-        ]
+        for guild in guilds:
+            view = self._guilds.views[guild]
+            session.shown[guild] = view.guild.version
+            frames.append(("GUILD_CREATE", guild_create(view, session.user.id)))
         last = len(frames) - 1
         return b"".join(
             wrap(dispatch(self._hub.s if at == last else UNFINISHED, name, d), kind)
@@ -389,6 +390,7 @@ class Starter:
         if event.view is None or session.user.id not in event.view.guild.members:
             return None
         self._hub.join(session, guild)
+        session.shown[guild] = event.view.guild.version
         d = guild_create(event.view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
 

@@ -285,6 +285,20 @@ def test_who_joins_gets_the_guild_once_and_then_its_messages(world):
     assert bob.contents == ["before", "GUILD_MEMBER_ADD", "after"]
 
 
+def test_changes_that_the_snapshot_holds_are_not_told_again(world):
+    # They were on their way while the session began: told twice, a client counts a new member twice.
+    fresh, old = session(world.hub, ALICE), session(world.hub, ALICE)
+    slow = session(world.hub, ALICE)
+    fresh.session.shown[GUILD_ID] = slow.session.shown[GUILD_ID] = 3
+    slow.stuck = True
+    world.say("block")
+    for _ in range(3):  # versions 2, 3 and 4
+        world.member_of(BOB, STAFF_ROLE)
+    slow.drain()
+    assert old.contents == ["block", *["GUILD_MEMBER_UPDATE"] * 3]
+    assert fresh.contents == slow.contents == ["block", "GUILD_MEMBER_UPDATE"]
+
+
 def test_who_joins_slowly_gets_the_guild_as_it_was_then(world):
     slow, live = session(world.hub, 5), session(world.hub, 5, intents=ALL_INTENTS & ~2)
     slow.session.intents = live.session.intents
