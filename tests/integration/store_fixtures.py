@@ -47,7 +47,7 @@ def snowflakes() -> Callable[[], int]:
 async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
     """Wait until something is so, however long it takes; TimeoutError when it is far too long."""
     async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - it becomes so in another process
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

@@ -22,8 +22,9 @@ from fanfare.constants import RECENT_KEPT
 from fanfare.presence import keys
 from fanfare.presence.client import connect
 from fanfare.record import FENCE, INBOXES, Record
-from fanfare.store import Store, StoreUnavailableError, migrate
+from fanfare.store import Store, StoreUnavailableError
 from fanfare.store.database import Database
+from fanfare.store.migrate import migrate
 from tests.integration.store_fixtures import Gate, eventually, own_database, settings_of, snowflakes
 from tests.unit.test_archiver_rows import (
     MADE_MS,

@@ -16,7 +16,8 @@ from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
 from fanfare.presence.workers import NoWorkerNumberError, Worker
 from fanfare.record import Position, Record
-from fanfare.store import Store, migrate
+from fanfare.store import Store
+from fanfare.store.migrate import migrate
 from fanfare.store.outbox import relay
 from tests.integration.store_fixtures import eventually, own_database, settings_of, snowflakes
 

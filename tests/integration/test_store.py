@@ -9,8 +9,9 @@ from fanfare.constants import LARGE_GUILD
 from fanfare.ids import snowflake_ms
 from fanfare.model import CATEGORY, Channel, Overwrite, Role, User
 from fanfare.record import GUILD, Record
-from fanfare.store import NameTakenError, NotFoundError, Store, StoreUnavailableError, migrate
+from fanfare.store import NameTakenError, NotFoundError, Store, StoreUnavailableError
 from fanfare.store.demo import make_demo
+from fanfare.store.migrate import migrate
 from fanfare.tokens import Tokens
 from tests.integration.store_fixtures import Gate, own_database, settings_of, snowflakes
 
