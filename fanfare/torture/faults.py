@@ -153,7 +153,7 @@ class ScaleWorkers(Fault):
                 stack.push_async_callback(self._stop, worker)
                 await asyncio.sleep(context.seconds(5))
                 early = worker.returncode
-            if early is not None or await worker.wait():
+            if early is not None or await worker.wait() not in {0, -signal.SIGTERM}:
                 raise BadSystemError(f"the additional {role} ended with {worker.returncode}")
             times.observed = time.monotonic()
             await asyncio.sleep(context.seconds(2))
