@@ -294,7 +294,7 @@ def _may_be_told(session: SessionLog, faults: Sequence[FaultTimes]) -> bool:
     for fault in faults:
         if not fault.tells_away:
             continue
-        until = session.ended if fault.healed is None else fault.healed
+        until = fault.settled or fault.healed or session.ended
         gaps = zip(session.links, session.links[1:], strict=False)
         for link, following in gaps:
             if link.closed is not None and link.closed < until and following.opened > fault.applied:

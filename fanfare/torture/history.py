@@ -92,6 +92,8 @@ class FaultTimes:
     """Deliveries can only go on after its end."""
     tells_away: bool = False
     """Sessions that were away meanwhile may be told that they are not whole."""
+    settled: float | None = None
+    """Until then they may; None: until `healed`."""
     detail: str = ""
 
 

@@ -13,12 +13,15 @@ from typing import Any, ClassVar, Final
 from redis.exceptions import RedisError
 from typing_extensions import override
 
+from fanfare.constants import NODE_LEASE_S
 from fanfare.torture.faults import Context, Fault
 from fanfare.torture.system import System, eventually
 
 __all__ = ["KINDS"]
 
 _SEEN_S: Final = 30.0
+# A lease, for which notifiers wait, and the way of a fence.
+_REPAIR_S: Final = NODE_LEASE_S + 2.0
 _MARK: Final = "torture:mark"
 
 
@@ -62,6 +65,8 @@ class _Lossy(Fault):
 
         await eventually(lost, _SEEN_S, "Redis is not back, or has lost nothing")
         times.observed = times.healed = time.monotonic()
+        # Nodes make their inboxes whole again: who goes away meanwhile is forgotten.
+        times.settled = times.healed + _REPAIR_S
 
     @staticmethod
     async def _mark(system: System) -> None:

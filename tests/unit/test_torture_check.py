@@ -136,6 +136,8 @@ def test_an_away_session_may_be_told_where_the_fault_allows_it() -> None:
     assert story.check().clean
     session.links = [Link(0.4, closed=5.5), Link(5.9)]
     assert kinds(story.check()) == {"told"}, "it was live when the fault came"
+    story.history.faults[0].settled = 5.6
+    assert story.check().clean, "away while the node made itself whole"
 
 
 def test_a_message_that_comes_twice_is_doubled() -> None:
