@@ -126,6 +126,7 @@ async def test_every_change_raises_the_version_and_is_told(store):
     assert {r.type: r.users for r in told if r.users} == {
         "GUILD_CREATE": (owner.id,),
         "GUILD_MEMBER_ADD": (friend.id,),
+        "GUILD_MEMBER_UPDATE": (friend.id,),
         "GUILD_MEMBER_REMOVE": (friend.id,),
     }
     payloads = [msgspec.json.decode(record.payload) for record in told]
