@@ -5,6 +5,7 @@ tell the client; on another node, raise the own inbox above the other one and cu
 """
 
 import asyncio
+import random
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -45,6 +46,11 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 _WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _LOADS: Final = 16
+# Nodes that adopt from each other raise their inboxes above each other's in turn. So what is added has to have an
+# end (`s` has 53 bits), and each waits a little, so that one's fence gets through before the other raises again.
+_MOST_MARGIN_MS: Final = 4000
+_YIELD_S: Final = 0.3
+_MOST_MARGIN_MS: Final = 2000
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
 _MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
@@ -157,66 +163,80 @@ class Starter:
     ) -> tuple[str, Session]:
         own = self._hub.inbox
         moved = await moves.read(self._redis, claims.key) or Moved(0, [Hop(claims.inbox)])
+        try:
+            # An emptied or rolled back Redis looks as if the session had never moved.
+            await self._inbox.whole()
+        except InboxGoneError:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again") from None
         known = self._hub.sessions.get(claims.key)
         if known is not None and known.version > moved.version:
             moved = Moved(known.version, known.hops)
-        last = moved.hops[-1]
-        if last.inbox == own and last.t <= seq:
-            if seq > self._hub.s:
-                raise InvalidSessionError("seq too high")
-            same = known is not None and known.version == moved.version
-            if known is not None and same and self._hub.ring.floor <= seq:
-                return "ring", self._from_ring(link, known, seq)
+        hops = path(moved.hops, seq)
+        if hops is None:
+            raise InvalidSessionError("before its path")
+        home = hops[-1].inbox == own
+        if home and seq > self._hub.s:
+            raise InvalidSessionError("seq too high")
+        if known is not None and known.version == moved.version and home and hops[-1].t <= seq:
+            if await self._from_ring(link, known, seq):
+                return "ring", known
+            known = None
         session = Session(claims.key, session_id, user, claims.intents, list(moved.hops), moved.version)
         session.shard = claims.shard
         try:
             async with asyncio.timeout(_WAIT_S):
                 await self._enter(session)
-            if last.inbox == own and last.t <= seq:
-                await self._from_stream(link, session, last, seq)
-                return "stream", session
-            await self._adopt(link, session, seq)
+            if home:
+                await self._from_stream(link, session, hops, seq)
+            else:
+                await self._adopt(link, session, hops, seq)
         except BaseException:
             self._leave(session)
             raise
-        return "adopted", session
+        return "stream" if home else "adopted", session
 
-    def _from_ring(self, link: Link, session: Session, seq: int) -> Session:
+    async def _from_ring(self, link: Link, session: Session, seq: int) -> bool:
+        """Resume a session that memory has, from the ring; False if the ring does not reach that far."""
+        own = self._hub.inbox
+        if self._hub.ring.floor > seq:
+            return False
+        await self._take_over(session, session.hops)
+        self._still_here(session, link, own)
+        if self._hub.sessions.get(session.key) is not session or self._hub.ring.floor > seq:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         if session.link is not None:
             self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
         session.skip = session.hops[-1].f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(seq))
-        return session
+        return True
 
-    async def _from_stream(self, link: Link, session: Session, hop: Hop, seq: int) -> None:
+    async def _from_stream(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
         """Resume in the own inbox from before the ring, or a session that memory does not have."""
-        own = self._hub.inbox
-        entries = await read_all(self._redis, own, seq, None)
-        state = await inboxes.state(self._redis, own)
-        _check_whole(session, entries, state.newest, seq)
+        own, last = self._hub.inbox, hops[-1]
+        first = max(seq, last.t)
+        entries = await read_all(self._redis, own, first, None)
+        upto = min(self._hub.s, max((entry.s for entry in entries), default=first))
+        owed = await self._walk(session, hops, seq, Hop("", upto), entries)
         self._still_here(session, link, own)
-        upto = min(self._hub.s, max((entry.s for entry in entries), default=seq))
+        await self._take_over(session, hops)
+        self._still_here(session, link, own)
         if upto < self._hub.ring.floor:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
-        owed = segment(entries, after=seq, upto=upto, f=hop.f, next_f=None, cut=state.cut)
         self._hub.keep(session)
         self._replay(session, link, owed)
-        session.skip = hop.f or None
+        session.skip = last.f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
 
-    async def _adopt(self, link: Link, session: Session, seq: int) -> None:
+    async def _adopt(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
         """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
         own = self._hub.inbox
-        hops = path(session.hops, seq)
-        if hops is None:
-            raise InvalidSessionError("before its path")
         other = hops[-1].inbox
-        if seq > await inboxes.last_s(self._redis, other):
-            # Ours would be raised above it, to wherever the client likes.
-            raise InvalidSessionError("seq too high")
         first = max(seq, hops[-1].t)
+        if seq > await inboxes.last_s(self._redis, other):
+            # It would raise our own inbox as high as the client likes.
+            raise InvalidSessionError("seq too high")
         tail = self._tails.open(other, first)
         try:
             async with asyncio.timeout(FENCE_TIMEOUT_S):
@@ -226,17 +246,15 @@ class Starter:
                     await tail.until(first, f)
                     if tail.highest_within(f) <= t:
                         break
-                    margin_ms *= 2
-                owed = await self._walk(session, hops, seq, t, f, tail.entries(first, t))
+                    margin_ms = min(2 * margin_ms, _MOST_MARGIN_MS)
+                owed = await self._walk(session, hops, seq, Hop(own, t, f), tail.entries(first, t))
                 while self._hub.s < t:
                     await asyncio.sleep(0.002)
         finally:
             self._tails.close(other)
-        moved = Moved(session.version + 1, [*hops, Hop(own, t, f)])
+        self._still_here(session, link, own)
         # Before any frame goes out: the part up to the fence is not a prefix of the old inbox.
-        if not await moves.write(self._redis, session.key, session.version, moved):
-            raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
-        session.version, session.hops = moved.version, moved.hops
+        await self._take_over(session, [*hops, Hop(own, t, f)])
         # From here on the session is this node's, whether or not its client is still there to hear of it.
         self._hub.keep(session)
         self._still_here(session, link, own)
@@ -247,27 +265,49 @@ class Starter:
         session.skip = f
         self._hub.attach(session, link, cursor=self._hub.ring.after(t))
 
+    async def _take_over(self, session: Session, hops: list[Hop]) -> None:
+        """Write where the session is from now on, at home too.
+
+        So an attempt on another node that its client has given up cannot write its move any more.
+        """
+        moved = Moved(session.version + 1, hops)
+        if not await moves.write(self._redis, session.key, session.version, moved):
+            raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
+        session.version, session.hops = moved.version, moved.hops
+
     async def _walk(
-        self, session: Session, hops: list[Hop], seq: int, t: int, f: Fence, last: list[InboxEntry]
+        self, session: Session, hops: list[Hop], seq: int, end: Hop, last: list[InboxEntry]
     ) -> list[InboxEntry]:
-        """What the session is owed from the inboxes on its path, checked to be whole."""
+        """What the session is owed from the inboxes on its path, checked to be whole.
+
+        Args:
+            session: whose.
+            hops: the path from where the client is.
+            seq: where the client is.
+            end: up to its T and, if it has one, its fence.
+            last: the entries of the last hop's inbox.
+
+        """
         owed: list[InboxEntry] = []
-        token = await inboxes.loss_token(self._redis)
-        for at, hop in enumerate(hops):
-            following = hops[at + 1] if at + 1 < len(hops) else Hop("", t, f)
+        tokens = set()
+        for hop, following in zip(hops, [*hops[1:], end], strict=True):
             after = max(seq, hop.t)
             state = await inboxes.state(self._redis, hop.inbox)
-            if state.token != token or not state.open:
-                raise InvalidSessionError("inbox not whole")
-            entries = (
-                last if at + 1 == len(hops) else await read_all(self._redis, hop.inbox, after, following.t)
-            )
+            tokens.add(state.token)
+            if not state.open:
+                raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox is being repaired: come again")
+            at_end = following is end
+            entries = last if at_end else await read_all(self._redis, hop.inbox, after, following.t)
             _check_whole(session, entries, state.newest, after)
             owed += segment(
-                entries, after=after, upto=following.t, f=hop.f, next_f=following.f, cut=state.cut
+                entries, after=after, upto=following.t, f=hop.f, next_f=following.f or None, cut=state.cut
             )
+        # After all was read: whatever was lost before shows now.
+        token = await inboxes.loss_token(self._redis)
         if token != self._inbox.token:
             raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again")
+        if tokens != {token}:
+            raise InvalidSessionError("inbox not whole")
         return owed
 
     # Parts of a start
