@@ -51,6 +51,8 @@ class Facts:
     rest: Mapping[int, Collection[int]] | None = None
     """Message ids per channel as REST tells them; None where that was not asked."""
     database: Mapping[int, Collection[int]] | None = None
+    after: int = 0
+    """What is stored was asked for above this id only."""
 
 
 class Violation(NamedTuple):
@@ -140,8 +142,8 @@ def check(history: History, facts: Facts) -> Verdict:
     _check_sends(verdict, history, log)
     for session in history.sessions.values():
         _check_session(verdict, session, facts, log, history.faults)
-    _check_stored(verdict, "REST", facts.rest, log)
-    _check_stored(verdict, "PostgreSQL", facts.database, log)
+    _check_stored(verdict, "REST", facts.rest, facts.after, log)
+    _check_stored(verdict, "PostgreSQL", facts.database, facts.after, log)
     _measure(verdict, history, log)
     _check_run(verdict, history)
     return verdict
@@ -303,13 +305,13 @@ def _may_be_told(session: SessionLog, faults: Sequence[FaultTimes]) -> bool:
 
 
 def _check_stored(
-    verdict: Verdict, where: str, stored: Mapping[int, Collection[int]] | None, log: _Log
+    verdict: Verdict, where: str, stored: Mapping[int, Collection[int]] | None, after: int, log: _Log
 ) -> None:
     if stored is None:
         return
     for channel in set(log.channels) | set(stored):
         there = set(stored.get(channel, ()))
-        expected = {entry.id for entry in log.channels.get(channel, ())}
+        expected = {entry.id for entry in log.channels.get(channel, ()) if entry.id > after}
         for message in sorted(expected - there):
             verdict.lost += 1
             verdict.add("history", f"{where} does not have {_place(log.by_id[message])}", message)

@@ -29,6 +29,7 @@ _LOOK_S: Final = 0.5
 # What comes twice may come a moment later.
 _QUIET_S: Final = 1.0
 _TRAILS: Final = 2
+_BEFORE_MS: Final = 300_000
 # Real clients besides: few, because each takes as much as many of ours.
 _BOTS: Final = 3
 
@@ -131,6 +132,8 @@ async def _run(
     work: Callable[[Load], Coroutine[Any, Any, None]],
 ) -> Row:
     began, since_ms = time.monotonic(), int(time.time() * 1000)
+    # What was sent before may still come, and is no phantom.
+    log_ms = since_ms - _BEFORE_MS
     load = Load(
         system,
         world,
@@ -154,7 +157,7 @@ async def _run(
         await asyncio.sleep(max(_TAIL_S, wanted.seconds - (time.monotonic() - began)))
         wanted.say("".join(f"  {name}: {_told(times)}\n" for times in history.faults).rstrip())
         await load.enough(_LAST_ANSWERS_S)
-        log = await _settle(system, world, load, history, since_ms, wanted.say)
+        log = await _settle(system, world, load, history, log_ms, wanted.say)
     except TimeoutError:
         trouble = "not all receivers got ready"
     finally:
@@ -167,7 +170,7 @@ async def _run(
     for violation in [one for one in verdict.violations if one.message][:_TRAILS]:
         row.trails.append(f"{violation.message}:")
         row.trails += [
-            f"  {line}" for line in await evidence.trail(system, history, violation.message, since_ms)
+            f"  {line}" for line in await evidence.trail(system, history, violation.message, log_ms)
         ]
     return row
 
@@ -218,7 +221,8 @@ async def _facts(system: System, world: World, log: list[Entry], since_ms: int) 
     for entry in sorted(log, key=lambda one: (one.partition, one.offset)):
         if (entry.author, entry.nonce) not in first:
             first.add((entry.author, entry.nonce))
-            expected.setdefault(entry.channel, set()).add(entry.id)
+            if entry.id > after:
+                expected.setdefault(entry.channel, set()).add(entry.id)
     rest: dict[int, list[int]] = {}
     database: dict[int, list[int]] = {}
     deadline = time.monotonic() + _SETTLE_S
@@ -231,5 +235,5 @@ async def _facts(system: System, world: World, log: list[Entry], since_ms: int) 
             for channel in world.audience
         )
         if same or time.monotonic() > deadline:
-            return Facts(log, world.audience, frozenset(world.direct), rest, database)
+            return Facts(log, world.audience, frozenset(world.direct), rest, database, after)
         await asyncio.sleep(_LOOK_S)

@@ -280,6 +280,14 @@ def test_stored_history_equals_what_stands(change: Callable[[list[int]], object]
     assert kinds(story.check()) == {"history"}
 
 
+def test_what_was_sent_before_is_not_asked_of_the_stores() -> None:
+    story = Story()
+    story.rest = {OPEN: [], SECRET: [], DIRECT: []}
+    facts = replace(story.facts, after=ident(9))
+    assert check(story.history, facts).clean
+    assert kinds(check(story.history, replace(facts, after=ident(8)))) == {"history"}
+
+
 def test_protocol_errors_are_violations() -> None:
     story = Story()
     story.session("anna").broken = "HELLO twice"
