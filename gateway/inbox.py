@@ -79,15 +79,18 @@ class NodeInbox:
             self._redis, self.node, self.name, floor=floor, token=self.token, is_open=is_open, newest=newest
         )
 
-    async def whole(self) -> None:
+    async def whole(self, redis: Redis | None = None) -> None:
         """Check on the spot that nothing was lost.
+
+        Args:
+            redis: the client whose connection is to be asked.
 
         Raises:
             InboxGoneError: Redis may have lost writes since the inbox was made.
             RedisError: Redis is away.
 
         """
-        if await inboxes.loss_token(self._redis) != self.token:
+        if await inboxes.loss_token(redis or self._redis) != self.token:
             raise InboxGoneError(self.name)
 
     async def run(self, hub: Hub, repair: Callable[[], Awaitable[None]]) -> None:
@@ -122,8 +125,10 @@ class NodeInbox:
             try:
                 entries = await inboxes.read(self._reader, self.name, hub.s, count=_COUNT, block_ms=_BLOCK_MS)
                 if self._fresh:
-                    await self.whole()
                     self._fresh = False
+                    await self.whole(self._reader)
+                    if self._fresh:
+                        continue  # connected anew while asking
                 if len(entries) == _COUNT and (await inboxes.oldest_s(self._reader, self.name)) > hub.s:
                     raise InboxGoneError(self.name)  # trimmed before it was read
             except (RedisError, OSError) as error:

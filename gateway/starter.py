@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from fanfare.bus.producer import RefusedError
 from fanfare.constants import FENCE_MARGIN_MS, FENCE_TIMEOUT_S
 from fanfare.model import User
-from fanfare.presence import inboxes
+from fanfare.presence import inboxes, keys
 from fanfare.presence.inboxes import InboxEntry, InboxGoneError
 from fanfare.record import Record
 from fanfare.settings import Settings
@@ -33,7 +33,7 @@ from gateway.guilds import GuildCache, UnknownGuildError
 from gateway.hub import Hub, Link, Session, guild_deleted, resumed
 from gateway.inbox import NodeInbox
 from gateway.presence import PresenceWriter
-from gateway.resume import Fence, Hop, Moved, path, reaches, segment, unregistered
+from gateway.resume import Hop, Moved, path, reaches, segment, unregistered
 from gateway.ring import Event
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
@@ -50,7 +50,6 @@ _LOADS: Final = 16
 # end (`s` has 53 bits), and each waits a little, so that one's fence gets through before the other raises again.
 _MOST_MARGIN_MS: Final = 4000
 _YIELD_S: Final = 0.3
-_MOST_MARGIN_MS: Final = 2000
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
 _MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
@@ -247,6 +246,7 @@ class Starter:
                     if tail.highest_within(f) <= t:
                         break
                     margin_ms = min(2 * margin_ms, _MOST_MARGIN_MS)
+                    await asyncio.sleep(random.uniform(0, _YIELD_S))  # noqa: S311 (is no secret)
                 owed = await self._walk(session, hops, seq, Hop(own, t, f), tail.entries(first, t))
                 while self._hub.s < t:
                     await asyncio.sleep(0.002)
@@ -295,6 +295,8 @@ class Starter:
             state = await inboxes.state(self._redis, hop.inbox)
             tokens.add(state.token)
             if not state.open:
+                if not await self._redis.exists(keys.lease(hop.inbox.rpartition(".")[0])):
+                    raise InvalidSessionError("inbox never repaired")
                 raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox is being repaired: come again")
             at_end = following is end
             entries = last if at_end else await read_all(self._redis, hop.inbox, after, following.t)

@@ -20,6 +20,8 @@ async def read_all(redis: Redis, inbox: str, first: int, last: int | None) -> li
     found: list[InboxEntry] = []
     while True:
         page = await inboxes.read_between(redis, inbox, first, last, count=_PAGE)
+        if found and await inboxes.oldest_s(redis, inbox) > found[-1].s:
+            raise inboxes.InboxGoneError(inbox)  # trimmed between two pages
         found += page
         if len(page) < _PAGE:
             return found
@@ -58,6 +60,8 @@ class Tail:
                 if not page:
                     await inboxes.last_s(self._redis, self._inbox)
                     continue
+                if self._entries and await inboxes.oldest_s(self._redis, self._inbox) > self._last:
+                    raise inboxes.InboxGoneError(self._inbox)  # trimmed between two pages
                 self._last = page[-1].s
                 self._entries += page
                 for entry in page:

@@ -15,6 +15,7 @@ from fanfare.bus.batches import Incoming
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
+from fanfare.presence.inboxes import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
@@ -47,7 +48,7 @@ class Rebuild:
 
     async def unless_complete(self) -> None:
         """Bring them back if they are missing. Raises what went wrong."""
-        if await self._redis.get(READY) is None:
+        if await self._redis.get(READY) != (await loss_token(self._redis)).encode():
             await self()
 
     def begin(self) -> None:
@@ -73,13 +74,15 @@ class Rebuild:
 
     async def _work(self) -> None:
         started_ms, count = now_s() * 1000, 0
+        # A Redis that comes back with an old snapshot has READY, but not the nonces since.
+        token = await loss_token(self._redis)
         async with aclosing(self._replay(int(started_ms) - 2 * _WINDOW_MS)) as batches:
             async for batch in batches:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for incoming in batch:
                         count += note(pipe, incoming, now_s() * 1000)
                     await pipe.execute()
-        await self._redis.set(READY, "1")
+        await self._redis.set(READY, token)
         self._log.info("nonces are complete", action=Action.READY, records=count)
 
 
