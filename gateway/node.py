@@ -200,7 +200,13 @@ async def main(service: Service) -> None:
         hub.seen = worker.observe
         _ = service.supervise(presence.run(), "presence")
         repairer.give_up = node.give_up
-        _ = service.supervise(inbox.run(hub, repairer.repair), "inbox")
+
+        async def repair() -> None:
+            # What Redis has lost, it has lost of nonces too.
+            node.spawn(ingress.ready())
+            await repairer.repair()
+
+        _ = service.supervise(inbox.run(hub, repair), "inbox")
         _ = service.supervise(repairer.track(), "safe offsets")
         _ = service.supervise(guilds.sweep(), "guilds")
         _ = service.supervise(node.wheel.run(), "wheel")
@@ -226,9 +232,7 @@ async def main(service: Service) -> None:
             "api": f"{web}://{host}:{own_rest}/api/v10",
             "inbox": hub.inbox,
         }
-        with suppress(RedisError, KafkaError, OSError):
-            # Until then sends with a nonce are refused; a store that is away must not keep the node from starting.
-            await asyncio.wait_for(ingress.ready(), _READY_S)
+        await _nonces_known(ingress)
         service.state = State.RUNNING
         await service.stopping.wait()
 
@@ -236,6 +240,12 @@ async def main(service: Service) -> None:
             server.close()
         await node.drain(settings.drain_s)
         await rest.stop()
+
+
+async def _nonces_known(ingress: Ingress) -> None:
+    """Wait until sends with a nonce are taken; a store that is away does not keep the node from starting."""
+    with suppress(RedisError, KafkaError, OSError):
+        await asyncio.wait_for(ingress.ready(), _READY_S)
 
 
 def _sockets(host: str, port: int, fd: int) -> list[socket.socket]:

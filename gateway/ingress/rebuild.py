@@ -49,6 +49,8 @@ class Rebuild:
     async def unless_complete(self) -> None:
         """Bring them back if they are missing. Raises what went wrong."""
         if await self._redis.get(READY) != (await loss_token(self._redis)).encode():
+            # Not there, or from before Redis lost writes: no send with a nonce until it is done.
+            await self._redis.delete(READY)
             await self()
 
     def begin(self) -> None:

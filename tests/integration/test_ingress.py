@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from fanfare.embedded.folder import DataFolder
 from fanfare.model import User
 from fanfare.presence import keys
+from fanfare.presence.inboxes import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
 from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
@@ -302,7 +303,7 @@ async def test_an_emptied_redis_is_filled_again_from_the_log(stores: Stack) -> N
 
         await eventually(accepted)
         assert retried[0].id == sent.id
-        assert await place.redis.get(READY) == b"1"
+        assert await place.redis.get(READY) == (await loss_token(place.redis)).encode()
         assert await place.redis.get(keys.first(place.alice.id, "n"))
         assert len(await place.records()) == 1
 
