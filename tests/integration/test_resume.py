@@ -85,6 +85,30 @@ async def test_cut_after_every_frame_from_node_to_node(dial: Dial, nodes: list[N
     await client.close()
 
 
+async def test_cut_before_the_move_was_heard_of_and_back_on_the_node_moved_to(
+    dial: Dial, nodes: list[Node], world: World
+) -> None:
+    """The client was cut while the second node sent what it missed, and comes back there from before the move."""
+    session = world.people[1].session()
+    client = await started(dial, nodes[0], session)
+    await client.cut()
+    ids = await publish(nodes[0], world, 3)
+    before = session.seq
+    async with await Client.connect(nodes[1].gateway, session) as client:
+        await client.resume()
+        await client.cut()
+    assert session.messages == ids
+    session.seq = before
+    session.messages.clear()
+    async with await Client.connect(nodes[1].gateway, session) as client:
+        missed = await client.resume()
+        await client.close(4000)
+    assert [event.d["id"] for event in missed if event.t == "MESSAGE_CREATE"] == ids
+    ids += await publish(nodes[0], world, 1)
+    await up_to(session, nodes[0], ids[-1])
+    assert session.messages == ids
+
+
 @pytest.mark.parametrize("step", [0, 1], ids=["on the same node", "from node to node"])
 async def test_cut_again_and_again_while_messages_flow(
     dial: Dial, nodes: list[Node], world: World, step: int
