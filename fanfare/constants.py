@@ -5,7 +5,7 @@ The relations between them are checked by tests/unit/test_constants.py.
 
 from typing import Final
 
-# Time zero of `s`, the id of an inbox entry: 2026-01-01T00:00:00Z, in ms since 1970. Later is smaller: 53 bits have to last.
+# Time zero of `s`, the id of an inbox entry: 2026-01-01T00:00:00Z, in ms since 1970. 53 bits have to last.
 S_EPOCH_MS: Final = 1_767_225_600_000
 S_SHIFT: Final = 12
 
