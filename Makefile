@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SCALE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test clean lock format
+.PHONY: help setup run check test torture clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -27,7 +27,12 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/python -m pytest tests/unit
 
 test: check  ## Everything: check, and the tests against real Kafka, Valkey and PostgreSQL.
-	$(BIN)/python -m pytest tests --ignore tests/unit
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not chaos"
+
+torture: setup $(STAMPS)/dev  ## Break a system of its own in every way that is known, and check what was promised. An hour.
+	$(BIN)/fanfare torture --fault all --seed 1
+	$(BIN)/fanfare torture --fault mix --seconds 600 --seed 1
+	$(BIN)/python -m pytest tests -m chaos
 
 format: $(STAMPS)/dev  ## Lay the code out.
 	$(BIN)/ruff check --fix-only .
