@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -33,6 +34,9 @@ def torture(
     from fanfare.torture.faults import by_name
     from fanfare.torture.program import Choice, run
 
+    # Stores that go away are what this is about.
+    for noisy in ("aiokafka", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     known = by_name()
     if names:
         for name, kind in known.items():

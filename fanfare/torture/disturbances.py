@@ -49,14 +49,19 @@ class SlowReaders(Fault):
         # The ring, and what the kernel's buffers take.
         wanted = int(_RING_BYTES * 1.6 / _BIG_BYTES)
         due = time.monotonic()
-        for _ in range(wanted if not context.short else wanted // 8):
+        for _ in range(wanted):
             due += 1 / self.per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             load.senders.send(rng.choice(load.world.few), load.world.flood, filling=_FILLING)
-        times.observed = time.monotonic() if held else None
         for _, client in held:
             client.unpause()
         times.healed = time.monotonic()
+
+        async def fell_off() -> bool:
+            return any(receiver.fell_off_at > times.applied for receiver, _ in held)
+
+        await eventually(fell_off, 20, "nobody who was slow was closed")
+        times.observed = time.monotonic()
 
 
 class HalfOpen(Fault):

@@ -45,10 +45,9 @@ class Senders:
         """Args: label: begins every nonce, so that runs can be told apart."""
         self._people = people
         self._channels = {person.id: sorted(world.channels_of(person.id)) for person in people}
-        self._sockets = {
-            person.id: [receiver for receiver in receivers if receiver.person.id == person.id]
-            for person in people
-        }
+        self._sockets: dict[int, list[Receiver]] = {}
+        for receiver in receivers:
+            self._sockets.setdefault(receiver.person.id, []).append(receiver)
         self._rng = rng
         self._api = api
         self._history = history
@@ -57,6 +56,7 @@ class Senders:
         self._rest: dict[tuple[str, int], Rest] = {}
         self._stack = AsyncExitStack()
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._died: BaseException | None = None
         self._deadline = float("inf")
 
     async def run(self, rate: float, until: asyncio.Event) -> None:
@@ -84,15 +84,22 @@ class Senders:
         if give_up is None:
             give_up = rng.random() < _GIVE_UP
         twice = rng.random() < _TWICE
-        _ = self._spawn(
+        task = self._spawn(
             self._deliver(person, channel, nonce, filling or "x" * rng.randrange(40), give_up, twice)
         )
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._died = error
 
     async def finish(self, within_s: float) -> None:
         """Wait until every message has its last answer."""
         self._deadline = time.monotonic() + within_s
         while self._under_way:
             await asyncio.wait(list(self._under_way))
+        if self._died is not None:
+            raise self._died
 
     async def close(self) -> None:
         """Disconnect."""
@@ -122,7 +129,7 @@ class Senders:
             outcome = await self._try(person, channel, nonce, text)
 
     async def _try(self, person: Person, channel: int, nonce: str, text: str) -> Outcome:
-        live = [receiver for receiver in self._sockets[person.id] if receiver.live]
+        live = [receiver for receiver in self._sockets.get(person.id, ()) if receiver.live]
         began = time.monotonic()
         if live and self._rng.random() < _BY_SOCKET:
             receiver = self._rng.choice(live)
