@@ -19,7 +19,8 @@ __all__ = ["KINDS"]
 
 # Astral characters: four bytes each in UTF-8 and in the counting of a message's 2,000 characters one.
 _FILLING: Final = "\U0001f701" * 1900
-_BIG_BYTES: Final = 7_800
+_EMBEDS: Final = [{"description": "\U0001f701" * 4000}]
+_BIG_BYTES: Final = 23_600
 _RING_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -29,7 +30,7 @@ class SlowReaders(Fault):
     name = "slow-readers"
     aim_s = 1.0
     mixes = False
-    per_s: ClassVar[float] = 160.0
+    per_s: ClassVar[float] = 60.0
 
     @override
     async def run(self, context: Context) -> None:
@@ -52,7 +53,7 @@ class SlowReaders(Fault):
         for _ in range(wanted):
             due += 1 / self.per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            load.senders.send(rng.choice(load.world.few), load.world.flood, filling=_FILLING)
+            load.senders.send(rng.choice(load.world.few), load.world.flood, filling=_FILLING, embeds=_EMBEDS)
         for _, client in held:
             client.unpause()
         times.healed = time.monotonic()

@@ -26,6 +26,7 @@ _TAIL_S: Final = 3.0
 _LAST_ANSWERS_S: Final = 30.0
 _SETTLE_S: Final = 45.0
 _LOOK_S: Final = 0.5
+_READ_S: Final = 30.0
 # What comes twice may come a moment later.
 _QUIET_S: Final = 1.0
 _TRAILS: Final = 2
@@ -195,9 +196,9 @@ async def _settle(
     quiet = False
     told = (0, 0)
     while time.monotonic() < deadline:
-        with suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(10):
-                log = await evidence.read_log(system.settings, since_ms)
+        found = await _read_log(system, since_ms)
+        if found is not None:
+            log = found
             owed = missing(history, Facts(log, world.audience, frozenset(world.direct)))
             away = load.away
             whole = not owed and not away
@@ -211,6 +212,20 @@ async def _settle(
             continue
         await asyncio.sleep(_LOOK_S)
     return log
+
+
+async def _read_log(system: System, since_ms: int) -> list[Entry] | None:
+    """The log, or None while Kafka is away. In a task of its own: aiokafka does not always survive a timeout."""
+    reading = asyncio.create_task(evidence.read_log(system.settings, since_ms))
+    await asyncio.wait((reading,), timeout=_READ_S)
+    if not reading.done():
+        reading.cancel()
+        await asyncio.wait((reading,), timeout=_QUIET_S)
+        return None
+    try:
+        return reading.result()
+    except (KafkaError, OSError, asyncio.CancelledError):
+        return None
 
 
 async def _facts(system: System, world: World, log: list[Entry], since_ms: int) -> Facts:

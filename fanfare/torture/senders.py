@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 
@@ -68,26 +68,17 @@ class Senders:
             self.send()
 
     def send(
-        self,
-        person: Person | None = None,
-        channel: int = 0,
-        *,
-        filling: str = "",
-        give_up: bool | None = None,
+        self, person: Person | None = None, channel: int = 0, *, filling: str = "", **fields: Any
     ) -> None:
-        """Begin to send one message."""
+        """Begin to send one message; `fields` are further ones of its body."""
         rng = self._rng
         person = person or rng.choice(self._people)
         channel = channel or rng.choice(self._channels[person.id])
         self._number += 1
         nonce = f"{self._label}{self._number}"
-        if give_up is None:
-            give_up = rng.random() < _GIVE_UP
-        twice = rng.random() < _TWICE
-        task = self._spawn(
-            self._deliver(person, channel, nonce, filling or "x" * rng.randrange(40), give_up, twice)
-        )
-        task.add_done_callback(self._ended)
+        message = _Message(person, channel, nonce, f"{nonce} {filling or 'x' * rng.randrange(40)}", fields)
+        give_up, twice = rng.random() < _GIVE_UP, rng.random() < _TWICE
+        self._spawn(self._deliver(message, give_up=give_up, twice=twice)).add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -113,44 +104,44 @@ class Senders:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _deliver(
-        self, person: Person, channel: int, nonce: str, filling: str, give_up: bool, twice: bool
-    ) -> None:
-        text = f"{nonce} {filling}"
+    async def _deliver(self, message: "_Message", *, give_up: bool, twice: bool) -> None:
         if twice:
-            outcomes = await asyncio.gather(*(self._try(person, channel, nonce, text) for _ in range(2)))
+            outcomes = await asyncio.gather(self._try(message), self._try(message))
             outcome = Outcome.ACCEPTED if Outcome.ACCEPTED in outcomes else outcomes[0]
         else:
-            outcome = await self._try(person, channel, nonce, text)
+            outcome = await self._try(message)
         while outcome not in {Outcome.ACCEPTED, Outcome.REJECTED} and not give_up:
             await asyncio.sleep(_PAUSE_S * self._rng.uniform(0.5, 2.5))
             if time.monotonic() > self._deadline:
                 return
-            outcome = await self._try(person, channel, nonce, text)
+            outcome = await self._try(message)
 
-    async def _try(self, person: Person, channel: int, nonce: str, text: str) -> Outcome:
-        live = [receiver for receiver in self._sockets.get(person.id, ()) if receiver.live]
+    async def _try(self, message: "_Message") -> Outcome:
+        user = message.person.id
+        live = [receiver for receiver in self._sockets.get(user, ()) if receiver.live]
         began = time.monotonic()
         if live and self._rng.random() < _BY_SOCKET:
             receiver = self._rng.choice(live)
             via = f"socket of {receiver.name}"
-            outcome, ident, said = await self._by_socket(receiver, channel, nonce, text)
+            outcome, ident, said = await self._by_socket(receiver, message)
         else:
             api, via = self._api(self._rng)
-            outcome, ident, said = await self._by_rest(person, api, channel, nonce, text)
-        attempt = Attempt(nonce, person.id, channel, via, began, time.monotonic(), outcome, ident, said)
-        self._history.attempt(attempt)
+            outcome, ident, said = await self._by_rest(api, message)
+        ended = time.monotonic()
+        self._history.attempt(
+            Attempt(message.nonce, user, message.channel, via, began, ended, outcome, ident, said)
+        )
         return outcome
 
-    async def _by_rest(
-        self, person: Person, api: str, channel: int, nonce: str, text: str
-    ) -> tuple[Outcome, int, str]:
-        key = api, person.id
+    async def _by_rest(self, api: str, message: "_Message") -> tuple[Outcome, int, str]:
+        key = api, message.person.id
         if key not in self._rest:
-            self._rest[key] = await self._stack.enter_async_context(Rest(api, person.token))
+            self._rest[key] = await self._stack.enter_async_context(Rest(api, message.person.token))
         try:
             async with asyncio.timeout(_ANSWER_S):
-                found = await self._rest[key].send(channel, text, nonce)
+                found = await self._rest[key].send(
+                    message.channel, message.text, message.nonce, **message.fields
+                )
         except RestError as error:
             return _outcome(error.status), 0, str(error)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -159,13 +150,11 @@ class Senders:
             return Outcome.REJECTED, 0, str(error)
         return Outcome.ACCEPTED, int(found["id"]), ""
 
-    async def _by_socket(
-        self, receiver: Receiver, channel: int, nonce: str, text: str
-    ) -> tuple[Outcome, int, str]:
+    async def _by_socket(self, receiver: Receiver, message: "_Message") -> tuple[Outcome, int, str]:
         client = receiver.client
         assert client is not None
         # Who gives up waiting must not make the answer one that nobody waits for.
-        sending = self._spawn(client.send(channel, text, nonce))
+        sending = self._spawn(client.send(message.channel, message.text, message.nonce, **message.fields))
         done, _ = await asyncio.wait((sending,), timeout=_ANSWER_S)
         if not done:
             sending.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -178,6 +167,16 @@ class Senders:
             # ValueError: the same nonce waits on this connection already.
             return Outcome.UNKNOWN, 0, repr(error)
         return Outcome.ACCEPTED, int(found["id"]), ""
+
+
+class _Message(NamedTuple):
+    """What is to be sent."""
+
+    person: Person
+    channel: int
+    nonce: str
+    text: str
+    fields: dict[str, Any]
 
 
 def _outcome(code: int) -> Outcome:
