@@ -39,27 +39,21 @@ class SlowReaders(Fault):
         theirs = [one for one in load.receivers if one.person.id in few and one.live]
         slow = theirs[::2] or theirs
         times = context.begin(self, f"{len(slow)} of {len(load.receivers)} receivers do not read")
-        held = []
-        for receiver in slow:
-            client = receiver.client
-            if client is not None and receiver.log is not None:
-                receiver.log.slow = True
-                client.pause()
-                held.append((receiver, client))
+        held = [receiver for receiver in slow if receiver.hold()]
         rng = context.rng
         # The ring, and what the kernel's buffers take.
-        wanted = int(_RING_BYTES * 1.6 / _BIG_BYTES)
+        wanted = int(_RING_BYTES * 2.4 / _BIG_BYTES)
         due = time.monotonic()
         for _ in range(wanted):
             due += 1 / self.per_s
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             load.senders.send(rng.choice(load.world.few), load.world.flood, filling=_FILLING, embeds=_EMBEDS)
-        for _, client in held:
-            client.unpause()
+        for receiver in held:
+            receiver.release()
         times.healed = time.monotonic()
 
         async def fell_off() -> bool:
-            return any(receiver.fell_off_at > times.applied for receiver, _ in held)
+            return any(receiver.fell_off_at > times.applied for receiver in held)
 
         await eventually(fell_off, 20, "nobody who was slow was closed")
         times.observed = time.monotonic()

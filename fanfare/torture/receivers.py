@@ -95,6 +95,7 @@ class Receiver:
         """When it was closed for being too slow."""
         self._stopping = False
         self._calm = False
+        self._held = False
         self._connection: Client | None = None
         self._opened = 0.0
         self._heard = 0.0
@@ -166,6 +167,20 @@ class Receiver:
         client.abandon()
         return client
 
+    def hold(self) -> bool:
+        """Read nothing until `release`, come what may; False if it is not live."""
+        if self.client is None or self.log is None:
+            return False
+        self._held = self.log.slow = True
+        self.client.pause()
+        return True
+
+    def release(self) -> None:
+        """Read again."""
+        self._held = False
+        if self._connection is not None and not self._connection.abandoned:
+            self._connection.unpause()
+
     def calm(self) -> None:
         """From now on it is an ordinary client: it reads, and stays where it is."""
         self._calm = True
@@ -181,7 +196,7 @@ class Receiver:
             if now - self._opened > _LIVE_S:
                 await self.cut()
             return
-        if self._calm:
+        if self._calm or self._held:
             return
         patience = self.traits.patience_s
         if self._cut_at is not None and now > self._cut_at:
