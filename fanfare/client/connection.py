@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator
+from socket import SO_RCVBUF, SOL_SOCKET
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -29,6 +30,7 @@ __all__ = ["Client"]
 _UNREAD: Final = 100_000
 _OPEN_S: Final = 30.0
 _ABNORMAL: Final = 1006
+_SLOW_BYTES: Final = 64 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -255,6 +257,8 @@ class Client:
     def pause(self) -> None:
         """Read nothing more, as a program that is too slow does; the server's buffers fill up."""
         self._flowing.clear()
+        # The kernel would take some ten megabytes before the server notices.
+        self._socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _SLOW_BYTES)
 
     def unpause(self) -> None:
         """Read again."""

@@ -40,6 +40,7 @@ class SlowReaders(Fault):
         slow = theirs[::2] or theirs
         times = context.begin(self, f"{len(slow)} of {len(load.receivers)} receivers do not read")
         held = [receiver for receiver in slow if receiver.hold()]
+        links = [receiver.log.links[-1] for receiver in held if receiver.log is not None]
         rng = context.rng
         # The ring, and what the kernel's buffers take.
         wanted = int(_RING_BYTES * 2.4 / _BIG_BYTES)
@@ -53,9 +54,10 @@ class SlowReaders(Fault):
         times.healed = time.monotonic()
 
         async def fell_off() -> bool:
-            return any(receiver.fell_off_at > times.applied for receiver in held)
+            # Some may have been quick to catch up; none of them leaves by itself in that time but by chance.
+            return 2 * sum(link.closed is not None for link in links) > len(links)
 
-        await eventually(fell_off, 20, "nobody who was slow was closed")
+        await eventually(fell_off, 10, "those who were slow were not closed")
         times.observed = time.monotonic()
 
 

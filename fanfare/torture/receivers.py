@@ -91,8 +91,6 @@ class Receiver:
         self._history = history
         self._session: Session | None = None
         self._count = 0
-        self.fell_off_at = 0.0
-        """When it was closed for being too slow."""
         self._stopping = False
         self._calm = False
         self._held = False
@@ -131,8 +129,6 @@ class Receiver:
                 self._told(why)
         except ClosedError as error:
             why = str(error)
-            if error.reason.startswith("too slow"):
-                self.fell_off_at = time.monotonic()
             if error.code in _FINAL:
                 self._told(why)
         except ProtocolError as error:
