@@ -295,7 +295,9 @@ class Starter:
             state = await inboxes.state(self._redis, hop.inbox)
             tokens.add(state.token)
             if not state.open:
-                if not await self._redis.exists(keys.lease(hop.inbox.rpartition(".")[0])):
+                present = await self._redis.get(keys.lease(hop.inbox.rpartition(".")[0]))
+                if present is None or present.decode() != hop.inbox:
+                    # Its node died at it, or began again with the next generation.
                     raise InvalidSessionError("inbox never repaired")
                 raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox is being repaired: come again")
             at_end = following is end
