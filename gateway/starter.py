@@ -296,7 +296,7 @@ class Starter:
             tokens.add(state.token)
             if not state.open:
                 present = await self._redis.get(keys.lease(hop.inbox.rpartition(".")[0]))
-                if present is None or present.decode() != hop.inbox:
+                if present != hop.inbox.encode():
                     # Its node died at it, or began again with the next generation.
                     raise InvalidSessionError("inbox never repaired")
                 raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox is being repaired: come again")
