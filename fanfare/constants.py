@@ -33,9 +33,10 @@ SOCKET_HIGH_WATER_BYTES: Final = 256 * 1024
 # A retry with the same nonce is recognised this long; longer than clients go on retrying.
 NONCE_WINDOW_S: Final = 300.0
 
-# Resume on another node: how far above everything known the new inbox is raised, and how long fences gather.
-FENCE_MARGIN_MS: Final = 250
+# Resume on another node: how long fences gather, and how many numbers below T are kept free for what the new inbox
+# had before it was raised. That is what it gets while a fence travels; the numbers are 16 ms of `s`.
 FENCE_GATHER_S: Final = 0.02
+EARLY_NUMBERS: Final = 1 << 16
 FENCE_TIMEOUT_S: Final = 5.0
 
 # Accepting a message.

@@ -3,28 +3,38 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 
 from fanfare.bus.producer import Producer
-from fanfare.constants import FENCE_GATHER_S, S_SHIFT
+from fanfare.constants import EARLY_NUMBERS, FENCE_GATHER_S
 from fanfare.presence import inboxes
 from fanfare.record import FENCE, INBOXES, Record
 from gateway import counts
 from gateway.resume import Fence
 
-__all__ = ["Fences"]
+__all__ = ["Crossing", "Fences"]
 
-# While the fence travels, an inbox whose `s` runs ahead of the clock goes on by ones; this many it may.
-_AHEAD = 10 << S_SHIFT
+
+@dataclass(slots=True)
+class Crossing:
+    """A fence that stands in the own inbox and in others."""
+
+    own: str
+    since: int
+    """The own inbox's last `s` before the fence was sent."""
+    f: Fence
+    moving: dict[str, dict[str, int]]
+    """The sessions that come from each of the others, with the version of their moves."""
+    left: "dict[str, asyncio.Task[tuple[int, int]]]" = field(default_factory=dict)
+    """What `leave` answers for each of the others."""
 
 
 @dataclass(slots=True)
 class _Gathering:
-    inboxes: set[str] = field(default_factory=set)
-    floor: int = 0
-    margin_ms: int = 0
-    done: "asyncio.Task[tuple[int, Fence]] | None" = None
+    moving: dict[str, dict[str, int]] = field(default_factory=dict)
+    done: "asyncio.Task[Crossing] | None" = None
 
 
 class Fences:
@@ -37,20 +47,11 @@ class Fences:
         self._topics = topics
         self._gathering: dict[str, _Gathering] = {}
 
-    async def join(self, own: str, other: str, floor: int, margin_ms: int) -> tuple[int, Fence]:
-        """Raise the own inbox above another one and put a fence into both.
-
-        Args:
-            own: the node's inbox.
-            other: the inbox to be above.
-            floor: a further `s` to be above.
-            margin_ms: how long the fence may travel.
-
-        Returns:
-            T, the filler's `s`, and f, the fence's offset per source partition.
+    async def join(self, own: str, other: str, session: str, version: int) -> Crossing:
+        """Put a fence into the own inbox and another one, whose session comes here.
 
         Raises:
-            InboxGoneError: one of the inboxes is gone.
+            InboxGoneError: the own inbox is gone.
             RefusedError: Kafka is away.
 
         """
@@ -58,20 +59,42 @@ class Fences:
         if gathering is None:
             gathering = self._gathering[own] = _Gathering()
             gathering.done = asyncio.create_task(self._send(own, gathering))
-            gathering.done.add_done_callback(lambda task: task.cancelled() or task.exception())
-        gathering.inboxes.add(other)
-        gathering.floor = max(gathering.floor, floor)
-        gathering.margin_ms = max(gathering.margin_ms, margin_ms)
+            gathering.done.add_done_callback(_retrieve)
+        gathering.moving.setdefault(other, {})[session] = version
         assert gathering.done is not None
         return await asyncio.shield(gathering.done)
 
-    async def _send(self, own: str, gathering: _Gathering) -> tuple[int, Fence]:
+    async def leave(self, crossing: Crossing, other: str) -> tuple[int, int]:
+        """Tell another node that its sessions move, and raise the own inbox above that; once for all who crossed.
+
+        Args:
+            crossing: the fence.
+            other: the other inbox, which has shown the fence.
+
+        Returns:
+            `s` of the marker in the other inbox, below which the part of the sessions ends there; and T, the filler's
+            `s` in the own one. The numbers below T, as many as `EARLY_NUMBERS`, are nobody's.
+
+        Raises:
+            InboxGoneError: one of the inboxes is gone.
+
+        """
+        task = crossing.left.get(other)
+        if task is None:
+            task = crossing.left[other] = asyncio.create_task(self._leave(crossing, other))
+            task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
+
+    async def _leave(self, crossing: Crossing, other: str) -> tuple[int, int]:
+        marker = await inboxes.mark_moved(self._redis, other, crossing.moving[other])
+        return marker, await inboxes.raise_above(self._redis, crossing.own, marker, EARLY_NUMBERS)
+
+    async def _send(self, own: str, gathering: _Gathering) -> Crossing:
         await asyncio.sleep(FENCE_GATHER_S)
         del self._gathering[own]
-        lasts = [(await inboxes.last_s(self._redis, other)) for other in gathering.inboxes - {own}]
-        floor = max([gathering.floor, *(last + _AHEAD for last in lasts)])
-        t = await inboxes.raise_above(self._redis, own, floor, gathering.margin_ms)
-        return t, await self.send(secrets.token_hex(8), {own, *gathering.inboxes})
+        since = await inboxes.last_s(self._redis, own)
+        f = await self.send(secrets.token_hex(8), {own, *gathering.moving})
+        return Crossing(own, since, f, gathering.moving)
 
     async def send(self, name: str, targets: set[str]) -> Fence:
         """Put a fence for these inboxes into every partition of the source topics; returns its offsets.
@@ -88,3 +111,9 @@ class Fences:
         ]
         counts.FENCE_RECORDS.inc(len(posted))
         return {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Whoever waited for it may be gone: its error is nobody's then."""
+    if not task.cancelled():
+        task.exception()

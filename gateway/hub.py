@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
 from fanfare.model import User
-from fanfare.presence.inboxes import InboxEntry
+from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import GUILD, USERS, Record
 from gateway.audience import AudienceClass, View, classify, content_for, intent_of, sees
 from gateway.codes import CloseCode
@@ -155,6 +155,7 @@ class Hub:
         self.s = entry.s
         record = entry.record
         if record is None:
+            self._let_go(moved_of(entry))
             return
         if self.cut and not above(record.position, self.cut):
             return
@@ -180,6 +181,13 @@ class Hub:
                 self._reclassify(record, before, view)
         for session in concerned:
             self.pump(session)
+
+    def _let_go(self, moved: dict[str, int]) -> None:
+        """Another node is about to go on with these sessions: from here on they get nothing of this inbox."""
+        for key, version in moved.items():
+            session = self.sessions.get(key)
+            if session is not None and session.link is not None and session.version <= version:
+                self.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another node")
 
     def settle(self) -> None:
         """After a batch: let those go on who were waiting for entries."""

@@ -141,7 +141,8 @@ def move_to(inbox: str, hops: Sequence[Hop], version: int, known: Moved | None) 
     if known is not None and known.version > version:
         return None
     last = hops[-1]
-    moved = Moved(version + 1, [*hops[:-1], Hop(inbox, last.t, last.f)])
+    # Without the hops before, and without its early part: a client below T was not live any more.
+    moved = Moved(version + 1, [Hop(inbox, last.t, last.f)])
     return Move(known.version if known is not None else 0, moved)
 
 

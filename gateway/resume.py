@@ -1,16 +1,20 @@
 """Resuming a session whose history runs through several inboxes (docs/design.md, section 5). Pure.
 
-A hop `(inbox, T, f)` says: above `s` = T the session's history is in this inbox, but for what is not above the fence
-`f`, which stands in the inbox of the hop before. So `s` alone says where on its path a client is.
+A hop `(inbox, T, f, since)` says: above `s` = T the session's history is in this inbox, but for what is not above `f`,
+which stands in the inbox of the hop before. So `s` alone says where on its path a client is.
+
+The inbox is raised to T only when the one before has shown all up to `f`, so it already has something above that by
+then. This *early* part stands between `since` and T, and clients see it under numbers of its own, just below T.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from fanfare.constants import EARLY_NUMBERS
 from fanfare.presence.inboxes import InboxEntry
 
-__all__ = ["Fence", "Hop", "Moved", "above", "path", "reaches", "segment", "unregistered"]
+__all__ = ["Fence", "Hop", "Moved", "above", "path", "reaches", "segment", "split_at", "unregistered"]
 
 Fence = dict[str, int]
 """Offset per source partition, named `topic/partition`."""
@@ -22,6 +26,17 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     inbox: str
     t: int = 0
     f: Fence = {}
+    since: int = -1
+    """The inbox's last `s` before the fence was sent; -1: there is no early part."""
+
+    @property
+    def base(self) -> int:
+        """A client at or above this `s` has all of the hops before."""
+        return self.t if self.since < 0 else self.t - EARLY_NUMBERS
+
+    def after(self, s: int) -> int:
+        """Where in the inbox a client at `s` is, as the inbox counts: what it wants stands above that."""
+        return max(s, self.t) if s >= self.t or self.since < 0 else self.since
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True):
@@ -34,7 +49,7 @@ class Moved(msgspec.Struct, frozen=True, array_like=True):
 def path(hops: Sequence[Hop], s: int) -> list[Hop] | None:
     """The hops that a client at `s` has still to walk, the first being where it is; None if it is before them all."""
     for at in range(len(hops) - 1, -1, -1):
-        if hops[at].t <= s:
+        if hops[at].base <= s:
             return list(hops[at:])
     return None
 
@@ -63,6 +78,29 @@ def above(position: tuple[str, int, int], f: Mapping[str, int]) -> bool:
     return offset > f.get(f"{topic}/{partition}", -1)
 
 
+def split_at(
+    f: Mapping[str, int], entries: Iterable[InboxEntry], scopes: Iterable[str], marker: int
+) -> Fence:
+    """Where a session's history leaves an inbox: the fence, and what the inbox had for the session after it.
+
+    Args:
+        f: the fence; the inbox has shown it.
+        entries: of the inbox, from before the fence on.
+        scopes: the session's.
+        marker: `s` of the marker that says to the inbox's node that the session moves.
+
+    """
+    found, wanted = dict(f), set(scopes)
+    for entry in entries:
+        record = entry.record
+        if record is None or entry.s > marker or not wanted.intersection(record.scopes()):
+            continue
+        topic, partition, offset = record.position
+        name = f"{topic}/{partition}"
+        found[name] = max(found.get(name, -1), offset)
+    return found
+
+
 def unregistered(entries: Iterable[InboxEntry], scopes: Iterable[str], after: int) -> bool:
     """Whether the inbox stopped receiving one of the scopes after `s`."""
     wanted = set(scopes)
@@ -74,33 +112,35 @@ def unregistered(entries: Iterable[InboxEntry], scopes: Iterable[str], after: in
 
 def segment(
     entries: Iterable[InboxEntry],
+    hop: Hop,
     *,
     after: int,
     upto: int,
-    f: Mapping[str, int],
     next_f: Mapping[str, int] | None,
     cut: Mapping[str, int],
 ) -> Iterator[InboxEntry]:
-    """The records of one hop that a session at `after` is owed.
+    """The records of one hop that a session at `after` is owed, under the numbers that its client sees.
 
     Args:
-        entries: of the hop's inbox, rising in `s`.
+        entries: of the hop's inbox, rising in `s`; all of them above `hop.after(after)`.
+        hop: which one.
         after: where the client is.
-        upto: the next hop's T.
-        f: the hop's fence: what is not above it was in the hop before.
-        next_f: the next hop's fence: what is above it is in the next hop.
+        upto: the next hop's base.
+        next_f: the next hop's `f`: what is above it is in the next hop.
         cut: of the inbox: what is not above it stood in an inbox that was lost.
 
     """
+    early = hop.base
     for entry in entries:
-        record = entry.record
-        if record is None or not after < entry.s <= upto or record.fence:
+        record, s = entry.record, entry.s
+        if record is None or record.fence:
             continue
         position = record.position
-        if (
-            not above(position, f)
-            or not above(position, cut)
-            or (next_f is not None and above(position, next_f))
-        ):
+        if not above(position, hop.f) or not above(position, cut):
             continue
-        yield entry
+        if s < hop.t:
+            if s <= hop.since or hop.since < 0:
+                continue
+            s = early = early + 1
+        if after < s <= upto and (next_f is None or not above(position, next_f)):
+            yield InboxEntry(s, record)

@@ -1,11 +1,10 @@
 """How sessions begin: IDENTIFY, and RESUME from memory, from the own inbox, or from another node's.
 
 The rules are those of docs/design.md, section 5: register, wait until Redis has it, take the snapshot, and only then
-tell the client; on another node, raise the own inbox above the other one and cut the two histories with a fence.
+tell the client; on another node, cut the two histories with a fence and raise the own inbox above the other one.
 """
 
 import asyncio
-import random
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fanfare.bus.producer import RefusedError
-from fanfare.constants import FENCE_MARGIN_MS, FENCE_TIMEOUT_S
+from fanfare.constants import EARLY_NUMBERS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes, keys
 from fanfare.presence.inboxes import InboxEntry, InboxGoneError
@@ -33,7 +32,7 @@ from gateway.guilds import GuildCache, UnknownGuildError
 from gateway.hub import Hub, Link, Session, guild_deleted, resumed
 from gateway.inbox import NodeInbox
 from gateway.presence import PresenceWriter
-from gateway.resume import Hop, Moved, path, reaches, segment, unregistered
+from gateway.resume import Hop, Moved, above, path, reaches, segment, split_at, unregistered
 from gateway.ring import Event
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
@@ -46,10 +45,6 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 _WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _LOADS: Final = 16
-# Nodes that adopt from each other raise their inboxes above each other's in turn. So what is added has to have an
-# end (`s` has 53 bits), and each waits a little, so that one's fence gets through before the other raises again.
-_MOST_MARGIN_MS: Final = 4000
-_YIELD_S: Final = 0.3
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
 _MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
@@ -213,17 +208,17 @@ class Starter:
     async def _from_stream(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
         """Resume in the own inbox from before the ring, or a session that memory does not have."""
         own, last = self._hub.inbox, hops[-1]
-        first = max(seq, last.t)
+        first = last.after(seq)
         entries = await read_all(self._redis, own, first, None)
         upto = min(self._hub.s, max((entry.s for entry in entries), default=first))
         owed = await self._walk(session, hops, seq, Hop("", upto), entries)
         self._still_here(session, link, own)
         await self._take_over(session, hops)
         self._still_here(session, link, own)
-        if upto < self._hub.ring.floor:
+        if upto < max(self._hub.ring.floor, last.t):
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         self._hub.keep(session)
-        self._replay(session, link, owed)
+        self._replay(session, link, self._events(owed))
         session.skip = last.f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
@@ -231,39 +226,52 @@ class Starter:
     async def _adopt(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
         """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
         own = self._hub.inbox
-        other = hops[-1].inbox
-        first = max(seq, hops[-1].t)
+        other, first = hops[-1].inbox, hops[-1].after(seq)
+        seen = self._hub.ring.end
         if seq > await inboxes.last_s(self._redis, other):
             # It would raise our own inbox as high as the client likes.
             raise InvalidSessionError("seq too high")
         tail = self._tails.open(other, first)
         try:
             async with asyncio.timeout(FENCE_TIMEOUT_S):
-                margin_ms = FENCE_MARGIN_MS
-                while True:
-                    t, f = await self._fences.join(own, other, seq, margin_ms)
-                    await tail.until(first, f)
-                    if tail.highest_within(f) <= t:
-                        break
-                    margin_ms = min(2 * margin_ms, _MOST_MARGIN_MS)
-                    await asyncio.sleep(random.uniform(0, _YIELD_S))  # noqa: S311 (is no secret)
-                owed = await self._walk(session, hops, seq, Hop(own, t, f), tail.entries(first, t))
+                crossing = await self._fences.join(own, other, session.key, session.version)
+                await tail.until(first, crossing.f)
+                marker, t = await self._fences.leave(crossing, other)
+                await tail.upto(marker)
+                entries = tail.entries(first, marker)
+                hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
+                owed = await self._walk(session, hops, seq, hop, entries)
                 while self._hub.s < t:
                     await asyncio.sleep(0.002)
         finally:
             self._tails.close(other)
         self._still_here(session, link, own)
-        # Before any frame goes out: the part up to the fence is not a prefix of the old inbox.
-        await self._take_over(session, [*hops, Hop(own, t, f)])
+        if self._membership_changed(session.user.id, seen):
+            raise EndError(CloseCode.UNKNOWN_ERROR, "a guild was joined or left meanwhile: come again")
+        # Before any frame goes out: else its client comes back with numbers that are on nobody's path.
+        await self._take_over(session, [*hops, hop])
         # From here on the session is this node's, whether or not its client is still there to hear of it.
         self._hub.keep(session)
         self._still_here(session, link, own)
-        if self._hub.ring.floor > t:
+        if self._hub.ring.floor > hop.since:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
-        self._replay(session, link, owed)
+        self._replay(session, link, [*self._events(owed), *self._early(hop)])
         session.replay.append(resumed(t, link.transport_kind))
-        session.skip = f
+        session.skip = hop.f
         self._hub.attach(session, link, cursor=self._hub.ring.after(t))
+
+    def _early(self, hop: Hop) -> list[Event]:
+        """What the node got above the hop's `f` before it was raised, under the numbers kept for it."""
+        ring = self._hub.ring
+        dispatches = (
+            (ring[at].dispatch, ring[at].view) for at in range(ring.after(hop.since), ring.after(hop.t))
+        )
+        early = [(one, view) for one, view in dispatches if above(one.record.position, hop.f)]
+        if len(early) >= EARLY_NUMBERS:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too much came meanwhile: come again")
+        return [
+            Event(Dispatch(s, one.record), view) for s, (one, view) in enumerate(early, start=hop.base + 1)
+        ]
 
     async def _take_over(self, session: Session, hops: list[Hop]) -> None:
         """Write where the session is from now on, at home too.
@@ -284,14 +292,15 @@ class Starter:
             session: whose.
             hops: the path from where the client is.
             seq: where the client is.
-            end: up to its T and, if it has one, its fence.
+            end: up to its base and, if it has one, its fence.
             last: the entries of the last hop's inbox.
 
         """
         owed: list[InboxEntry] = []
         tokens = set()
         for hop, following in zip(hops, [*hops[1:], end], strict=True):
-            after = max(seq, hop.t)
+            after = max(seq, hop.base)
+            first = hop.after(after)
             state = await inboxes.state(self._redis, hop.inbox)
             tokens.add(state.token)
             if not state.open:
@@ -301,11 +310,10 @@ class Starter:
                     raise InvalidSessionError("inbox never repaired")
                 raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox is being repaired: come again")
             at_end = following is end
-            entries = last if at_end else await read_all(self._redis, hop.inbox, after, following.t)
-            _check_whole(session, entries, state.newest, after)
-            owed += segment(
-                entries, after=after, upto=following.t, f=hop.f, next_f=following.f or None, cut=state.cut
-            )
+            upto = following.base
+            entries = last if at_end else await read_all(self._redis, hop.inbox, first, upto)
+            _check_whole(session, entries, state.newest, first)
+            owed += segment(entries, hop, after=after, upto=upto, next_f=following.f or None, cut=state.cut)
         # After all was read: whatever was lost before shows now.
         token = await inboxes.loss_token(self._redis)
         if token != self._inbox.token:
@@ -408,17 +416,21 @@ class Starter:
             for at, (name, d) in enumerate(frames)
         )
 
-    def _replay(self, session: Session, link: Link, owed: Iterable[InboxEntry]) -> None:
-        """Frames from inboxes, in the session's own form."""
-        session.transport = link.transport_kind
-        events = []
-        for entry in owed:
+    def _events(self, entries: Iterable[InboxEntry]) -> list[Event]:
+        """Entries of inboxes as events. The guilds are taken as they are now."""
+        found = []
+        for entry in entries:
             assert entry.record is not None
-            view = self._guilds.views.get(entry.record.guild)
-            events.append(Event(Dispatch(entry.s, entry.record), view))
+            found.append(Event(Dispatch(entry.s, entry.record), self._guilds.views.get(entry.record.guild)))
+        return found
+
+    def _replay(self, session: Session, link: Link, events: list[Event]) -> None:
+        """Frames of events that no ring has for the session, in its own form."""
+        session.transport = link.transport_kind
+        for event in events:
             # A guild that was joined on the way is told of when its turn comes.
-            if _is_own_membership(session, entry.record):
-                self._hub.part(session, entry.record.guild)
+            if _is_own_membership(session, event.dispatch.record):
+                self._hub.part(session, event.dispatch.record.guild)
         for event in events:
             own = _is_own_membership(session, event.dispatch.record)
             frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
@@ -443,9 +455,13 @@ def _is_own_membership(session: Session, record: Record) -> bool:
     return record.type in _MEMBERSHIP and session.user.id in record.users
 
 
+def _scopes(session: Session) -> list[str]:
+    return [f"u:{session.user.id}", *(f"g:{guild}" for guild in session.guilds)]
+
+
 def _check_whole(session: Session, entries: list[InboxEntry], newest: Mapping[str, int], after: int) -> None:
     """Raises InvalidSessionError if entries after `s` that are for the session may be missing."""
-    scopes = [f"u:{session.user.id}", *(f"g:{guild}" for guild in session.guilds)]
+    scopes = _scopes(session)
     if not reaches(entries, newest, scopes, after):
         raise InvalidSessionError("out of reach")
     if unregistered(entries, scopes, after):

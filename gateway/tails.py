@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from fanfare.presence import inboxes
 from fanfare.presence.inboxes import InboxEntry
-from gateway.resume import Fence, above
+from gateway.resume import Fence
 
 __all__ = ["Tail", "Tails", "read_all"]
 
@@ -39,7 +39,6 @@ class Tail:
         self._last = first - 1
         self._entries: list[InboxEntry] = []
         self._high: Fence = {}
-        self._highest: tuple[Fence, int] | None = None
         self._lock = asyncio.Lock()
 
     async def until(self, first: int, f: Fence) -> None:
@@ -54,36 +53,37 @@ class Tail:
                 self._entries[:0] = await read_all(self._redis, self._inbox, first, self._first - 1)
                 self._first = first
             while any(self._high.get(name, -1) < offset for name, offset in f.items()):
-                page = await inboxes.read(
-                    self._redis, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS
-                )
-                if not page:
-                    await inboxes.last_s(self._redis, self._inbox)
-                    continue
-                if self._entries and await inboxes.oldest_s(self._redis, self._inbox) > self._last:
-                    raise inboxes.InboxGoneError(self._inbox)  # trimmed between two pages
-                self._last = page[-1].s
-                self._entries += page
-                for entry in page:
-                    if entry.record is not None:
-                        topic, partition, offset = entry.record.position
-                        self._high[f"{topic}/{partition}"] = offset
+                await self._read()
+
+    async def upto(self, s: int) -> None:
+        """Read to an `s` that the inbox has.
+
+        Raises:
+            InboxGoneError: there is no such inbox (any more).
+
+        """
+        async with self._lock:
+            while self._last < s:
+                await self._read()
+
+    async def _read(self) -> None:
+        page = await inboxes.read(self._redis, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS)
+        if not page:
+            await inboxes.last_s(self._redis, self._inbox)
+            return
+        if self._entries and await inboxes.oldest_s(self._redis, self._inbox) > self._last:
+            raise inboxes.InboxGoneError(self._inbox)  # trimmed between two pages
+        self._last = page[-1].s
+        self._entries += page
+        for entry in page:
+            if entry.record is not None:
+                topic, partition, offset = entry.record.position
+                self._high[f"{topic}/{partition}"] = offset
 
     def entries(self, first: int, last: int) -> list[InboxEntry]:
         """The entries read, from `s` = first to last."""
         start = bisect_left(self._entries, first, key=lambda entry: entry.s)
         return self._entries[start : bisect_right(self._entries, last, key=lambda entry: entry.s)]
-
-    def highest_within(self, f: Fence) -> int:
-        """The highest `s` of an entry that is not above the fence."""
-        return max(
-            (
-                e.s
-                for e in reversed(self._entries)
-                if e.record is not None and not above(e.record.position, f)
-            ),
-            default=0,
-        )
 
 
 class Tails:

@@ -5,6 +5,7 @@ The id of an entry is `<s>-0`, and `s` is the sequence number that clients see. 
     START            the inbox begins here
     RAISE            nothing: `s` was raised above another inbox's
     UNREG scope ...  from here on the inbox no longer receives what is for these scopes
+    MOVED session:version ...  another node is about to go on with these sessions, as of that version of their moves
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ __all__ = [
     "create",
     "last_s",
     "loss_token",
+    "mark_moved",
+    "moved_of",
     "oldest_s",
     "open_up",
     "raise_above",
@@ -41,9 +44,11 @@ __all__ = [
 APPEND: Final = Script("append")
 _CREATE: Final = Script("create")
 _RENEW: Final = Script("renew")
+_MARK: Final = Script("mark")
 _RAISE: Final = Script("raise")
 _OPEN: Final = Script("open")
 _UNREGISTER: Final = Script("unregister")
+_MOVED: Final = "MOVED "
 
 
 class InboxGoneError(Exception):
@@ -154,8 +159,8 @@ async def renew(redis: Redis, node: str, inbox: str) -> None:
         raise InboxGoneError(inbox)
 
 
-async def raise_above(redis: Redis, inbox: str, floor: int, margin_ms: int) -> int:
-    """Append a filler with an `s` above `floor`, above the inbox's last and `margin_ms` above Redis's clock.
+async def raise_above(redis: Redis, inbox: str, floor: int, gap: int) -> int:
+    """Append a filler whose `s` is above `floor`, above the inbox's last and above Redis's clock by more than `gap`.
 
     Returns:
         Its `s`.
@@ -164,10 +169,40 @@ async def raise_above(redis: Redis, inbox: str, floor: int, margin_ms: int) -> i
         InboxGoneError: there is no such inbox.
 
     """
-    answer = await _RAISE.run(redis, [keys.inbox(inbox), keys.at(inbox)], [S_EPOCH_MS, floor, margin_ms])
+    answer = await _RAISE.run(redis, [keys.inbox(inbox), keys.at(inbox)], [S_EPOCH_MS, floor, gap])
     if answer == b"gone":
         raise InboxGoneError(inbox)
     return int(answer)
+
+
+async def mark_moved(redis: Redis, inbox: str, sessions: Mapping[str, int]) -> int:
+    """Tell the node of an inbox that another one is about to go on with some of its sessions.
+
+    Args:
+        redis: the primary.
+        inbox: name of the inbox.
+        sessions: the version of each session's moves that the other node knows.
+
+    Returns:
+        The marker's `s`. What the node sends these sessions of the inbox afterwards stands below that.
+
+    Raises:
+        InboxGoneError: there is no such inbox.
+
+    """
+    marker = _MOVED + " ".join(f"{key}:{version}" for key, version in sorted(sessions.items()))
+    answer = await _MARK.run(redis, [keys.inbox(inbox), keys.at(inbox)], [S_EPOCH_MS, marker])
+    if answer == b"gone":
+        raise InboxGoneError(inbox)
+    return int(answer)
+
+
+def moved_of(entry: InboxEntry) -> dict[str, int]:
+    """The sessions that a marker says to move, with the version of their moves; empty for any other entry."""
+    if not entry.marker.startswith(_MOVED):
+        return {}
+    words = (word.rpartition(":") for word in entry.marker[len(_MOVED) :].split())
+    return {key: int(version) for key, _, version in words}
 
 
 async def unregister(

@@ -215,15 +215,24 @@ async def test_renewing_keeps_both_keys_and_refuses_what_is_gone(redis):
 async def test_raising(redis):
     inbox = await make(redis)
     before = await clock(redis)
-    margin = await inboxes.raise_above(redis, inbox, floor=0, margin_ms=250)
-    assert margin >= before + (250 << S_SHIFT)
-    assert await inboxes.raise_above(redis, inbox, floor=0, margin_ms=0) == margin + 1, "above its last"
-    floor = margin + (1 << 40)
-    assert await inboxes.raise_above(redis, inbox, floor, margin_ms=250) == floor + 1
+    first = await inboxes.raise_above(redis, inbox, floor=0, gap=1 << 30)
+    assert first >= before + (1 << 30), "above the clock"
+    assert await inboxes.raise_above(redis, inbox, floor=0, gap=250) == first + 251, "above its last"
+    floor = first + (1 << 40)
+    assert await inboxes.raise_above(redis, inbox, floor, gap=250) == floor + 251
     await append(redis, inbox, record(0))
     found = await entries(redis, inbox)
     assert [each.marker for each in found] == ["START", "RAISE", "RAISE", "RAISE", ""]
-    assert found[-1].s == floor + 2
+    assert found[-1].s == floor + 252
+
+
+async def test_sessions_that_move_are_noted(redis):
+    inbox = await make(redis)
+    s = await inboxes.mark_moved(redis, inbox, {"one": 3, "two": 0})
+    last = (await entries(redis, inbox))[-1]
+    assert last.s == s == await inboxes.last_s(redis, inbox)
+    assert inboxes.moved_of(last) == {"one": 3, "two": 0}
+    assert inboxes.moved_of((await entries(redis, inbox))[0]) == {}
 
 
 async def test_leaving_scopes_is_noted_with_the_removal(redis):
@@ -262,6 +271,8 @@ async def test_what_is_gone_is_gone(redis):
     assert (await append(redis, inbox, record(0)))[0] == b"gone"
     with pytest.raises(InboxGoneError):
         await inboxes.raise_above(redis, inbox, 0, 0)
+    with pytest.raises(InboxGoneError):
+        await inboxes.mark_moved(redis, inbox, {"one": 1})
     with pytest.raises(InboxGoneError):
         await inboxes.last_s(redis, inbox)
     with pytest.raises(InboxGoneError):

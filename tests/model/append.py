@@ -59,9 +59,16 @@ def append(inbox: Inbox, records: Sequence[Record], now_ms: int, cap: int, *, ch
     return appended
 
 
-def raise_above(inbox: Inbox, floor: int, margin_ms: int, now_ms: int) -> int:
+def mark(inbox: Inbox, marker: str, now_ms: int) -> int:
+    """mark.lua; answers the marker's `s`."""
+    inbox.s = max(inbox.s + 1, _clock(now_ms))
+    inbox.entries.append(InboxEntry(inbox.s, None, marker))
+    return inbox.s
+
+
+def raise_above(inbox: Inbox, floor: int, gap: int, now_ms: int) -> int:
     """raise.lua; answers the filler's `s`."""
-    inbox.s = max(inbox.s + 1, floor + 1, _clock(now_ms + margin_ms))
+    inbox.s = max(inbox.s + 1, floor + 1, _clock(now_ms)) + gap
     inbox.entries.append(InboxEntry(inbox.s, None, "RAISE"))
     return inbox.s
 

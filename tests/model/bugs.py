@@ -19,7 +19,9 @@ class Bug(StrEnum):
     NO_TOKEN = "loss token ignored"
     SAFE_BY_TIME = "safe offset by time"
     NO_RAISE = "own inbox not raised above the other"
-    LATE_FENCE = "fence above T accepted"
+    EARLY_LOST = "what an inbox had before it was raised is left out"
+    EARLY_NUMBERS = "what an inbox had before it was raised keeps its numbers"
+    EARLY_FROM_RING = "a client within the early part is resumed from the ring"
     ONE_HOP = "a move forgets the hops before it"
     HOPS_NOT_REWRITTEN = "hops not rewritten after a loss"
     NO_CAS = "hops written without comparing the version"
@@ -34,7 +36,8 @@ class Bug(StrEnum):
     NO_LATE_RULE = "fan-out takes records that come after the nonce window"
     FIRST_NOT_REFILLED = "first positions are not written again after a loss"
     UNCLAIMED = "a resume on the session's own node writes no version"
-    HALF_OPEN_MOVED = "a repair moves sessions whose sockets do not answer"
+    NOT_TOLD = "the node that a session leaves is not told"
+    CUT_AT_FENCE = "histories are cut at the fence, not where the old node stops"
 
 
 LOST, DOUBLED, REORDERED, FELL, TOLD = "lost", "doubled", "reordered", "fell", "told"
@@ -50,7 +53,9 @@ BREAKS: Final[dict[Bug, set[str]]] = {
     Bug.NO_TOKEN: {LOST, DOUBLED},
     Bug.SAFE_BY_TIME: {LOST},
     Bug.NO_RAISE: {LOST, FELL, TOLD},
-    Bug.LATE_FENCE: {LOST},
+    Bug.EARLY_LOST: {LOST},
+    Bug.EARLY_NUMBERS: {LOST, DOUBLED, FELL},
+    Bug.EARLY_FROM_RING: {LOST},
     Bug.ONE_HOP: {LOST, TOLD},
     Bug.HOPS_NOT_REWRITTEN: {LOST, TOLD},
     Bug.NO_CAS: {LOST, DOUBLED, FELL, TOLD},
@@ -65,6 +70,7 @@ BREAKS: Final[dict[Bug, set[str]]] = {
     Bug.NO_LATE_RULE: {DOUBLED, REORDERED},
     Bug.FIRST_NOT_REFILLED: {DOUBLED, REORDERED},
     Bug.UNCLAIMED: {LOST, DOUBLED, FELL, TOLD},
-    Bug.HALF_OPEN_MOVED: {LOST, DOUBLED},
+    Bug.NOT_TOLD: {LOST, DOUBLED, FELL, TOLD},
+    Bug.CUT_AT_FENCE: {LOST, DOUBLED, FELL, TOLD},
 }
 """The invariants that each breaks. TOLD: a session that was whole is told that it is not."""

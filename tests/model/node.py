@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from fanfare.presence.inboxes import InboxEntry
+from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import Record
 from gateway.frames import Dispatch
 from gateway.repair import SafeOffsets
@@ -185,6 +185,10 @@ class Node:
         self.s = entry.s
         record = entry.record
         if record is None:
+            for key, version in moved_of(entry).items():
+                session = self.sessions.get(key)
+                if session is not None and session.link is not None and session.version <= version:
+                    self.close(session)
             return
         topic, partition, offset = record.position
         name = f"{topic}/{partition}"

@@ -99,12 +99,6 @@ def _move(node: Node, session: Session) -> Step:
     redis, bugs = node.sim.redis, node.sim.bugs
     if Bug.HOPS_NOT_REWRITTEN in bugs:
         return
-    answers = session.link is not None and session.link.dead_at is None
-    if not answers and Bug.HALF_OPEN_MOVED not in bugs:
-        # Its client may long be on another node, whose hop was lost with Redis.
-        node.close(session)
-        del node.sessions[session.key]
-        return
     while True:
         yield "repair: read moves"
         if redis.down:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.ring import Ring
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.node import INBOX_TTL, RESUME_WINDOW, Node
@@ -106,11 +107,12 @@ class Stage:
     def nudge(self, node: Node) -> None:
         """Somebody else's resume raises a node's inbox."""
         inbox = self.sim.redis.stored.inboxes[node.inbox]
-        script.raise_above(inbox, inbox.s, 100, self.sim.redis.now_ms)
+        script.raise_above(inbox, inbox.s, 100 << 12, self.sim.redis.now_ms)
 
-    def stall_notifiers(self, ticks: int) -> None:
+    def stall_notifiers(self, ticks: int, partitions: int | None = None) -> None:
+        names = sorted({worker.partition for worker in self.sim.workers} - set(SOURCES))[:partitions]
         for worker in self.sim.workers:
-            if worker.partition not in SOURCES:
+            if worker.partition in names:
                 worker.stalled = ticks
 
     def end(self) -> None:
@@ -273,6 +275,39 @@ def half_open(stage: Stage) -> None:
     stage.read(1, 0)
 
 
+def late_start(stage: Stage) -> None:
+    """A node begins late with a resume that its client has given up; the client is at home and gets more."""
+    stage.begin(stage.a)
+    stage.cut()
+    freeze(stage.b)
+    stage.connect(stage.b)
+    stage.cut(half_open=True)
+    stage.connect(stage.a)
+    stage.reading = True
+    stage.ticks(20)
+    stage.stall_notifiers(20, 1)
+    stage.b.paused = 0
+    stage.until(stage.at("adopt: sent", lambda _: None), 0.6)
+    stage.ticks(20)
+    if not stage.closed:
+        stage.cut()
+    stage.connect(stage.c)
+    stage.read(5)
+
+
+def rolled_back(stage: Stage) -> None:
+    """Redis comes back as it was a while ago, and a node goes on reading in it."""
+    stage.reading = True
+    stage.begin(stage.a)
+    stage.ticks(20)
+    before = stage.sim.redis.stored.copy()
+    freeze(stage.a)
+    stage.ticks(60)
+    stage.sim.redis.lose(before)
+    stage.a.paused = 0
+    stage.ticks(60)
+
+
 def newest_after_replay(stage: Stage) -> None:
     """A client does not get the end of a replay and goes to another node."""
     stage.begin(stage.a)
@@ -313,14 +348,32 @@ def not_raised(stage: Stage) -> None:
     stage.read(5)
 
 
-def fence_above(stage: Stage) -> None:
-    """A fence takes longer than the margin."""
+def early(stage: Stage) -> None:
+    """Much comes between the marker and the raising; the client leaves within that, and comes back to the node."""
+    stage.sim.clock_rate = 0  # `s` goes on by ones: the old inbox stays above the new one
     stage.begin(stage.a)
+    stage.ticks(50, 0.8)
+    stage.read()
     stage.cut()
     stage.connect(stage.b)
-    stage.until(stage.at("fence: send", lambda _: stage.stall_notifiers(90)))
-    stage.ticks(100, 0.5)
-    stage.read(10)
+    stage.b.ring = Ring(1 << 20, stage.b.s)
+    stage.until(stage.at("adopt: raise", freeze))
+    stage.ticks(30, 0.5)
+    stage.b.paused = 0
+    stage.until(stage.at("adopt: sent", lambda _: None), 0)
+    base = stage.b.sessions[stage.client.key].hops[-1].base
+    for _ in range(_PATIENCE):
+        if stage.closed or stage.client.s > base:
+            break
+        if stage.client.link is not None and stage.client.link.frames:
+            stage.client.receive(stage.sim)
+        else:
+            stage.ticks(1, 0)
+    if not stage.closed:
+        stage.cut()
+    stage.connect(stage.b)
+    stage.sim.clock_rate = 0.6
+    stage.read(5)
 
 
 def expired(stage: Stage) -> None:
@@ -384,11 +437,15 @@ SCHEDULES: Final[dict[Bug, Callable[[Stage], None]]] = {
     Bug.RACY_PRESENCE: ordered_presence,
     Bug.NO_UNREG: marker,
     Bug.USER_OVERWRITTEN: one_field_per_inbox,
-    Bug.HALF_OPEN_MOVED: half_open,
+    Bug.NO_TOKEN: rolled_back,
+    Bug.NOT_TOLD: half_open,
+    Bug.CUT_AT_FENCE: late_start,
     Bug.NEWEST_NOT_RAISED: newest_after_replay,
     Bug.ONE_HOP: hops_before,
     Bug.NO_RAISE: not_raised,
-    Bug.LATE_FENCE: fence_above,
+    Bug.EARLY_LOST: early,
+    Bug.EARLY_NUMBERS: early,
+    Bug.EARLY_FROM_RING: early,
     Bug.PLAIN_LEASE: expired,
     Bug.TRIM_UNSEEN: trimmed,
     Bug.NO_LATE_RULE: late_retry,

@@ -127,7 +127,7 @@ class Simulation:
 
     # Time
 
-    def run(self, ticks: int = 2400) -> None:
+    def run(self, ticks: int = 4200) -> None:
         """A run with faults, those that lose writes of Redis in its second half, and the check of everything.
 
         Raises:

@@ -3,9 +3,10 @@
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from fanfare.constants import EARLY_NUMBERS
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, INBOXES, Record
-from gateway.resume import Fence, Hop, Moved, above, path, reaches, segment, unregistered
+from gateway.resume import Fence, Hop, Moved, above, path, reaches, segment, split_at, unregistered
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.node import RESUMED, Link, Lost, Node, Session, sees
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Invalid", "Ready", "identify", "resume", "send_fence"]
 
-# As in gateway.fences: an inbox whose `s` runs ahead of the clock goes on by ones while the fence travels.
-_AHEAD: Final = 10 << 12
-_MARGIN_MS: Final = 30
 _FENCE_TRIES: Final = 200
 
 
@@ -115,7 +113,8 @@ def _moves(node: Node, link: Link, key: str, inbox: str) -> tuple[Moved, Session
 def _in_ring(node: Node, known: Session | None, moved: Moved, seq: int) -> bool:
     """Whether memory has all that the client has not."""
     last = moved.hops[-1]
-    if last.inbox != node.inbox or last.t > seq or known is None or known.version != moved.version:
+    first = last.base if Bug.EARLY_FROM_RING in node.sim.bugs else last.t
+    if last.inbox != node.inbox or first > seq or known is None or known.version != moved.version:
         return False
     if seq > node.s:
         raise Invalid("seq too high")
@@ -147,9 +146,10 @@ def _from_stream(node: Node, session: Session, link: Link, seq: int) -> Step:
     if hops is None:
         raise Invalid("before its path")
     yield "stream: read"
-    own = [entry for entry in _state(node, inbox).entries if entry.s >= max(seq, last.t)]
-    upto = min(node.s, max((entry.s for entry in own), default=max(seq, last.t)))
-    owed = _walk(node, session, hops, seq, (upto, None), own)
+    first = last.after(seq)
+    own = [entry for entry in _state(node, inbox).entries if entry.s >= first]
+    upto = min(node.s, max((entry.s for entry in own), default=first))
+    owed = _walk(node, session, hops, seq, Hop("", upto), own)
     yield "stream: send"
     _still_here(node, link, inbox)
     if upto < max(node.ring.floor, last.t):
@@ -160,29 +160,36 @@ def _from_stream(node: Node, session: Session, link: Link, seq: int) -> Step:
 
 
 def _adopt(node: Node, session: Session, link: Link, seq: int) -> Step:
-    """RESUME on another node: raise, fence, read up to it, write the hop, send."""
+    """RESUME on another node: fence, read up to it, raise, write the hop, send."""
     sim, own, redis = node.sim, node.inbox, node.sim.redis
     hops = path(session.hops, seq)
     if hops is None:
         raise Invalid("before its path")
-    other, first = hops[-1].inbox, max(seq, hops[-1].t)
-    margin = _MARGIN_MS
+    other, first = hops[-1].inbox, hops[-1].after(seq)
+    yield "adopt: begin"
+    if seq > _state(node, other).s:
+        raise Invalid("seq too high")
+    since = _state(node, own).s
     tail = _Tail(node, other, first)
-    while True:
-        yield "adopt: raise"
-        t = _raise(node, other, seq, margin)
-        if Bug.NO_FENCE in sim.bugs:
-            tail.read()
-            f = {source: tail.high.get(source, -1) for source in SOURCES}
-        else:
-            _, f = yield from send_fence(sim, {own, other})
-            yield from tail.until(f, own)
-        if tail.highest_within(f) <= t or sim.bugs & {Bug.LATE_FENCE, Bug.NO_RAISE}:
-            break
-        sim.count("late")
-        margin *= 2
+    if Bug.NO_FENCE in sim.bugs:
+        tail.read()
+        f = {source: tail.high.get(source, -1) for source in SOURCES}
+    else:
+        _, f = yield from send_fence(sim, {own, other})
+        yield from tail.until(f, own)
+    yield "adopt: tell"
+    marker = _tell(node, session, other)
+    yield "adopt: raise"
+    t = _raise(node, marker)
+    yield "adopt: read to the marker"
+    if redis.down:
+        raise Lost
+    tail.read()
+    if Bug.CUT_AT_FENCE not in sim.bugs:
+        f = split_at(f, tail.entries, SCOPES[session.user], marker)
+    hop = Hop(own, t, f, -1 if Bug.EARLY_LOST in sim.bugs else since)
     yield "adopt: walk"
-    owed = _walk(node, session, hops, seq, (t, f), tail.entries)
+    owed = _walk(node, session, hops, seq, hop, [entry for entry in tail.entries if entry.s <= marker])
     yield "adopt: walked"
     if redis.down:
         raise Lost
@@ -193,15 +200,18 @@ def _adopt(node: Node, session: Session, link: Link, seq: int) -> Step:
         yield "adopt: read own inbox"
     yield "adopt: write hop"
     _still_here(node, link, own)
-    moved = _next(session, own, t, f, bugs=sim.bugs)
+    moved = _next(session, hop, bugs=sim.bugs)
     if Bug.LATE_HOP not in sim.bugs:
         _write(node, session, moved)
     session.version, session.hops = moved.version, moved.hops
     # From here on the session's history goes on in this inbox: it stays registered, whatever becomes of its socket.
-    if node.ring.floor > t or node.s < t:
+    if node.ring.floor > since or node.s < t:
         link.open = False
+    early = _early(node, hop)
     sim.count(f"adopted over {len(hops)}")
-    _send(node, session, link, owed, f, node.ring.after(t), announce=t)
+    if early:
+        sim.count("early")
+    _send(node, session, link, [*owed, *early], f, node.ring.after(t), announce=t)
     yield "adopt: sent"
     if Bug.LATE_HOP in sim.bugs:
         while session.replay:
@@ -218,11 +228,22 @@ def _claim(node: Node, session: Session, moved: Moved) -> None:
     session.version += 1
 
 
-def _next(session: Session, own: str, t: int, f: Fence, *, bugs: frozenset[Bug]) -> Moved:
+def _early(node: Node, hop: Hop) -> list[InboxEntry]:
+    """As in gateway.starter: what the node had above the fence before it was raised."""
+    if hop.since < 0:
+        return []
+    dispatches = [node.ring[at].dispatch for at in range(node.ring.after(hop.since), node.ring.after(hop.t))]
+    early = [one for one in dispatches if above(one.record.position, hop.f)]
+    if Bug.EARLY_NUMBERS in node.sim.bugs:
+        return [InboxEntry(one.s, one.record) for one in early]
+    return [InboxEntry(s, one.record) for s, one in enumerate(early, start=hop.base + 1)]
+
+
+def _next(session: Session, hop: Hop, *, bugs: frozenset[Bug]) -> Moved:
     """The session's moves with the hop to this node."""
     if Bug.ONE_HOP in bugs:
-        return Moved(session.version + 1, [Hop(own, 0, f)])
-    return Moved(session.version + 1, [*session.hops, Hop(own, t, f)])
+        return Moved(session.version + 1, [Hop(hop.inbox, 0, hop.f)])
+    return Moved(session.version + 1, [*session.hops, hop])
 
 
 def _write(node: Node, session: Session, moved: Moved, expected: int | None = None) -> None:
@@ -257,17 +278,23 @@ def _send(
     node.attach(session, link, cursor)
 
 
-def _raise(node: Node, other: str, seq: int, margin: int) -> int:
+def _tell(node: Node, session: Session, other: str) -> int:
+    """Tell the node of the other inbox that its session moves; the marker's `s`."""
+    theirs = _state(node, other)
+    if Bug.NOT_TOLD in node.sim.bugs:
+        return theirs.s
+    return script.mark(theirs, f"MOVED {session.key}:{session.version}", node.sim.redis.now_ms)
+
+
+def _raise(node: Node, marker: int) -> int:
     """Raise the own inbox above the other."""
     redis = node.sim.redis
-    mine, theirs = redis.stored.inboxes.get(node.inbox), redis.stored.inboxes.get(other)
+    mine = redis.stored.inboxes.get(node.inbox)
     if redis.down or mine is None:
         raise Lost
-    if theirs is None:
-        raise Invalid("inbox gone")
     if Bug.NO_RAISE in node.sim.bugs:
         return mine.s
-    return script.raise_above(mine, max(seq, theirs.s + _AHEAD), margin, redis.now_ms)
+    return script.raise_above(mine, marker, EARLY_NUMBERS, redis.now_ms)
 
 
 def _walk(
@@ -275,21 +302,18 @@ def _walk(
     session: Session,
     hops: list[Hop],
     seq: int,
-    upto: tuple[int, Fence | None],
+    end: Hop,
     last: list[InboxEntry],
 ) -> list[InboxEntry]:
     """What is owed from the inboxes on the path, checked to be whole. `last`: entries of the last one."""
     owed: list[InboxEntry] = []
-    for at, hop in enumerate(hops):
-        t, f = (hops[at + 1].t, hops[at + 1].f) if at + 1 < len(hops) else upto
-        after = max(seq, hop.t)
+    for hop, following in zip(hops, [*hops[1:], end], strict=True):
+        after, upto = max(seq, hop.base), following.base
+        first = hop.after(after)
         state = _state(node, hop.inbox)
-        if at + 1 == len(hops):
-            entries = [entry for entry in last if entry.s <= t]
-        else:
-            entries = [entry for entry in state.entries if after <= entry.s <= t]
-        _check_whole(node, session, entries, state, after)
-        owed += segment(entries, after=after, upto=t, f=hop.f, next_f=f, cut=state.cut)
+        entries = last if following is end else [one for one in state.entries if first <= one.s <= upto]
+        _check_whole(node, session, entries, state, first)
+        owed += segment(entries, hop, after=after, upto=upto, next_f=following.f or None, cut=state.cut)
     return owed
 
 
@@ -353,9 +377,3 @@ class _Tail:
             if all(high.get(name, -1) >= offset for name, offset in f.items()):
                 return
         raise Lost
-
-    def highest_within(self, f: Fence) -> int:
-        """As in gateway.tails."""
-        return max(
-            (e.s for e in self.entries if e.record is not None and not above(e.record.position, f)), default=0
-        )

@@ -396,3 +396,21 @@ def test_the_hub_knows_how_far_it_is(world):
     assert world.hub.s == 500
     assert world.hub.high == {f"{TOPIC}/0": 2}
     assert world.hub.newest == {f"g:{GUILD_ID}": 109, f"u:{ALICE}": 109}
+
+
+def test_a_session_that_moves_gets_nothing_more_here(world):
+    """Its client has been given up here, or asked elsewhere first; whatever it gets, it must not be from behind the marker."""
+    alice, bob, newer = (session(world.hub, ident) for ident in (ALICE, BOB, ALICE))
+    newer.session.version = 4
+    slow = session(world.hub, BOB, Wire())
+    slow.stuck = True
+    world.say("before")
+    moved = {wire.session.key: 3 for wire in (alice, newer, slow)}
+    marker = "MOVED " + " ".join(f"{key}:{version}" for key, version in moved.items()) + " nobody:0"
+    world.hub.take(InboxEntry(world.hub.s + 1, None, marker))
+    world.say("behind")
+    assert alice.ended is slow.ended is CloseCode.UNKNOWN_ERROR
+    assert alice.contents == slow.contents == ["before"]
+    assert bob.contents == newer.contents == ["before", "behind"], (
+        "one stays, the other was taken over here since"
+    )

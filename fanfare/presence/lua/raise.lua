@@ -1,12 +1,12 @@
--- Raise an inbox: append a filler above the floor given and above Redis's clock by a margin.
+-- Raise an inbox: append a filler above the floor given, the inbox's last `s` and Redis's clock, and leave a gap below it.
 -- KEYS: inbox stream, its `at` hash
--- ARGV: time zero of s (ms), floor, margin (ms)
+-- ARGV: time zero of s (ms), floor, gap
 -- Answers the filler's `s`, or 'gone'.
 local last = tonumber(redis.call('HGET', KEYS[2], 's'))
 if not last then return 'gone' end
 local time = redis.call('TIME')
-local clock = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1] + ARGV[3]) * 4096
-local s = string.format('%.0f', math.max(last + 1, tonumber(ARGV[2]) + 1, clock))
+local clock = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
+local s = string.format('%.0f', math.max(last + 1, tonumber(ARGV[2]) + 1, clock) + tonumber(ARGV[3]))
 redis.call('XADD', KEYS[1], s .. '-0', 'm', 'RAISE')
 redis.call('HSET', KEYS[2], 's', s)
 return s

@@ -1,0 +1,12 @@
+-- Append a marker to an inbox.
+-- KEYS: inbox stream, its `at` hash
+-- ARGV: time zero of s (ms), marker
+-- Answers its `s`, or 'gone'.
+local last = tonumber(redis.call('HGET', KEYS[2], 's'))
+if not last then return 'gone' end
+local time = redis.call('TIME')
+local clock = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
+local s = string.format('%.0f', math.max(last + 1, clock))
+redis.call('XADD', KEYS[1], s .. '-0', 'm', ARGV[2])
+redis.call('HSET', KEYS[2], 's', s)
+return s
