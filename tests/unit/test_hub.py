@@ -399,7 +399,7 @@ def test_the_hub_knows_how_far_it_is(world):
 
 
 def test_a_session_that_moves_gets_nothing_more_here(world):
-    """Its client has been given up here, or asked elsewhere first; whatever it gets, it must not be from behind the marker."""
+    """Its client has left, or asked elsewhere first: whatever it gets, it must not be from behind the marker."""
     alice, bob, newer = (session(world.hub, ident) for ident in (ALICE, BOB, ALICE))
     newer.session.version = 4
     slow = session(world.hub, BOB, Wire())
