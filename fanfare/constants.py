@@ -19,6 +19,11 @@ WORKER_LEASE_S: Final = 30.0
 # A node's lease outlasts the longest pause of a healthy event loop.
 NODE_LEASE_S: Final = 6.0
 NODE_RENEW_S: Final = 2.0
+# How often a node asks whether Redis is still the one that it wrote to.
+TOKEN_S: Final = 1.0
+# How long notifiers wait after Redis was emptied, for nodes to notice and to register again. Who takes longer makes up
+# for it from the log; only pushes depend on this.
+EPOCH_HOLD_S: Final = 4.0
 # How long a session without a socket can be resumed.
 RESUME_WINDOW_S: Final = 120.0
 # An inbox goes on receiving this long after its node died, so that another node can adopt its sessions.

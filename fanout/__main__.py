@@ -14,9 +14,14 @@ UNACKNOWLEDGED_BYTES = 32 * 1024 * 1024
 async def main(service: Service) -> None:
     """Work until told to stop."""
     settings = service.settings
-    redis = connect(settings, client_name=service.name)
+
+    def reconnected() -> None:
+        fanout.reconnected()
+
+    redis = connect(settings, client_name=service.name, connected=reconnected)
     producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
-    consumer = Consumer(settings, "fanout", DELIVERIES_OF, FanOut(redis, producer).handle)
+    fanout = FanOut(redis, producer)
+    consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle)
     service.ready = lambda: consumer.joined and producer.available
     service.facts = consumer.facts
     try:

@@ -1,6 +1,7 @@
 """The fan-out's work: a batch of events in, their deliveries out, in order and in the same partition."""
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,7 +11,10 @@ from redis.asyncio import Redis
 from fanfare.bus.consumer import Incoming, TopicPartition
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
-from fanfare.constants import NONCE_WINDOW_S
+from fanfare.constants import NONCE_WINDOW_S, TOKEN_S
+from fanfare.presence import keys
+from fanfare.presence.inboxes import loss_token
+from fanfare.presence.scripts import SWAP
 from fanfare.record import Position
 from fanfare.retries import First, first_of
 from fanfare.telemetry import logs
@@ -18,13 +22,17 @@ from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
 from fanout.plan import Decision, decide, delivery_headers, first_key
 
-__all__ = ["FanOut"]
+__all__ = ["FanOut", "NoncesLostError"]
 
 DECISIONS: Final = Counter(
     "fanfare_fanout_events", "Events, by what became of them.", ["topic", "decision"], registry=REGISTRY
 )
 # A position is remembered for longer than a nonce, so that it outlives each send that carries that nonce.
 _FIRST_TTL_S: Final = int(2 * NONCE_WINDOW_S)
+
+
+class NoncesLostError(ConnectionError):
+    """Redis does not know the first position of every nonce: all waits until the gateways have brought them back."""
 
 
 class FanOut:
@@ -37,7 +45,13 @@ class FanOut:
         self._redis = redis
         self._producer = producer
         self._deliveries_of = deliveries_of
+        self._token = ""
+        self._asked = 0.0
         self._log = logs.get("fanout")
+
+    def reconnected(self) -> None:
+        """Redis was connected to anew: it may be another one, or have lost writes."""
+        self._token = ""
 
     async def handle(self, partition: TopicPartition, batch: Sequence[Incoming]) -> None:
         """Write the deliveries of a batch; returns when Kafka has them all.
@@ -71,11 +85,17 @@ class FanOut:
         if not any(claims):
             return [None] * len(batch)
         pipe: Any = self._redis.pipeline(transaction=False)
+        pipe.get(keys.NONCES_READY)
         for key, incoming in zip(claims, batch, strict=True):
             if key is not None:
                 # Answers what stood there before, or nothing.
                 pipe.set(key, First.of(incoming.record).packed, nx=True, get=True, ex=_FIRST_TTL_S)
-        found = iter(await pipe.execute())
+        ready, *answers = await pipe.execute()
+        if not await self._complete(ready):
+            mine = [(key, incoming) for key, incoming in zip(claims, batch, strict=True) if key is not None]
+            await self._free([pair for pair, there in zip(mine, answers, strict=True) if there is None])
+            raise NoncesLostError("Redis has lost writes: the gateways read the nonces from the log again")
+        found = iter(answers)
         known: dict[str, First] = {}
         standing: list[Position | None] = []
         used_again: Any = self._redis.pipeline(transaction=False)
@@ -92,3 +112,17 @@ class FanOut:
         if used_again.command_stack:
             await used_again.execute()
         return standing
+
+    async def _complete(self, ready: bytes | None) -> bool:
+        """Whether Redis knows the first position of every nonce; `ready` is what it says itself."""
+        if not self._token or time.monotonic() - self._asked > TOKEN_S:
+            self._token, self._asked = await loss_token(self._redis), time.monotonic()
+        return ready == self._token.encode()
+
+    async def _free(self, claims: Sequence[tuple[str, Incoming]]) -> None:
+        """Take claims back: an earlier position may stand for them."""
+        pipe: Any = self._redis.pipeline(transaction=False)
+        await SWAP.load(self._redis)
+        for key, incoming in claims:
+            SWAP.queue(pipe, [key], [First.of(incoming.record).packed, ""])
+        await pipe.execute()

@@ -8,7 +8,7 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from fanfare.constants import NODE_RENEW_S
+from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
@@ -24,7 +24,6 @@ _BLOCK_MS: Final = 1000
 _COUNT: Final = 1000
 # After this long the loop turns, so that a burst does not keep heartbeats and REST waiting.
 _SLICE_S: Final = 0.01
-_TOKEN_S: Final = 1.0
 _RETRY_S: Final = 0.2
 
 
@@ -161,4 +160,4 @@ class NodeInbox:
                     renewed = time.monotonic()
             except (RedisError, OSError):
                 pass
-            await asyncio.sleep(_TOKEN_S)
+            await asyncio.sleep(TOKEN_S)

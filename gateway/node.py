@@ -203,7 +203,7 @@ async def main(service: Service) -> None:
 
         async def repair() -> None:
             # What Redis has lost, it has lost of nonces too.
-            node.spawn(ingress.ready())
+            ingress.lost()
             await repairer.repair()
 
         _ = service.supervise(inbox.run(hub, repair), "inbox")

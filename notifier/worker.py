@@ -14,7 +14,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from fanfare.bus.consumer import Incoming, PoisonError, TopicPartition
 from fanfare.bus.outage import Backoff
-from fanfare.constants import NODE_LEASE_S
+from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import keys
 from fanfare.presence.epoch import ensure, set_at_ms
 from fanfare.presence.inboxes import APPEND, append
@@ -85,7 +85,7 @@ class Notifier:
                 await backoff.wait()
             else:
                 backoff = Backoff()
-                await asyncio.sleep(NODE_LEASE_S)
+                await asyncio.sleep(EPOCH_HOLD_S)
 
     async def handle(self, partition: TopicPartition, batch: Sequence[Incoming]) -> None:
         """Append a batch to every inbox that it is for; returns when each of them said `ok` or `gone`.
@@ -151,8 +151,8 @@ class Notifier:
         if epoch is None:
             await ensure(self._redis)
             self._hold("there is no epoch")
-        elif now_ms - set_at_ms(epoch) < NODE_LEASE_S * 1000:
-            self._hold("the epoch is younger than a lease")
+        elif now_ms - set_at_ms(epoch) < EPOCH_HOLD_S * 1000:
+            self._hold("the epoch is younger than that")
         else:
             self._epoch = epoch
             self._log.info("epoch", action=Action.EPOCH, epoch=epoch.decode())
@@ -160,7 +160,7 @@ class Notifier:
     def _hold(self, why: str) -> None:
         HOLDS.inc()
         self._epoch = None
-        raise EpochError(f"Redis was emptied, nodes need up to {NODE_LEASE_S:.0f} s to register again: {why}")
+        raise EpochError(f"Redis was emptied, nodes need up to {EPOCH_HOLD_S:.0f} s to register again: {why}")
 
     async def _append(
         self, routes: dict[str, list[Record]], registrations: dict[str, list[tuple[str, str]]]

@@ -41,7 +41,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 class Backoff:
-    """Waiting times that grow from 20 ms to 2 s, with jitter."""
+    """Waiting times that grow from 20 ms to 0.5 s, with jitter: nobody waits long for what is back."""
 
     __slots__ = ("_next_s", "tries")
 
@@ -56,5 +56,5 @@ class Backoff:
     async def wait(self) -> None:
         """Wait; the next time, longer."""
         self.tries += 1
-        wait_s, self._next_s = self._next_s, min(self._next_s * 2, 2.0)
+        wait_s, self._next_s = self._next_s, min(self._next_s * 2, 0.5)
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311

@@ -4,6 +4,7 @@ from typing import Final
 
 __all__ = [
     "EPOCH",
+    "NONCES_READY",
     "applied",
     "at",
     "first",
@@ -20,6 +21,9 @@ __all__ = [
 
 # A random word set by whoever finds it missing: missing or another one means that Redis was emptied.
 EPOCH: Final = "epoch"
+# The loss token under which the nonces are complete. Missing or another one after Redis lost writes, until they are
+# read from the log again.
+NONCES_READY: Final = "nonces:ready"
 
 
 def inbox(name: str) -> str:

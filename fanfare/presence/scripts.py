@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
 
-__all__ = ["Script"]
+__all__ = ["SWAP", "Script"]
 
 
 class Script:
@@ -35,3 +35,7 @@ class Script:
             return await redis.evalsha(self._sha, len(keys), *keys, *args)
         except NoScriptError:
             return await redis.eval(self._text, len(keys), *keys, *args)
+
+
+SWAP = Script("nonce_swap")
+"""Replaces or frees what is known of a nonce, if it is what we think."""

@@ -13,15 +13,15 @@ from typing import Any, ClassVar, Final
 from redis.exceptions import RedisError
 from typing_extensions import override
 
-from fanfare.constants import NODE_LEASE_S
+from fanfare.constants import EPOCH_HOLD_S
 from fanfare.torture.faults import Context, Fault
 from fanfare.torture.system import System, eventually
 
 __all__ = ["KINDS"]
 
 _SEEN_S: Final = 30.0
-# A lease, for which notifiers wait, and the way of a fence.
-_REPAIR_S: Final = NODE_LEASE_S + 2.0
+# What notifiers wait, and the way of a fence.
+_REPAIR_S: Final = EPOCH_HOLD_S + 4.0
 _MARK: Final = "torture:mark"
 
 

@@ -26,6 +26,7 @@ from fanfare.mentions import Mentioned, find
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
+from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record
 from fanfare.settings import Settings, load_settings
 from fanfare.telemetry import logs
@@ -37,7 +38,7 @@ from gateway.ingress.batch import RedisBatch
 from gateway.ingress.flights import Flights, Sent
 from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
-from gateway.ingress.nonces import SETTLE, SWAP, Nonces
+from gateway.ingress.nonces import SETTLE, Nonces
 from gateway.ingress.ports import Guilds, Ids, Log, Stored
 from gateway.ingress.rebuild import Rebuild, Replay
 from gateway.ingress.recent import PUT
@@ -103,6 +104,10 @@ class Ingress:
     async def ready(self) -> None:
         """Wait until sends with a nonce are taken, too. Raises what went wrong with Redis or Kafka."""
         await self._rebuild.unless_complete()
+
+    def lost(self) -> None:
+        """Redis has lost writes, nonces among them: bring them back."""
+        self._rebuild.begin()
 
     async def close(self) -> None:
         """Stop; what was handed over may still be accepted."""

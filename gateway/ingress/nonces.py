@@ -17,18 +17,13 @@ from redis.exceptions import RedisError
 
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.scripts import Script
+from fanfare.presence.scripts import SWAP, Script
 from gateway.errors import RefusedError
 from gateway.ingress.batch import RedisBatch
 
-__all__ = ["READY", "SETTLE", "SWAP", "Claim", "Nonces"]
+__all__ = ["SETTLE", "Claim", "Nonces"]
 
 SETTLE: Final = Script("nonce_settle")
-SWAP: Final = Script("nonce_swap")
-
-# Says that the nonces in Redis are complete; missing after Redis was emptied, until they are read from the
-# log again.
-READY: Final = "nonces:ready"
 
 _TTL_MS: Final = int(NONCE_WINDOW_S * 1000)
 _CLAIM_S: Final = 1.0
@@ -102,7 +97,7 @@ class Nonces:
         key = keys.nonce(user, nonce)
 
         def queue(pipe: Pipeline) -> None:
-            _ = pipe.get(READY)
+            _ = pipe.get(keys.NONCES_READY)
             _ = pipe.set(key, wanted.words, nx=True, get=True, px=_TTL_MS)
 
         try:

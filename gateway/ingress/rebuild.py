@@ -5,13 +5,14 @@ Until that is done, sends with a nonce are refused, so that a retry is always an
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from fanfare.bus.batches import Incoming
+from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
@@ -19,7 +20,7 @@ from fanfare.presence.inboxes import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.ingress.nonces import READY, Claim
+from gateway.ingress.nonces import Claim
 
 __all__ = ["Rebuild"]
 
@@ -48,19 +49,29 @@ class Rebuild:
 
     async def unless_complete(self) -> None:
         """Bring them back if they are missing. Raises what went wrong."""
-        if await self._redis.get(READY) != (await loss_token(self._redis)).encode():
+        if await self._redis.get(keys.NONCES_READY) != (await loss_token(self._redis)).encode():
             # Not there, or from before Redis lost writes: no send with a nonce until it is done.
-            await self._redis.delete(READY)
+            await self._redis.delete(keys.NONCES_READY)
             await self()
 
     def begin(self) -> None:
-        """At the start of a node: see to it now, before somebody waits for it."""
+        """When a node starts, or Redis has lost writes: see to it, however long that takes. Fan-outs wait for it."""
 
         async def work() -> None:
-            with suppress(Exception):  # logged, and tried again by the first send that needs it
-                await self.unless_complete()
+            backoff = Backoff()
+            while True:
+                try:
+                    await self.unless_complete()
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    await backoff.wait()
+                else:
+                    return
 
-        self._begun = asyncio.get_running_loop().create_task(work(), name="nonces at start")
+        if self._begun is not None:
+            self._begun.cancel()
+        self._begun = asyncio.get_running_loop().create_task(work(), name="nonces")
 
     async def close(self) -> None:
         """Stop."""
@@ -84,7 +95,7 @@ class Rebuild:
                     for incoming in batch:
                         count += note(pipe, incoming, now_s() * 1000)
                     await pipe.execute()
-        await self._redis.set(READY, token)
+        await self._redis.set(keys.NONCES_READY, token)
         self._log.info("nonces are complete", action=Action.READY, records=count)
 
 

@@ -12,11 +12,12 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
 from fanfare.presence.client import connect
+from fanfare.presence.inboxes import loss_token
 from fanfare.record import FENCE, INBOXES, Position, Record
 from fanfare.retries import First
 from fanout.worker import FanOut
 from tests.integration.bus_fixtures import HOUR_MS, own_topic, read, running, unique
-from tests.integration.store_fixtures import settings_of
+from tests.integration.store_fixtures import eventually, settings_of
 
 pytestmark = pytest.mark.system
 
@@ -29,8 +30,13 @@ def settings(stores):
 @pytest.fixture
 async def redis(settings):
     redis = connect(settings)
+    await redis.set(keys.NONCES_READY, await loss_token(redis))
     yield redis
     await redis.aclose()
+
+
+async def held(member: Consumer) -> bool:
+    return member.facts()["held"] == 1
 
 
 class Pair:
@@ -134,6 +140,27 @@ async def test_a_nonce_used_again_after_its_window_is_another_message(pair, redi
     await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
     assert [each.value for each in await pair.delivered(2)] == [b'{"n":1}', b'{"n":3}']
     assert First.parse(await redis.get(keys.first(5, nonce))).position == again
+
+
+async def test_after_redis_lost_writes_nothing_goes_through_until_the_first_positions_are_back(
+    pair, redis, now_ms
+):
+    # A repetition may be on its way while Redis forgets that the first one went through.
+    nonce = uuid.uuid4().hex
+    await pair.producer.send(pair.events, message(now_ms, nonce, number=1), key=2)
+    await pair.delivered(1)
+    standing = await redis.getdel(keys.first(5, nonce))
+    await redis.set(keys.NONCES_READY, "of another server")
+    await pair.producer.send(pair.events, message(now_ms, nonce, number=2), key=2)
+    await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
+    member = pair.member()
+    async with running(member):
+        await eventually(lambda: held(member))
+        assert not await redis.exists(keys.first(5, nonce)), "it did not put itself in the other's place"
+        await redis.set(keys.first(5, nonce), standing)
+        await redis.set(keys.NONCES_READY, await loss_token(redis))
+        deliveries = await read(pair.settings, pair.deliveries, 2)
+    assert [each.value for each in deliveries] == [b'{"n":1}', b'{"n":3}']
 
 
 async def test_what_came_too_late_is_dropped_and_changes_to_guilds_never(pair, now_ms):

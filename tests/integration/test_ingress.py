@@ -19,7 +19,6 @@ from fanfare.store import StoreUnavailableError
 from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.frames import splice
 from gateway.ingress import Ingress, ingress
-from gateway.ingress.nonces import READY
 from gateway.messages import Draft, read_draft, read_edit
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -303,7 +302,7 @@ async def test_an_emptied_redis_is_filled_again_from_the_log(stores: Stack) -> N
 
         await eventually(accepted)
         assert retried[0].id == sent.id
-        assert await place.redis.get(READY) == (await loss_token(place.redis)).encode()
+        assert await place.redis.get(keys.NONCES_READY) == (await loss_token(place.redis)).encode()
         assert await place.redis.get(keys.first(place.alice.id, "n"))
         assert len(await place.records()) == 1
 

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import TopicSpec, create_topics
-from fanfare.constants import NODE_LEASE_S
+from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.epoch import ensure, set_at_ms
@@ -131,7 +131,7 @@ async def test_an_emptied_redis_holds_the_batch_until_nodes_could_register(redis
     with pytest.raises(EpochError):
         await notify(notifier, record(1))
     # Only the time since it was set counts, by Redis's clock.
-    await redis.set(keys.EPOCH, b"%d." % (set_at_ms(epoch) - int(NODE_LEASE_S * 1000)) + epoch.split(b".")[1])
+    await redis.set(keys.EPOCH, b"%d." % (set_at_ms(epoch) - int(EPOCH_HOLD_S * 1000)) + epoch.split(b".")[1])
     await notify(notifier, record(1))
     assert await got(redis, name) == [1]
 

@@ -23,6 +23,7 @@ SETTINGS = Settings()
 def test_a_node_outlives_a_pause_and_a_lost_renewal():
     assert c.NODE_LEASE_S > 2 * c.NODE_RENEW_S + LONGEST_PAUSE_S - 1
     assert c.NODE_LEASE_S >= 3 * c.NODE_RENEW_S
+    assert c.EPOCH_HOLD_S >= c.TOKEN_S + LONGEST_PAUSE_S + 1, "a node notices, and registers what it holds"
 
 
 def test_an_inbox_outlives_the_sessions_of_a_dead_node():
