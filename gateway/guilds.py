@@ -127,6 +127,14 @@ class GuildCache:
                 _keep(self._users, user_id, user)
         return user
 
+    def user_in_memory(self, user_id: int) -> User | None:
+        """A user as a member of a guild that is loaded, without asking the database."""
+        for view in self.views.values():
+            member = view.guild.members.get(user_id)
+            if member is not None:
+                return member.user
+        return None
+
     def apply(self, record: Record) -> View | None:
         """Take a guild's event from the inbox; returns the guild's view after it, None if it is not held here."""
         view = self.views.get(record.guild)

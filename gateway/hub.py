@@ -61,6 +61,7 @@ class Session:
         "announce",
         "away_at",
         "classes",
+        "coming",
         "cursor",
         "guilds",
         "hops",
@@ -90,6 +91,8 @@ class Session:
         self.version = version
         self.guilds: set[int] = set()
         self.classes: dict[int, AudienceClass] = {}
+        self.coming: frozenset[int] = frozenset()
+        """Guilds that the client may be shown as soon as their event comes by."""
         self.shown: dict[int, int] = {}
         """Version of each guild that a GUILD_CREATE has shown here: changes up to it are not told again."""
         self.link: Link | None = None
@@ -130,8 +133,8 @@ class Hub:
         self.rooms: dict[int, dict[AudienceClass, dict[Session, None]]] = {}
         self.catching: set[Session] = set()
         """Sessions with an open link that are cursors: looked at after each batch."""
-        self.want_guild: Callable[[Session, int], None] = lambda _, __: None
-        """Load a guild that a session joins, and call `joined`. The node replaces it."""
+        self.want_guild: Callable[[Session, int], None] = _at_once
+        """Load a guild that a session joins, note it with the session, and call `joined`. The node replaces it."""
         self.forgotten: Callable[[Session], None] = lambda _: None
         """A session's resume window is over. The node replaces it."""
         self._held: Counter[int] = Counter()
@@ -309,10 +312,14 @@ class Hub:
         joins = (
             record.type in _JOINS and session.user.id in record.users and record.guild not in session.guilds
         )
-        if not joins or self._view_of(session, event) is not None:
+        if not joins:
             return False
-        self.want_guild(session, record.guild)
-        return True
+        if not self._may_show(session, event):
+            self.want_guild(session, record.guild)
+        return not self._may_show(session, event)
+
+    def _may_show(self, session: Session, event: Event) -> bool:
+        return event.dispatch.record.guild in session.coming and self._view_of(session, event) is not None
 
     def _view_of(self, session: Session, event: Event) -> View | None:
         """The guild as it was at the event, or else as it is, with the session's user in it."""
@@ -360,6 +367,7 @@ class Hub:
         view = self._view_of(session, event)
         if view is None:
             return None  # joined and left again
+        session.coming -= {guild}
         self.join(session, guild)
         session.shown[guild] = view.guild.version
         d = guild_create(view, session.user.id, joined=True)
@@ -367,6 +375,7 @@ class Hub:
 
     def joined(self, session: Session, guild: int) -> None:
         """A guild that was wanted is loaded; if the user is not in it any more, its event is passed over."""
+        session.coming |= {guild}
         if (
             session.cursor is not None
             and session.cursor < self.ring.end
@@ -473,6 +482,7 @@ class Hub:
 
     def part(self, session: Session, guild: int) -> None:
         """The session's user is not in the guild any more."""
+        session.coming -= {guild}
         self._leave_room(session, guild)
         if guild in session.guilds:
             session.guilds.discard(guild)
@@ -516,6 +526,11 @@ def _not_shown(sessions: Iterable[Session], record: Record) -> Iterable[Session]
     if not record.version:
         return sessions
     return [one for one in sessions if one.shown.get(record.guild, 0) < record.version]
+
+
+def _at_once(session: Session, guild: int) -> None:
+    """Without anybody to note it."""
+    session.coming |= {guild}
 
 
 def _write(sessions: Iterable[Session], frame: bytes, special: Iterable[int], event: Event) -> None:

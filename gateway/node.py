@@ -161,6 +161,8 @@ class Node:
                 except StoreUnavailableError:
                     await asyncio.sleep(_RETRY_S)
                 else:
+                    # Before the client is shown it: so whoever goes on with the session knows of it.
+                    await self._presence.add(session.user.id, session.key, {*session.guilds, guild})
                     break
         finally:
             self._wanted.discard((session.key, guild))

@@ -7,7 +7,8 @@ accepted afterwards is meant for this node's inbox.
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -20,6 +21,11 @@ __all__ = ["PresenceWriter"]
 
 _BATCH: Final = 500
 _RETRY_S: Final = 0.2
+# What stands in Redis beside a session: a status, and its guilds, so that another node can go on with it while the
+# database is away. Of a session with more guilds than this they are not noted.
+_ONLINE: Final = b"online"
+_UNKNOWN: Final = b"online ?"
+_MOST_GUILDS: Final = 1000
 
 
 @dataclass(slots=True)
@@ -48,7 +54,7 @@ class PresenceWriter:
         self.redis = redis
         self.inbox = inbox
         self._guilds: set[int] = set()
-        self._users: dict[int, set[str]] = {}
+        self._users: dict[int, dict[str, bytes]] = {}
         self._queue: asyncio.Queue[_Registration | _Removal] = asyncio.Queue()
         self._log = logs.get("presence")
 
@@ -62,15 +68,38 @@ class PresenceWriter:
         self._guilds.discard(guild)
         self._queue.put_nowait(_Removal(guild=guild))
 
-    def add(self, user: int, session: str) -> "asyncio.Future[None]":
-        """Want a session of a user; done when Redis has it."""
-        self._users.setdefault(user, set()).add(session)
+    def add(self, user: int, session: str, guilds: Iterable[int] | None = None) -> "asyncio.Future[None]":
+        """Want a session of a user; done when Redis has it.
+
+        Args:
+            user: whose.
+            session: its key.
+            guilds: the guilds that its client has been shown, or is about to be; None: as noted before.
+
+        """
+        sessions = self._users.setdefault(user, {})
+        if guilds is not None:
+            sessions[session] = _noted(tuple(sorted(guilds)))
+        else:
+            sessions.setdefault(session, _UNKNOWN)
         return self._register(_Registration(user=user, session=session))
+
+    async def guilds_of(self, user: int, session: str, inbox: str) -> list[int] | None:
+        """The guilds noted with a session where it is in an inbox of any node; None where they are not known.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+        value: Any = await self.redis.hget(keys.user_sessions(user), f"{session}@{inbox}")
+        if value is None or value == _UNKNOWN:
+            return None
+        return [int(word) for word in value.split()[1:]]
 
     def remove(self, user: int, session: str) -> None:
         """Want it no longer."""
-        sessions = self._users.get(user, set())
-        sessions.discard(session)
+        sessions = self._users.get(user, {})
+        sessions.pop(session, None)
         if not sessions:
             self._users.pop(user, None)
         self._queue.put_nowait(_Removal(user=user, session=session))
@@ -136,7 +165,8 @@ class PresenceWriter:
                 if one.guild:
                     _ = pipe.hset(keys.guild_nodes(one.guild), inbox, "1")
                 else:
-                    _ = pipe.hset(keys.user_sessions(one.user), f"{one.session}@{inbox}", "online")
+                    value = self._users.get(one.user, {}).get(one.session, _UNKNOWN)
+                    _ = pipe.hset(keys.user_sessions(one.user), f"{one.session}@{inbox}", value)
             await pipe.execute()
         for one in run:
             if not one.done.done():
@@ -156,3 +186,10 @@ class PresenceWriter:
             users={one.user for one in gone if one.user not in self._users},
             fields=[(one.user, f"{one.session}@{self.inbox}") for one in gone],
         )
+
+
+@lru_cache(maxsize=4096)  # many have the same guilds: they share the bytes
+def _noted(guilds: tuple[int, ...]) -> bytes:
+    if len(guilds) > _MOST_GUILDS:
+        return _UNKNOWN
+    return b" ".join([_ONLINE, *(b"%d" % guild for guild in guilds)])

@@ -179,11 +179,11 @@ class Starter:
         session.shard = claims.shard
         try:
             async with asyncio.timeout(_WAIT_S):
-                await self._enter(session)
+                asked = await self._enter(session)
             if home:
-                await self._from_stream(link, session, hops, seq)
+                await self._from_stream(link, session, hops, seq, asked=asked)
             else:
-                await self._adopt(link, session, hops, seq)
+                await self._adopt(link, session, hops, seq, asked=asked)
         except BaseException:
             self._leave(session)
             raise
@@ -205,13 +205,16 @@ class Starter:
         self._hub.attach(session, link, cursor=self._hub.ring.after(seq))
         return True
 
-    async def _from_stream(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
+    async def _from_stream(
+        self, link: Link, session: Session, hops: list[Hop], seq: int, *, asked: bool
+    ) -> None:
         """Resume in the own inbox from before the ring, or a session that memory does not have."""
         own, last = self._hub.inbox, hops[-1]
         first = last.after(seq)
         entries = await read_all(self._redis, own, first, None)
         upto = min(self._hub.s, max((entry.s for entry in entries), default=first))
         owed = await self._walk(session, hops, seq, Hop("", upto), entries)
+        _check_known(session, owed, asked=asked)
         self._still_here(session, link, own)
         await self._take_over(session, hops)
         self._still_here(session, link, own)
@@ -223,7 +226,7 @@ class Starter:
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
 
-    async def _adopt(self, link: Link, session: Session, hops: list[Hop], seq: int) -> None:
+    async def _adopt(self, link: Link, session: Session, hops: list[Hop], seq: int, *, asked: bool) -> None:
         """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
         own = self._hub.inbox
         other, first = hops[-1].inbox, hops[-1].after(seq)
@@ -241,6 +244,7 @@ class Starter:
                 entries = tail.entries(first, marker)
                 hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
                 owed = await self._walk(session, hops, seq, hop, entries)
+                _check_known(session, owed, asked=asked)
                 while self._hub.s < t:
                     await asyncio.sleep(0.002)
         finally:
@@ -334,6 +338,8 @@ class Starter:
             try:
                 user = await self._guilds.user(user_id)
             except StoreUnavailableError:
+                if (user := self._guilds.user_in_memory(user_id)) is not None:
+                    return user
                 if time.monotonic() > deadline:
                     raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again") from None
                 await asyncio.sleep(_RETRY_S)
@@ -350,15 +356,15 @@ class Starter:
         except TimeoutError:
             raise EndError(CloseCode.UNKNOWN_ERROR, "Redis is away: come again") from None
 
-    async def _enter(self, session: Session) -> None:
-        """Register the session's user, then its guilds, and load them."""
+    async def _enter(self, session: Session) -> bool:
+        """Register the session's user, then its guilds, and load them; False if the database could not be asked."""
         user = session.user.id
         await self._presence.add(user, session.key)
         try:
             while True:
                 seen = self._hub.ring.end
                 try:
-                    guilds = await self._store.guild_ids(user)
+                    guilds, asked = await self._guilds_of(session)
                     held = await asyncio.gather(
                         *(self._load(guild, user) for guild in guilds if session.covers(guild))
                     )
@@ -367,10 +373,23 @@ class Starter:
                     continue
                 if not self._membership_changed(user, seen):
                     session.guilds = {guild for guild in held if guild}
-                    return
+                    await self._presence.add(user, session.key, session.guilds)
+                    if not self._membership_changed(user, seen):
+                        return asked
         except BaseException:
             self._leave(session)
             raise
+
+    async def _guilds_of(self, session: Session) -> tuple[list[int], bool]:
+        """The guilds of the session's user; while the database is away, those that its client has been shown."""
+        try:
+            return await self._store.guild_ids(session.user.id), True
+        except StoreUnavailableError:
+            inbox = session.hops[-1].inbox
+            shown = await self._presence.guilds_of(session.user.id, session.key, inbox)
+            if shown is None:
+                raise
+            return shown, False
 
     async def _load(self, guild: int, user: int) -> int:
         """Hold a guild with the user in it; 0 if the user is not in it any more."""
@@ -453,6 +472,12 @@ class Starter:
 
 def _is_own_membership(session: Session, record: Record) -> bool:
     return record.type in _MEMBERSHIP and session.user.id in record.users
+
+
+def _check_known(session: Session, owed: list[InboxEntry], *, asked: bool) -> None:
+    """Raises EndError if the database has to be asked for a guild that was joined on the way, and is away."""
+    if not asked and any(_is_own_membership(session, one.record) for one in owed if one.record is not None):
+        raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again")
 
 
 def _scopes(session: Session) -> list[str]:

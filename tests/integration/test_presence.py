@@ -63,6 +63,20 @@ async def test_a_registration_is_done_when_redis_has_it(node):
     assert await node.sessions(user) == {"s"}
 
 
+async def test_another_node_learns_the_guilds_of_a_session(node):
+    user = next(_ids)
+    await node.writer.add(user, "s")
+    assert await node.writer.guilds_of(user, "s", node.inbox) is None, "not known yet"
+    await node.writer.add(user, "s", {7, 5})
+    await node.writer.add(user, "s")
+    assert await node.writer.guilds_of(user, "s", node.inbox) == [5, 7]
+    await node.writer.add(user, "none", ())
+    assert await node.writer.guilds_of(user, "none", node.inbox) == []
+    await node.writer.add(user, "many", range(1001))
+    assert await node.writer.guilds_of(user, "many", node.inbox) is None
+    assert await node.writer.guilds_of(user, "s", "other.1") is None
+
+
 async def test_what_is_released_is_marked_in_the_inbox(node):
     guild, user = next(_ids), next(_ids)
     await node.writer.hold(guild)
