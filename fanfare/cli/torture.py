@@ -86,7 +86,19 @@ def _figures(row: Any) -> dict[str, Any]:
         "told": verdict.told,
         "gap_s": verdict.gap_s,
         "recovery_s": verdict.recovery_s,
+        "aim_s": row.aim_s,
+        "skipped": row.skipped,
+        "resume_ms": {
+            where: {"count": len(took), "p50": _ms(took, 50), "p99": _ms(took, 99)}
+            for where, took in zip(("same_node", "other_node"), row.resumes, strict=True)
+        },
     }
+
+
+def _ms(seconds: list[float], of_hundred: float) -> float:
+    from fanfare.torture.figures import percentile
+
+    return round(1000 * percentile(seconds, of_hundred), 1)
 
 
 def _show(rows: list[Any]) -> None:

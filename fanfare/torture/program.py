@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fanfare.torture.faults import by_name
+from fanfare.torture.figures import percentile
 from fanfare.torture.history import History
 from fanfare.torture.run import Row, Wanted, run_mix, run_one
 from fanfare.torture.system import Scale, System, new_folder, seeded
@@ -106,6 +107,12 @@ def _tell(row: Row, choice: Choice, path: Path, say: Callable[[str], None]) -> N
         f"doubled {verdict.doubled}, reordered {verdict.reordered}, told {verdict.told}, "
         f"gap {verdict.gap_s:.2f} s, recovery {verdict.recovery_s:.1f} s"
     )
+    for where, took in zip(("the same node", "another node"), row.resumes, strict=True):
+        if took:
+            p50, p99 = percentile(took, 50), percentile(took, 99)
+            say(f"  {len(took)} resumes on {where}: median {1000 * p50:.0f} ms, 99th {1000 * p99:.0f} ms")
+    if row.fault == "mix" and row.memory:
+        say(f"  memory: {', '.join(row.memory)}")
     for violation in verdict.violations:
         say(f"  {violation.kind}: {violation.text}")
     if verdict.more:

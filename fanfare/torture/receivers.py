@@ -68,7 +68,7 @@ def traits(rng: Random) -> Traits:
         intents=intents,
         cut_each_s=rng.uniform(8, 30) if rng.random() < 0.4 else None,
         patience_s=rng.uniform(3, 6) if rng.random() < 0.4 else None,
-        slow=rng.random() < 0.08,
+        slow=rng.random() < 0.1,
     )
 
 

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from fanfare.torture import evidence
 from fanfare.torture.check import Entry, Facts, Verdict, check, missing
 from fanfare.torture.faults import Context, Fault, SkippedError, by_name
+from fanfare.torture.figures import Memory, Resumes, resumes
 from fanfare.torture.history import FaultTimes, History
 from fanfare.torture.load import Load
 from fanfare.torture.system import BadSystemError, System, seeded
@@ -57,6 +58,8 @@ class Row:
     skipped: str = ""
     took_s: float = 0.0
     trails: list[str] = field(default_factory=list)
+    resumes: Resumes = field(default_factory=lambda: Resumes([], []))
+    memory: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -147,6 +150,8 @@ async def _run(
     )
     trouble = ""
     log: list[Entry] = []
+    memory = Memory(system)
+    watching = asyncio.create_task(memory.watch(), name="memory")
     try:
         await load.start()
         wanted.say(f"  {name}: {wanted.receivers} sessions after {time.monotonic() - began:.1f} s")
@@ -162,12 +167,14 @@ async def _run(
     except TimeoutError:
         trouble = "not all receivers got ready"
     finally:
+        watching.cancel()
         await load.stop()
     facts = await _facts(system, world, log, since_ms)
     verdict = check(history, facts)
     if trouble:
         verdict.add("system", trouble)
     row = Row(name, verdict, took_s=round(time.monotonic() - began, 1))
+    row.resumes, row.memory = resumes(history), memory.growth()
     for violation in [one for one in verdict.violations if one.message][:_TRAILS]:
         row.trails.append(f"{violation.message}:")
         row.trails += [
