@@ -25,6 +25,9 @@ def torture(
     scale: Annotated[str, typer.Option(help="How many of each service.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Where to keep everything; default, a new one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, on the last line.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The figures as the table of docs/topics/delivery.md.")
+    ] = False,
     names: Annotated[bool, typer.Option("--list", help="The names of the faults.")] = False,
 ) -> None:
     """Break a system of its own in every way we know, under load, and check what clients saw.
@@ -68,7 +71,9 @@ def torture(
         rows = asyncio.run(until_stopped())
     except asyncio.CancelledError:
         sys.exit(130)
-    if as_json:
+    if markdown:
+        _write_table(rows)
+    elif as_json:
         print(json.dumps({"faults": [_figures(row) for row in rows]}))
     else:
         _show(rows)
@@ -99,6 +104,26 @@ def _ms(seconds: list[float], of_hundred: float) -> float:
     from fanfare.torture.figures import percentile
 
     return round(1000 * percentile(seconds, of_hundred), 1)
+
+
+def _write_table(rows: list[Any]) -> None:
+    print(
+        "| fault | accepted | delivered | lost | doubled | reordered | told | longest gap | aim | recovery |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        verdict = row.verdict
+        numbers = [
+            verdict.accepted,
+            verdict.delivered,
+            verdict.lost,
+            verdict.doubled,
+            verdict.reordered,
+            verdict.told,
+        ]
+        cells = [*(f"{number:,}" for number in numbers), f"{verdict.gap_s:.1f} s", f"{row.aim_s:.1f} s"]
+        cells = ["skipped"] * 9 if row.skipped else [*cells, f"{verdict.recovery_s:.1f} s"]
+        print(f"| {row.fault} | {' | '.join(cells)} |")
 
 
 def _show(rows: list[Any]) -> None:
