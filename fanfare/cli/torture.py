@@ -25,9 +25,7 @@ def torture(
     scale: Annotated[str, typer.Option(help="How many of each service.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Where to keep everything; default, a new one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, on the last line.")] = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="The figures as the table of docs/topics/delivery.md.")
-    ] = False,
+    table: Annotated[Path | None, typer.Option(help="Write the figures to this file, as Markdown.")] = None,
     names: Annotated[bool, typer.Option("--list", help="The names of the faults.")] = False,
 ) -> None:
     """Break a system of its own in every way we know, under load, and check what clients saw.
@@ -71,12 +69,9 @@ def torture(
         rows = asyncio.run(until_stopped())
     except asyncio.CancelledError:
         sys.exit(130)
-    if markdown:
-        _write_table(rows)
-    elif as_json:
-        print(json.dumps({"faults": [_figures(row) for row in rows]}))
-    else:
-        _show(rows)
+    if table is not None:
+        table.write_text(_markdown(rows), "utf-8")
+    _say(rows, as_json=as_json)
     sys.exit(0 if all(row.passed for row in rows) else 1)
 
 
@@ -106,24 +101,25 @@ def _ms(seconds: list[float], of_hundred: float) -> float:
     return round(1000 * percentile(seconds, of_hundred), 1)
 
 
-def _write_table(rows: list[Any]) -> None:
-    print(
-        "| fault | accepted | delivered | lost | doubled | reordered | told | longest gap | aim | recovery |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+def _say(rows: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"faults": [_figures(row) for row in rows]}))
+    else:
+        _show(rows)
+
+
+def _markdown(rows: list[Any]) -> str:
+    lines = [
+        "| fault | accepted | delivered | lost | doubled | reordered | told | longest gap | aim | recovery |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
-        verdict = row.verdict
-        numbers = [
-            verdict.accepted,
-            verdict.delivered,
-            verdict.lost,
-            verdict.doubled,
-            verdict.reordered,
-            verdict.told,
-        ]
-        cells = [*(f"{number:,}" for number in numbers), f"{verdict.gap_s:.1f} s", f"{row.aim_s:.1f} s"]
-        cells = ["skipped"] * 9 if row.skipped else [*cells, f"{verdict.recovery_s:.1f} s"]
-        print(f"| {row.fault} | {' | '.join(cells)} |")
+        found = row.verdict
+        counts = (found.accepted, found.delivered, found.lost, found.doubled, found.reordered, found.told)
+        cells = [f"{count:,}" for count in counts]
+        cells += [f"{seconds:.1f} s" for seconds in (found.gap_s, row.aim_s, found.recovery_s)]
+        lines.append(f"| {row.fault} | {' | '.join(['skipped'] * 9 if row.skipped else cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _show(rows: list[Any]) -> None:
