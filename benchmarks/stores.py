@@ -1,0 +1,316 @@
+"""Stores without services, worker processes one by one, and a log that is filled before it is read."""
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import aiohttp
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.errors import CommitFailedError
+from redis.asyncio import Redis
+
+from benchmarks.native_tools import pinned
+from benchmarks.rig import Rig, cpu_s
+from fanfare.bus.client import connection
+from fanfare.bus.producer import partition_of
+from fanfare.constants import SNOWFLAKE_EPOCH_MS
+from fanfare.embedded.ports import free_port
+from fanfare.presence import keys
+from fanfare.presence.client import connect
+from fanfare.record import Record
+from fanfare.settings import Settings
+
+__all__ = [
+    "CLIENT_CORES",
+    "LAST_CORE",
+    "Progress",
+    "Worker",
+    "channels",
+    "commits",
+    "fill",
+    "message",
+    "old_epoch",
+    "pid_of",
+    "redis_of",
+    "stores",
+    "worker",
+]
+
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what it tries again
+
+LAST_CORE: Final = (os.cpu_count() or 1) - 1
+CLIENT_CORES: Final = set(range(LAST_CORE)) or {0}
+_PORTS: Final = ("REST", "GATEWAY", "INTERNAL", "KAFKA", "REDIS", "POSTGRES")
+_READY_S: Final = 60.0
+_DAY_S: Final = 86_400
+_COMMIT_TRIES: Final = 50
+_CHANNEL: Final = 3_000_000_000_000_000_000
+_GUILD: Final = 3_100_000_000_000_000_000
+_AUTHOR: Final = 3_200_000_000_000_000_000
+
+
+@asynccontextmanager
+async def stores(**settings: object) -> AsyncIterator[Rig]:
+    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name."""
+    with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
+        environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
+        environment |= {f"FANFARE_{key.upper()}": str(value) for key, value in settings.items()}
+        environment |= {"FANFARE_HOME": str(Path(name) / ".fanfare")}
+        up = [sys.executable, "-m", "fanfare.cli", "up", "--detach", "--stores-only"]
+        done = await asyncio.to_thread(
+            subprocess.run, up, cwd=name, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+        found = Rig(Path(name), environment)
+        try:
+            found.pin("")
+            await old_epoch(found.settings())
+            yield found
+        finally:
+            await asyncio.to_thread(found.command, "down")
+
+
+def redis_of(settings: Settings) -> Redis:
+    """A client of the system's Redis."""
+    return connect(settings, client_name="benchmark")
+
+
+async def old_epoch(settings: Settings) -> None:
+    """As if Redis had been there for a day: notifiers need not wait for nodes to register."""
+    async with redis_of(settings) as redis:
+        await redis.set(keys.EPOCH, f"{int((time.time() - _DAY_S) * 1000)}.benchmark")
+
+
+@dataclass(slots=True)
+class Worker:
+    """A process that is measured."""
+
+    role: str
+    process: asyncio.subprocess.Process
+    internal: str
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self.process.pid
+
+    def cpu_s(self) -> float:
+        """CPU time used so far."""
+        return cpu_s(self.pid)
+
+    async def ready(self) -> None:
+        """Wait until it takes work.
+
+        Raises:
+            RuntimeError: it ended.
+            TimeoutError: not within a minute.
+
+        """
+        async with asyncio.timeout(_READY_S), aiohttp.ClientSession() as http:
+            while self.process.returncode is None:
+                try:
+                    async with http.get(f"{self.internal}/readyz") as answer:
+                        if answer.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.02)
+        raise RuntimeError(f"the {self.role} ended with {self.process.returncode}")
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{self.internal}/metrics") as answer,
+        ):
+            text = await answer.text()
+        return sample(text, name, labels)
+
+    async def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.process.wait(), 10)
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """Kill it."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+def sample(text: str, name: str, labels: Mapping[str, str]) -> float:
+    """The sum of a metric's samples with these labels, in Prometheus's text format."""
+    total = 0.0
+    for line in text.splitlines():
+        if match := re.match(rf"{re.escape(name)}(\{{(.*)\}})? (\S+)$", line):
+            there = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+            if labels.items() <= there.items():
+                total += float(match[3])
+    return total
+
+
+async def worker(
+    system: Rig, role: str, *, core: int | None = None, name: str = "", **settings: object
+) -> Worker:
+    """Start `python -m ROLE`, the real one, on one core if that is said; each setting by its name."""
+    internal = free_port("127.0.0.1")
+    secret = (system.folder / ".fanfare" / "secret").read_text().strip()
+    found = system.settings()
+    environment = system.environment | {
+        "FANFARE_KAFKA": found.kafka,
+        "FANFARE_REDIS": found.redis.get_secret_value(),
+        "FANFARE_POSTGRES": found.postgres.get_secret_value(),
+        "FANFARE_SECRET": secret,
+        "FANFARE_INTERNAL_PORT": str(internal),
+        "FANFARE_PROCESS": name or f"{role}.bench",
+        **{f"FANFARE_{key.upper()}": str(value) for key, value in settings.items()},
+    }
+    command = [sys.executable, "-m", role]
+    with (system.folder / f"{name or role}.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(pinned(core, *command) if core is not None else command),
+            env=environment,
+            cwd=system.folder,
+            stdout=log,
+            stderr=log,
+        )
+    return Worker(role, process, f"http://127.0.0.1:{internal}")
+
+
+def pid_of(system: Rig, name: str) -> int:
+    """The pid of a process that the system started."""
+    return int(system.processes()[name]["pid"])
+
+
+def channels(count: int, partitions: int) -> list[int]:
+    """Ids of channels, in turn in each partition."""
+    found: list[int] = []
+    ident = _CHANNEL
+    while len(found) < count:
+        if partition_of(ident, partitions) == len(found) % partitions:
+            found.append(ident)
+        ident += 1
+    return found
+
+
+def message(number: int, channel: int, guild: int = 0, size: int = 300) -> Record:
+    """A message as a gateway would have put it into chat.events, its payload of about `size` bytes."""
+    now_ms = int(time.time() * 1000)
+    ident = (now_ms - SNOWFLAKE_EPOCH_MS) << 22 | number & 0x3FFFFF
+    gated = b'"content":"%s","embeds":[],"attachments":[],"components":[]'
+    rest = b',"id":"%d","channel_id":"%d","type":0,"author":{"id":"%d","username":"bench"},"nonce":"%x"}' % (
+        ident,
+        channel,
+        _AUTHOR,
+        number,
+    )
+    content = b"x" * max(size - len(gated) - len(rest), 1)
+    head = gated % content
+    return Record(
+        type="MESSAGE_CREATE",
+        id=ident,
+        at=now_ms,
+        guild=guild or _GUILD + channel % 10,
+        channel=channel,
+        author=_AUTHOR,
+        nonce=f"{number:x}",
+        gated=(1, 1 + len(head)),
+        payload=b"{" + head + rest,
+    )
+
+
+async def fill(
+    settings: Settings, topic: str, records: Iterable[Record], partitions: int
+) -> dict[int, tuple[int, int]]:
+    """Write records to a topic by their channels; per partition the first offset and the one after the last."""
+    producer = AIOKafkaProducer(**connection(settings), acks="all", linger_ms=20, max_batch_size=512 * 1024)
+    await producer.start()
+    try:
+        waiting = []
+        for record in records:
+            partition = partition_of(record.channel, partitions)
+            waiting.append(
+                await producer.send(
+                    topic,
+                    record.payload,
+                    key=str(record.channel).encode(),
+                    partition=partition,
+                    headers=record.headers(),
+                )
+            )
+        written = await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+    bounds: dict[int, tuple[int, int]] = {}
+    for each in written:
+        first, end = bounds.get(each.partition, (each.offset, 0))
+        bounds[each.partition] = (min(first, each.offset), max(end, each.offset + 1))
+    return bounds
+
+
+async def commits(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Say where a group without members shall go on."""
+    client = AIOKafkaConsumer(**connection(settings), group_id=group, enable_auto_commit=False)
+    client.assign([KafkaPartition(topic, partition) for partition in offsets])
+    await client.start()
+    try:
+        for left in reversed(range(_COMMIT_TRIES)):
+            try:
+                await client.commit(
+                    {KafkaPartition(topic, number): offset for number, offset in offsets.items()}
+                )
+            except CommitFailedError:  # it still has a member, who is about to be gone
+                if not left:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
+    finally:
+        await client.stop()
+
+
+class Progress:
+    """How many records a topic got, asked of the broker: costs the process that writes them nothing."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: int) -> None:
+        self._client: Any = AIOKafkaConsumer(**connection(settings))
+        self._partitions = [KafkaPartition(topic, number) for number in range(partitions)]
+        self._base = 0
+
+    async def __aenter__(self) -> Self:
+        await self._client.start()
+        self._base = await self._ends()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.stop()
+
+    async def _ends(self) -> int:
+        return sum((await self._client.end_offsets(self._partitions)).values())
+
+    async def count(self) -> int:
+        """Records since the beginning."""
+        return await self._ends() - self._base
+
+    async def ends(self) -> dict[int, int]:
+        """Per partition the offset that its next record gets."""
+        found = await self._client.end_offsets(self._partitions)
+        return {each.partition: end for each, end in found.items()}
