@@ -18,8 +18,9 @@ import asyncpg
 
 from benchmarks.report import Result, arguments, environment, say
 from benchmarks.rig import Rig, rig
-from benchmarks.stores import Worker, channels, worker
+from benchmarks.stores import Worker, channels, guild, members, worker
 from fanfare.client import Client, Session
+from fanfare.tokens import Tokens
 
 PARTITIONS: Final = 8
 _AIMS_MS: Final = {"joins": 100, "leaves": 100, "is killed": 4000}
@@ -179,20 +180,21 @@ async def _round(system: Rig, stream: Stream, role: str, gaps: dict[str, list[Ga
 
 async def _stream(system: Rig, rate: int) -> Stream:
     """A guild with a channel in each partition, and its sessions."""
-    guild, _ = system.guild("rebalance")
+    place, _ = guild(system, "rebalance")
     rooms = channels(PARTITIONS, PARTITIONS)
     connection = await asyncpg.connect(system.run["postgres"])
     try:
         await connection.executemany(
             "INSERT INTO channels (id, guild_id, type, name) VALUES ($1, $2, 0, 'rebalance')",
-            [(room, guild) for room in rooms],
+            [(room, place) for room in rooms],
         )
     finally:
         await connection.close()
-    tokens = await system.people(guild, 3, _FIRST_USER)
+    people = await members(system, place, _FIRST_USER, 3)
+    tokens = Tokens((system.folder / ".fanfare" / "secret").read_text().strip())
     address = system.processes()["gateway.1"]["address"]
     clients = []
-    for token in (system.run["users"]["alice"]["token"], *tokens):
+    for token in (system.run["users"]["alice"]["token"], *map(tokens.issue, people)):
         client = await Client.connect(address, Session(token))
         await client.start()
         clients.append(client)

@@ -1,6 +1,7 @@
 """Stores without services, worker processes one by one, and a log that is filled before it is read."""
 
 import asyncio
+import json
 import logging
 import os
 import re
@@ -14,15 +15,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError
 from redis.asyncio import Redis
 
 from benchmarks.native_tools import pinned
-from benchmarks.rig import Rig, cpu_s
+from benchmarks.rig import Crowd, Rig, cpu_s
 from fanfare.bus.client import connection
 from fanfare.bus.producer import partition_of
 from fanfare.constants import SNOWFLAKE_EPOCH_MS
@@ -31,6 +34,7 @@ from fanfare.presence import keys
 from fanfare.presence.client import connect
 from fanfare.record import Record
 from fanfare.settings import Settings
+from fanfare.tokens import Tokens
 
 __all__ = [
     "CLIENT_CORES",
@@ -40,10 +44,15 @@ __all__ = [
     "channels",
     "commits",
     "fill",
+    "guild",
+    "hold",
+    "members",
     "message",
+    "metric",
     "old_epoch",
     "pid_of",
     "redis_of",
+    "rss_bytes",
     "stores",
     "worker",
 ]
@@ -55,6 +64,8 @@ CLIENT_CORES: Final = set(range(LAST_CORE)) or {0}
 _PORTS: Final = ("REST", "GATEWAY", "INTERNAL", "KAFKA", "REDIS", "POSTGRES")
 _READY_S: Final = 60.0
 _DAY_S: Final = 86_400
+# Guilds, messages and their content.
+_INTENTS: Final = (1 << 0) | (1 << 9) | (1 << 15)
 _COMMIT_TRIES: Final = 50
 _CHANNEL: Final = 3_000_000_000_000_000_000
 _GUILD: Final = 3_100_000_000_000_000_000
@@ -131,15 +142,6 @@ class Worker:
                 await asyncio.sleep(0.02)
         raise RuntimeError(f"the {self.role} ended with {self.process.returncode}")
 
-    async def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
-        async with (
-            aiohttp.ClientSession() as http,
-            http.get(f"{self.internal}/metrics") as answer,
-        ):
-            text = await answer.text()
-        return sample(text, name, labels)
-
     async def stop(self) -> None:
         """Tell it to stop, and wait until it has."""
         if self.process.returncode is None:
@@ -156,8 +158,10 @@ class Worker:
         await self.process.wait()
 
 
-def sample(text: str, name: str, labels: Mapping[str, str]) -> float:
-    """The sum of a metric's samples with these labels, in Prometheus's text format."""
+async def metric(internal: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples with these labels, of the process with that internal address."""
+    async with aiohttp.ClientSession() as http, http.get(f"{internal}/metrics") as answer:
+        text = await answer.text()
     total = 0.0
     for line in text.splitlines():
         if match := re.match(rf"{re.escape(name)}(\{{(.*)\}})? (\S+)$", line):
@@ -193,6 +197,69 @@ async def worker(
             stderr=log,
         )
     return Worker(role, process, f"http://127.0.0.1:{internal}")
+
+
+async def hold(system: Rig, receiver: str, address: str, users: Iterable[int]) -> Crowd:
+    """Hold a session of each of these members, in a compiled reader; returns when all have their guilds."""
+    tokens = Tokens((system.folder / ".fanfare" / "secret").read_text().strip())
+    with tempfile.NamedTemporaryFile("w", dir=system.folder, delete=False) as file:
+        file.write("\n".join(tokens.issue(user) for user in users))
+    url = urlsplit(address)
+    process = await asyncio.create_subprocess_exec(
+        *pinned(0, receiver, str(url.hostname), str(url.port), file.name, "", str(_INTENTS)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 300)
+    if not line.startswith(b"ready"):
+        raise RuntimeError(f"the receiver said {line!r}")
+    return Crowd(process)
+
+
+def guild(system: Rig, name: str) -> tuple[int, int]:
+    """Make a guild with a channel, owned by the demo's alice; their ids."""
+    made = json.loads(system.command("guild", "create", name, "--owner", "alice", "--json"))
+    channel = json.loads(system.command("channel", "create", str(made["id"]), "bench", "--json"))
+    return int(made["id"]), int(channel["id"])
+
+
+async def members(system: Rig, guild_id: int, first: int, count: int) -> range:
+    """Make members of a guild that nobody has looked at yet, in bulk; their ids."""
+    connection = await asyncpg.connect(system.run["postgres"])
+    last = first + count - 1
+    try:
+        async with connection.transaction():
+            # No checks of foreign keys, of a million rows that are right.
+            await connection.execute("SET LOCAL session_replication_role = replica")
+            await connection.execute(
+                "INSERT INTO users (id, username) SELECT id, 'bulk' || id "
+                "FROM generate_series($1::bigint, $2::bigint) AS id",
+                first,
+                last,
+            )
+            await connection.execute(
+                "INSERT INTO members (guild_id, user_id, joined_at) "
+                "SELECT $3, id, now() FROM generate_series($1::bigint, $2::bigint) AS id",
+                first,
+                last,
+                guild_id,
+            )
+            await connection.execute(
+                "UPDATE guilds SET member_count = member_count + $2 WHERE id = $1", guild_id, count
+            )
+        await connection.execute("ANALYZE users, members")
+    finally:
+        await connection.close()
+    return range(first, last + 1)
+
+
+def rss_bytes(pid: int) -> int:
+    """Memory that a process has resident."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"process {pid} has no memory")
 
 
 def pid_of(system: Rig, name: str) -> int:
