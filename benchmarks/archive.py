@@ -12,18 +12,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 import uvloop
 
 from benchmarks.report import Result, arguments, environment, ratio, say
-from benchmarks.rig import Rig, cpu_s
+from benchmarks.rig import Rig
 from benchmarks.stores import (
     CLIENT_CORES,
     LAST_CORE,
     channels,
+    children_s,
     commits,
     fill,
     message,
@@ -98,11 +98,11 @@ async def _archived(system: Rig, connection: Any, postgres: int, count: int) -> 
     made = await worker(system, "archiver", core=LAST_CORE)
     try:
         await _there(connection, records[:PARTITIONS], least=1)
-        began, used, store = time.monotonic(), made.cpu_s(), _postgres_s(postgres)
+        began, used, store = time.monotonic(), made.cpu_s(), children_s(postgres)
         stood = int(await connection.fetchval("SELECT count(*) FROM messages"))
         await _there(connection, records[-len(rooms) :], least=len(rooms))
         wall_s = time.monotonic() - began
-        return Took(count - stood, wall_s, made.cpu_s() - used, _postgres_s(postgres) - store)
+        return Took(count - stood, wall_s, made.cpu_s() - used, children_s(postgres) - store)
     finally:
         await made.stop()
 
@@ -140,32 +140,19 @@ async def _insert(postgres: int, url: str, rows: Sequence[tuple[object, ...]]) -
     connection = await asyncpg.connect(url)
     try:
         statement: Any = await connection.prepare(_INSERT)
-        store, used, began = _postgres_s(postgres), time.thread_time(), time.monotonic()
+        store, used, began = children_s(postgres), time.thread_time(), time.monotonic()
         for row in rows:
             await statement.fetch(*row)
         took = Took(
             len(rows),
             time.monotonic() - began,
             time.thread_time() - used,
-            _postgres_s(postgres) - store,
+            children_s(postgres) - store,
         )
     finally:
         await connection.close()
         os.sched_setaffinity(0, CLIENT_CORES)
     return took
-
-
-def _postgres_s(ours: int) -> float:
-    """CPU time of the processes that PostgreSQL has now."""
-    total = 0.0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-            if parent == ours:
-                total += cpu_s(int(stat.parent.name))
-        except OSError:
-            continue
-    return total
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ class Fleet:
         for node, name in zip(self._nodes, self.inboxes, strict=True):
             await inboxes.create(self._redis, node, name, floor=0, token=token, is_open=True)
 
-    async def register(self, guild: int, users: Iterable[int]) -> None:
-        """Put a guild on every node, and users in turn on one of them."""
+    async def register(self, guild: int, users: Iterable[int], nodes: int | None = None) -> None:
+        """Put a guild on the first so many nodes (default, all), and users in turn on one of all."""
         pipe: Any = self._redis.pipeline(transaction=False)
-        for name in self.inboxes:
+        for name in self.inboxes[:nodes]:
             pipe.hset(keys.guild_nodes(guild), name, "1")
         for at, user in enumerate(users):
             name = self.inboxes[at % len(self.inboxes)]

@@ -20,6 +20,7 @@ from benchmarks.report import Result, arguments, environment, say
 from benchmarks.rig import Rig, rig
 from benchmarks.stores import Worker, channels, guild, members, worker
 from fanfare.client import Client, Session
+from fanfare.constants import OWN_UNANSWERED
 from fanfare.tokens import Tokens
 
 PARTITIONS: Final = 8
@@ -48,16 +49,16 @@ class Stream:
         self._arrived: list[float] = []
         """When the last receiver had it; 0 as long as it has not."""
         self._missing: list[int] = []
-        self._sending: set[asyncio.Task[object]] = set()
+        self._unanswered = asyncio.Semaphore(OWN_UNANSWERED - 4)
 
     async def run(self) -> None:
         """Send and receive until cancelled."""
         async with asyncio.TaskGroup() as group:
             for receiver in self._receivers:
                 group.create_task(self._receive(receiver))
-            group.create_task(self._send())
+            group.create_task(self._send(group))
 
-    async def _send(self) -> None:
+    async def _send(self, group: asyncio.TaskGroup) -> None:
         began = time.monotonic()
         while True:
             number = len(self._due)
@@ -68,9 +69,14 @@ class Stream:
             self._arrived.append(0.0)
             self._missing.append(len(self._receivers))
             room = self._rooms[number % len(self._rooms)]
-            task: asyncio.Task[object] = asyncio.create_task(self._sender.send(room, str(number)))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            await self._unanswered.acquire()  # the bound of a socket; who waits here is late all the same
+            group.create_task(self._one(room, number))
+
+    async def _one(self, room: int, number: int) -> None:
+        try:
+            await self._sender.send(room, str(number))
+        finally:
+            self._unanswered.release()
 
     async def _receive(self, receiver: Client) -> None:
         seen: set[int] = set()
@@ -122,6 +128,10 @@ async def main() -> None:
                     await _round(system, stream, role, gaps, smoke=asked.smoke)
                     if running.done():
                         running.result()
+        except TimeoutError:
+            if running.done():
+                running.result()  # that is why
+            raise
         finally:
             running.cancel()
             await asyncio.wait((running,))
@@ -180,7 +190,7 @@ async def _round(system: Rig, stream: Stream, role: str, gaps: dict[str, list[Ga
 
 async def _stream(system: Rig, rate: int) -> Stream:
     """A guild with a channel in each partition, and its sessions."""
-    place, _ = guild(system, "rebalance")
+    place, _ = await guild(system, "rebalance")
     rooms = channels(PARTITIONS, PARTITIONS)
     connection = await asyncpg.connect(system.run["postgres"])
     try:

@@ -5,12 +5,13 @@ import json
 import logging
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ from benchmarks.native_tools import pinned
 from benchmarks.rig import Crowd, Rig, cpu_s
 from fanfare.bus.client import connection
 from fanfare.bus.producer import partition_of
-from fanfare.constants import SNOWFLAKE_EPOCH_MS
+from fanfare.client import Client
+from fanfare.constants import OWN_UNANSWERED, SNOWFLAKE_EPOCH_MS
 from fanfare.embedded.ports import free_port
 from fanfare.presence import keys
 from fanfare.presence.client import connect
@@ -42,6 +44,7 @@ __all__ = [
     "Progress",
     "Worker",
     "channels",
+    "children_s",
     "commits",
     "fill",
     "guild",
@@ -53,6 +56,7 @@ __all__ = [
     "pid_of",
     "redis_of",
     "rss_bytes",
+    "send",
     "stores",
     "worker",
 ]
@@ -217,11 +221,37 @@ async def hold(system: Rig, receiver: str, address: str, users: Iterable[int]) -
     return Crowd(process)
 
 
-def guild(system: Rig, name: str) -> tuple[int, int]:
+async def guild(system: Rig, name: str) -> tuple[int, int]:
     """Make a guild with a channel, owned by the demo's alice; their ids."""
-    made = json.loads(system.command("guild", "create", name, "--owner", "alice", "--json"))
-    channel = json.loads(system.command("channel", "create", str(made["id"]), "bench", "--json"))
-    return int(made["id"]), int(channel["id"])
+
+    async def run(*command: str) -> int:
+        # In a thread: what else runs here goes on.
+        return int(json.loads(await asyncio.to_thread(system.command, *command, "--json"))["id"])
+
+    made = await run("guild", "create", name, "--owner", "alice")
+    return made, await run("channel", "create", str(made), "bench")
+
+
+async def send(sender: Client, channels: Sequence[int], count: int, rate: float) -> None:
+    """Send messages of 100 characters to channels in turn, at an even pace; returns when all are accepted.
+
+    Not more of them are unanswered than a socket may have.
+    """
+    room = asyncio.Semaphore(OWN_UNANSWERED - 4)
+    began = time.monotonic()
+
+    async def one(channel: int) -> None:
+        try:
+            await sender.send(channel, secrets.token_hex(50))
+        finally:
+            room.release()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(count):
+            if (early := began + number / rate - time.monotonic()) > 0:
+                await asyncio.sleep(early)
+            await room.acquire()
+            group.create_task(one(channels[number % len(channels)]))
 
 
 async def members(system: Rig, guild_id: int, first: int, count: int) -> range:
@@ -260,6 +290,18 @@ def rss_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"process {pid} has no memory")
+
+
+def children_s(pid: int) -> float:
+    """CPU time that the children of a process have used, of those that there are now."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                total += cpu_s(int(stat.parent.name))
+        except OSError:
+            continue
+    return total
 
 
 def pid_of(system: Rig, name: str) -> int:
