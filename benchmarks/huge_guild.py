@@ -9,7 +9,6 @@ Rounds are interleaved; the median of the ratios is the result.
 """
 
 import asyncio
-import secrets
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -17,7 +16,7 @@ from benchmarks.fleet import Fleet, fleet
 from benchmarks.native_tools import compiled
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Crowd, Rig, cpu_s, rig
-from benchmarks.stores import guild, hold, members, metric, rss_bytes
+from benchmarks.stores import guild, hold, members, metric, rss_bytes, send
 from fanfare.client import Client, Session
 
 NODES: Final = 20
@@ -41,7 +40,7 @@ class Place:
     @classmethod
     async def make(cls, system: Rig, nodes: Fleet, name: str, size: int, online: int) -> "Place":
         """Make a guild of so many, of whom so many are online on the nodes that only read."""
-        ident, channel = guild(system, name)
+        ident, channel = await guild(system, name)
         users = await members(system, ident, _BULK + size * 10, size)
         await nodes.register(ident, users[:online])
         return cls(ident, channel, size, users[online], [])
@@ -87,8 +86,10 @@ async def main() -> None:
             pair = [await _growth(system, receiver, place, pid, sessions) for place in (huge, small)]
             grown.append((pair[0] / sessions, pair[1] / sessions))
         for place in (small, huge):
-            for crowd in place.crowds[1:]:
+            for crowd in place.crowds:
                 await crowd.close()
+            place.crowds = []
+            await place.connect(system, receiver, 50)
         system.pin("notifier.1")
         sender = await Client.connect(
             system.processes()["gateway.1"]["address"],
@@ -135,11 +136,7 @@ async def _cost(system: Rig, nodes: Fleet, sender: Client, place: Place, count: 
     before = nodes.least()
     appends, calls = await _appends(notifier["internal"])
     size, used = nodes.bytes, cpu_s(notifier["pid"])
-    sends = []
-    for _ in range(count):
-        sends.append(asyncio.create_task(sender.send(place.channel, secrets.token_hex(50))))
-        await asyncio.sleep(0.01)
-    await asyncio.gather(*sends)
+    await send(sender, [place.channel], count, 100)
     async with asyncio.timeout(_STUCK_S):
         while nodes.least() < before + count:
             await asyncio.sleep(0.01)
