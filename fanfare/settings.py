@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     )
 
     # The services.
+    batch_records: int = Field(
+        default=500,
+        ge=1,
+        le=1000,
+        description="The most records of a partition that a worker handles at once.",
+    )
     drain_s: float = Field(
         default=2.0,
         ge=0,

@@ -30,9 +30,8 @@ from fanfare.telemetry.logs import Action
 
 __all__ = ["Consumer", "Handler", "Incoming", "PoisonError", "TopicPartition"]
 
-BATCH_RECORDS: Final = 500
 # A lane that holds this many records is not fetched for until it holds less than a batch.
-_LANE_RECORDS: Final = 4 * BATCH_RECORDS
+_LANE_RECORDS: Final = 2000
 # An empty fetch is answered after this. It is also how long a fetch of a partition that was just assigned or
 # resumed can wait behind the one before it, because a broker takes one request of a connection at a time.
 _FETCH_WAIT_MS: Final = 50
@@ -81,7 +80,7 @@ class Consumer:
         topics: Iterable[str],
         handler: Handler,
         *,
-        batch_records: int = BATCH_RECORDS,
+        batch_records: int | None = None,
     ) -> None:
         """Make a member; `run` joins.
 
@@ -93,13 +92,13 @@ class Consumer:
             handler: gets the batches of a partition one after the other, those of different partitions at
                 once. It returns when downstream holds the batch. A batch can come again, also in part, so
                 repeating it must be harmless.
-            batch_records: the most records in a batch.
+            batch_records: the most records in a batch, instead of what the settings say.
 
         """
         self._settings = settings
         self._group = group
         self._topics = list(topics)
-        self._batch_records = batch_records
+        self._batch_records = batch_records or settings.batch_records
         self._log = logs.get("consumer").bind(group=group)
         self._dead_letters = DeadLetters(settings, group, self._topics)
         self._runner = BatchRunner(group, handler, self._dead_letters, self._log)
