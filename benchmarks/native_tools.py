@@ -1,13 +1,18 @@
 """The C side of the benchmarks: compiled when run; without a compiler it is left out, loudly."""
 
+import atexit
 import functools
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["compiled", "pinned"]
+__all__ = ["LAST_CORE", "compiled", "pinned"]
+
+# Of the process that is measured; everything else is on the others.
+LAST_CORE = (os.cpu_count() or 1) - 1
 
 _SOURCES = Path(__file__).parent / "native"
 
@@ -21,6 +26,7 @@ def compiled(name: str) -> str | None:
         return None
     target = Path(tempfile.mkdtemp(prefix="fanfare-bench-")) / name
     subprocess.run([compiler, "-O2", "-o", target, _SOURCES / f"{name}.c"], check=True)
+    atexit.register(shutil.rmtree, target.parent, ignore_errors=True)
     return str(target)
 
 
