@@ -142,9 +142,9 @@ class NodeInbox:
                 away = False
                 self._log.info("Redis is back", action=Action.REDIS_BACK)
             started = time.monotonic()
+            counts.ENTRIES.inc(len(entries))
             for entry in entries:
-                hub.take(entry)
-                counts.ENTRIES.inc()
+                hub.take(entry, more=True)
                 if time.monotonic() - started > _SLICE_S:
                     hub.settle()
                     await asyncio.sleep(0)
