@@ -370,10 +370,16 @@ class Hub:
         if 0 < record.version <= session.shown.get(record.guild, 0):
             return None
         own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
-        if not own and not sees(view, classify(view, user, session.intents, session.transport), record):
+        if not own and not sees(view, self._class_in(session, view), record):
             return None
         content = content_for(user, session.intents, record)
         return event.dispatch.frame(session.transport, content=content)
+
+    def _class_in(self, session: Session, view: View) -> AudienceClass:
+        """The session's class in a version of one of its guilds; the present one it stands in already."""
+        guild = view.guild.id
+        audience = session.classes.get(guild) if view is self.guilds.views.get(guild) else None
+        return audience or classify(view, session.user.id, session.intents, session.transport)
 
     def _membership_frame(self, session: Session, event: Event) -> bytes | None:
         record = event.dispatch.record
