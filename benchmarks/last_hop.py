@@ -5,8 +5,9 @@ compiled readers too, is on the other core. Value: frames received per CPU-secon
 does counted (reading its inbox, building frames, heartbeats, timers). Rounds of all cases are interleaved; the medians
 of the rounds, and of their ratios, are the result.
 
-    plain    messages come in through the first gateway's REST, one after the other, so each frame is one write.
-             Baseline: a C program that sends as many bytes to as many sockets, at the same pace, on the same core.
+    plain    messages come in through the first gateway's REST, each when all sessions have received the one before, so
+             each frame is one write. Baseline: a C program that sends as many bytes to as many sockets on the same
+             core, with a pause after each message that makes for the same pace or a faster one.
     burst    ten records come at once, in one append to the gateway's inbox, as the notifier makes it for a batch (by
              the same script; through the whole pipeline a burst of ten may come as one and nine).
              Baseline: the C program, ten frames to a call.
@@ -85,7 +86,7 @@ async def main() -> None:
 
 
 async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Result]:
-    rounds, deliveries = (1, 500) if asked.smoke else (5, 200_000)
+    rounds, deliveries = (1, 500) if asked.smoke else (5, 150_000)
     only = asked.burst or asked.zlib or asked.mixed
     async with _guild(system, f"plain {size}", size) as plain, _others(system, size, asked) as others:
         cases = []
@@ -166,15 +167,16 @@ async def _round(system: Rig, case: _Case, pid: int, size: int, messages: int) -
     async with system.rest("gateway.1") as rest, system.inbox(_MEASURED) as inbox:
         record = await _record(system, case, size)
         start = cpu_s(pid)
-        due = time.monotonic()
+        got = bytes_ = 0
         for _ in range(messages // case.gather):
-            due += pause_s
+            due = time.monotonic() + pause_s
             if case.gather == 1:
                 await rest.send(case.guild.channel, secrets.token_hex(_CONTENT_CHARS // 2))
             else:
                 await inbox.append([record] * case.gather)
+            more, more_bytes = await crowd.received(case.gather * size)
+            got, bytes_ = got + more, bytes_ + more_bytes
             await asyncio.sleep(due - time.monotonic())
-        got, bytes_ = await crowd.received(messages // case.gather * case.gather * size)
         used = cpu_s(pid) - start
     return got / used, bytes_ // got
 

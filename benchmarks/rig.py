@@ -69,7 +69,7 @@ class Crowd:
             while got < frames:
                 more, more_size = await self.counts()
                 got, size = got + more, size + more_size
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.003)
         return got, size
 
     async def close(self) -> None:

@@ -41,6 +41,6 @@ int main(int argc, char **argv) {
     usleep(atoi(argv[6]));
   }
   printf("sends %lu cpu %.6f short %lu\n", sends, cpu() - start, short_sends); fflush(stdout);
-  sleep(1);
+  usleep(200000);
   return 0;
 }
