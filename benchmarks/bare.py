@@ -1,4 +1,6 @@
-"""Bare servers that the gateway is measured against: `python -m benchmarks.bare KIND` says its port and serves.
+"""What the system is measured against: bare servers and a bare producer, each in a process of its own.
+
+`python -m benchmarks.bare KIND` says its port and serves:
 
 websocket    websockets' own asyncio server, its settings as they come, with an echo handler
 http         aiohttp with one handler that reads the body as JSON and answers with JSON
@@ -7,14 +9,20 @@ http         aiohttp with one handler that reads the body as JSON and answers wi
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from statistics import median
 
 import uvloop
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from websockets.asyncio.server import ServerConnection, serve
 
-__all__ = ["Bare", "bare"]
+__all__ = ["Bare", "bare", "produce_p50"]
+
+# About what a record of chat.events has.
+_VALUE = b"x" * 700
 
 
 class Bare:
@@ -38,6 +46,42 @@ async def bare(kind: str) -> AsyncIterator[Bare]:
     finally:
         process.kill()
         await process.wait()
+
+
+async def produce_p50(servers: str, topic: str, rate: int, seconds: float) -> float:
+    """The median time of an acks=all produce at a pace, in ms."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "benchmarks.bare", "produce", servers, topic, str(rate), str(seconds)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = await asyncio.wait_for(process.stdout.readline(), seconds + 60)
+    await process.wait()
+    return float(said)
+
+
+async def _produce(servers: str, topic: str, rate: str, seconds: str) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
+    await producer.start()
+    times: list[float] = []
+
+    async def send(due: float) -> None:
+        await producer.send_and_wait(topic, _VALUE)
+        times.append((time.monotonic() - due) * 1000)
+
+    try:
+        for warm in (True, False):
+            times.clear()
+            start = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for at in range(int(int(rate) * float(seconds) * (0.2 if warm else 1))):
+                    due = start + at / int(rate)
+                    await asyncio.sleep(due - time.monotonic())
+                    group.create_task(send(due))
+    finally:
+        await producer.stop()
+    print(median(times), flush=True)
 
 
 async def _websocket() -> None:
@@ -65,4 +109,7 @@ async def _http() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run({"websocket": _websocket, "http": _http}[sys.argv[1]]())
+    if sys.argv[1] == "produce":
+        uvloop.run(_produce(*sys.argv[2:]))
+    else:
+        uvloop.run({"websocket": _websocket, "http": _http}[sys.argv[1]]())

@@ -1,5 +1,7 @@
 """The C side of the benchmarks: compiled when run; without a compiler it is left out, loudly."""
 
+import asyncio
+import asyncio.subprocess
 import atexit
 import functools
 import os
@@ -9,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["LAST_CORE", "compiled", "pinned"]
+__all__ = ["LAST_CORE", "compiled", "ended", "pinned"]
 
 # Of the process that is measured; everything else is on the others.
 LAST_CORE = (os.cpu_count() or 1) - 1
@@ -34,3 +36,10 @@ def pinned(core: int, *command: str) -> list[str]:
     """The command, on one core only where that can be said."""
     taskset = shutil.which("taskset")
     return [taskset, "-c", str(core), *command] if taskset else list(command)
+
+
+async def ended(process: asyncio.subprocess.Process) -> None:
+    """Kill a process if it still runs, and wait for it."""
+    if process.returncode is None:
+        process.kill()
+    await process.wait()

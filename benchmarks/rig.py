@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from benchmarks.native_tools import LAST_CORE, compiled
+from benchmarks.native_tools import LAST_CORE, compiled, ended
 from fanfare.client import Rest
 from fanfare.permissions import P
 from fanfare.presence import inboxes
@@ -79,8 +80,7 @@ class Crowd:
         try:
             await asyncio.wait_for(self.process.wait(), 40)
         except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
+            await ended(self.process)
 
 
 class Rig:
@@ -275,7 +275,10 @@ async def hold(address: str, tokens: Path, *options: str) -> Crowd:
 
 @asynccontextmanager
 async def rig(scale: str) -> AsyncIterator[Rig]:
-    """Start a system in a folder of its own, and stop it in the end."""
+    """Start a system in a folder of its own, and stop it in the end, at SIGTERM too."""
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
         environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
