@@ -1,107 +1,207 @@
 """The last hop: dispatches to many sessions of one guild, against a C loop of send(2) over as many sockets.
 
-Method. Two real gateways; all sessions are on the second one, which has a core for itself, and the messages come in
-through the first. Value: frames written per CPU-second of the second gateway, everything it does counted (reading
-its inbox, building the frame, timers). Baseline: a C program that sends as many bytes to as many sockets, at the same
-pace, on the same core. Rounds are interleaved; the median of the ratios is the result.
+Method. Two real gateways. All sessions are on the second one, which has a core for itself; everything else, the
+compiled readers too, is on the other core. Value: frames received per CPU-second of the second gateway, everything it
+does counted (reading its inbox, building frames, heartbeats, timers). Rounds of all cases are interleaved; the medians
+of the rounds, and of their ratios, are the result.
+
+    plain    messages come in through the first gateway's REST, each when all sessions have received the one before, so
+             each frame is one write. Baseline: a C program that sends as many bytes to as many sockets on the same
+             core, with a pause after each message that makes for the same pace or a faster one.
+    burst    ten records come at once, in one append to the gateway's inbox, as the notifier makes it for a batch (by
+             the same script; through the whole pipeline a burst of ten may come as one and nine).
+             Baseline: the C program, ten frames to a call.
+    zlib     all sessions compressed, in a guild of their own. Baseline: plain, in the same round.
+    mixed    five roles with different overwrites in the channel, half of the sessions without MESSAGE_CONTENT, in a
+             guild of their own. Baseline: plain, in the same round.
 """
 
+import argparse
 import asyncio
 import itertools
-import os
 import re
 import secrets
 import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from benchmarks.native_tools import compiled, pinned
+from msgspec.structs import replace
+
+from benchmarks.native_tools import LAST_CORE, compiled, pinned
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Crowd, Rig, cpu_s, rig
+from fanfare.record import Record
 
 _CONTENT = 1 << 15
 _INTENTS = (1 << 0) | (1 << 9) | _CONTENT
-_PORT = 27_100
+_MEASURED = "gateway.2"
+_UNIT = "deliveries/CPU-s"
+_CONTENT_CHARS = 32
+# Deliveries a second at which messages are sent: what a gateway keeps up with, with little idling.
+_PACE = 120_000
+_BURST = 10
+_ports = itertools.count(27_100)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guild:
+    """A guild with its sessions."""
+
+    crowd: Crowd
+    channel: int
+
+
+@dataclass(slots=True)
+class _Case:
+    name: str
+    guild: _Guild
+    gather: int
+    aim: float
+    against: str
+    """Name of the case that is its baseline; empty: the C loop."""
+    rounds: list[tuple[float, float]]
 
 
 async def main() -> None:
     """Measure."""
     parser = arguments("the last hop against a C loop")
     parser.add_argument("--burst", action="store_true", help="messages in bursts of ten")
+    parser.add_argument("--zlib", action="store_true", help="sessions with zlib-stream, against plain ones")
     parser.add_argument(
-        "--zlib", action="store_true", help="all sessions with zlib-stream, against plain ones"
+        "--mixed", action="store_true", help="five roles, half of the sessions without MESSAGE_CONTENT"
     )
-    parser.add_argument("--mixed", action="store_true", help="half of the sessions without MESSAGE_CONTENT")
+    parser.add_argument("--all", action="store_true", help="plain and all of these")
     parser.add_argument("--sessions", type=int, nargs="*", default=[2_000, 10_000])
     asked = parser.parse_args()
     before = environment()
-    sizes = [50] if asked.smoke else asked.sessions
-    rounds, messages = (1, 10) if asked.smoke else (5, 60)
-    receiver = compiled("receiver")
-    if receiver is None:
+    if compiled("receiver") is None:
         return
     results: list[Result] = []
     async with rig("gateway=2") as system:
-        for size in sizes:
-            results.append(await _case(system, receiver, size, rounds, messages, asked))
+        for size in [50] if asked.smoke else asked.sessions:
+            results += await _size(system, size, asked)
     say("last_hop", results, before, as_json=asked.json)
 
 
-async def _case(system: Rig, receiver: str, size: int, rounds: int, messages: int, asked: object) -> Result:
-    burst, zlib, mixed = (getattr(asked, name) for name in ("burst", "zlib", "mixed"))
-    guild, channel = system.guild(f"last hop {size}")
-    tokens = await system.people(guild, size, 2_000_000_000_000_000_000 + size * 100_000)
-    gateway = system.processes()["gateway.2"]
-    system.pin("gateway.2")
-    intents = (_INTENTS, _INTENTS & ~_CONTENT) if mixed else (_INTENTS,)
-    query = "&compress=zlib-stream" if zlib else ""
-    crowd = await system.crowd(receiver, gateway["address"], tokens, query, *intents)
-    gather = 10 if burst else 1
-    pairs = []
-    await _round(system, crowd, channel, gateway["pid"], size, 5, gather)  # warm
-    for at in range(rounds):
-        value, frame = await _round(system, crowd, channel, gateway["pid"], size, messages, gather)
-        baseline = await asyncio.to_thread(_baseline, at, size, frame, messages, gather)
-        pairs.append((value, baseline))
-    await crowd.close()
-    name = f"{size}{' burst' * burst}{' zlib' * zlib}{' mixed' * mixed}"
-    aim = 0.85 if burst else 0.8 if mixed else 0.9
-    return ratio(name, "deliveries/CPU-s", pairs, aim)
+async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Result]:
+    rounds, deliveries = (1, 500) if asked.smoke else (5, 150_000)
+    only = asked.burst or asked.zlib or asked.mixed
+    async with _guild(system, f"plain {size}", size) as plain, _others(system, size, asked) as others:
+        cases = []
+        if asked.all or not only or asked.zlib or asked.mixed:
+            cases.append(_Case("plain", plain, 1, 0.9, "", []))
+        if asked.all or asked.burst:
+            cases.append(_Case("burst", plain, _BURST, 0.85, "", []))
+        cases += [
+            _Case(name, guild, 1, 0.9 if name == "zlib" else 0.8, "plain", [])
+            for name, guild in others.items()
+        ]
+        system.pin(_MEASURED)
+        pid = int(system.processes()[_MEASURED]["pid"])
+        for at in range(rounds + 1):  # the first one is to get warm
+            values: dict[str, float] = {}
+            for case in cases:
+                messages = max(deliveries // size, _BURST) // (5 if at == 0 and not asked.smoke else 1)
+                value, frame = await _round(system, case, pid, size, messages)
+                values[case.name] = value
+                if case.against:
+                    base = values[case.against]
+                else:
+                    base = await asyncio.to_thread(_c_loop, size, frame, messages, case.gather)
+                if at:
+                    case.rounds.append((value, base))
+    wanted = asked.all or not only
+    return [
+        ratio(f"{size}" if case.name == "plain" else f"{size} {case.name}", _UNIT, case.rounds, case.aim)
+        for case in cases
+        if wanted or getattr(asked, case.name, False)
+    ]
 
 
-async def _round(
-    system: Rig, crowd: Crowd, channel: int, pid: int, size: int, messages: int, gather: int
-) -> tuple[float, int]:
-    """Send messages at a pace that the receiver keeps; deliveries per CPU-second, and bytes a frame."""
+@asynccontextmanager
+async def _others(system: Rig, size: int, asked: argparse.Namespace) -> AsyncIterator[dict[str, _Guild]]:
+    """The guilds whose sessions are not plain."""
+    found = {}
+    if asked.all or asked.zlib:
+        found["zlib"] = await _made(system, f"zlib {size}", size, query="&compress=zlib-stream")
+    if asked.all or asked.mixed:
+        intents = (_INTENTS, _INTENTS & ~_CONTENT)
+        found["mixed"] = await _made(system, f"mixed {size}", size, roles=5, intents=intents)
+    try:
+        yield found
+    finally:
+        for guild in found.values():
+            await guild.crowd.close()
+
+
+@asynccontextmanager
+async def _guild(system: Rig, name: str, size: int) -> AsyncIterator[_Guild]:
+    made = await _made(system, name, size)
+    try:
+        yield made
+    finally:
+        await made.crowd.close()
+
+
+async def _made(
+    system: Rig,
+    name: str,
+    size: int,
+    *,
+    query: str = "",
+    roles: int = 1,
+    intents: tuple[int, ...] = (_INTENTS,),
+) -> _Guild:
+    guild, channel = await system.guild(name)
+    tokens = await system.people(guild, size, channel=channel, roles=roles)
+    return _Guild(await system.crowd(_MEASURED, tokens, query, *intents), channel)
+
+
+async def _round(system: Rig, case: _Case, pid: int, size: int, messages: int) -> tuple[float, int]:
+    """Send messages at a pace that the gateway keeps; deliveries per CPU-second, and bytes a frame."""
+    crowd = case.guild.crowd
     await crowd.counts()
-    pause_s = max(0.02, size / 100_000) * gather
-    async with system.rest("gateway.1") as rest:
+    pause_s = _pause_s(size, case.gather)
+    async with system.rest("gateway.1") as rest, system.inbox(_MEASURED) as inbox:
+        record = await _record(system, case, size)
         start = cpu_s(pid)
-        for _ in range(messages // gather or 1):
-            await asyncio.gather(
-                *(rest.send(channel, secrets.token_hex(8), nonce=secrets.token_hex(8)) for _ in range(gather))
-            )
-            await asyncio.sleep(pause_s)
-        wanted = (messages // gather or 1) * gather * size
-        got, bytes_ = await crowd.received(wanted)
+        got = bytes_ = 0
+        for _ in range(messages // case.gather):
+            due = time.monotonic() + pause_s
+            if case.gather == 1:
+                await rest.send(case.guild.channel, secrets.token_hex(_CONTENT_CHARS // 2))
+            else:
+                await inbox.append([record] * case.gather)
+            more, more_bytes = await crowd.received(case.gather * size)
+            got, bytes_ = got + more, bytes_ + more_bytes
+            await asyncio.sleep(due - time.monotonic())
         used = cpu_s(pid) - start
     return got / used, bytes_ // got
 
 
-_ports = itertools.count(_PORT)
+async def _record(system: Rig, case: _Case, size: int) -> Record:
+    """A message of the channel as the gateway's inbox has it; one is sent to have it."""
+    async with system.rest("gateway.1") as rest, system.inbox(_MEASURED) as inbox:
+        sent = await rest.send(case.guild.channel, secrets.token_hex(_CONTENT_CHARS // 2))
+        await case.guild.crowd.received(size)
+        return replace(await inbox.record(int(sent["id"])), nonce="")
 
 
-def _baseline(_: int, size: int, frame: int, messages: int, gather: int) -> float:
+def _pause_s(size: int, gather: int) -> float:
+    return max(0.005, size / _PACE) * gather
+
+
+def _c_loop(size: int, frame: int, messages: int, gather: int) -> float:
     """The C loop: deliveries per CPU-second."""
     loop, sink = compiled("send_loop"), compiled("sink")
     assert loop is not None
     assert sink is not None
-    last = (os.cpu_count() or 1) - 1
     port = str(next(_ports))
-    pause_us = str(int(max(0.02, size / 100_000) * gather * 1e6))
-    server = subprocess.Popen(
-        pinned(last, loop, port, str(size), str(frame), str(messages // gather or 1), str(gather), pause_us),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    pause_us = str(int(_pause_s(size, gather) * 1e6))
+    command = [loop, port, str(size), str(frame), str(messages // gather), str(gather), pause_us]
+    server = subprocess.Popen(pinned(LAST_CORE, *command), stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     server.stdout.readline()
     reader = subprocess.Popen(pinned(0, sink, port, str(size)))

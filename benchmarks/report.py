@@ -28,7 +28,7 @@ class Result:
 
 
 def ratio(
-    case: str, unit: str, rounds: list[tuple[float, float]], aim: float, *, least: bool = True
+    case: str, unit: str, rounds: list[tuple[float, float]], aim: float | None, *, least: bool = True
 ) -> Result:
     """The medians of interleaved rounds of (value, baseline), and the median of their ratios.
 
@@ -36,7 +36,7 @@ def ratio(
         case: which case.
         unit: of both.
         rounds: at least one.
-        aim: for the ratio.
+        aim: for the ratio; None: it is only reported.
         least: whether the ratio shall be at least the aim, or at most.
 
     """
@@ -47,8 +47,8 @@ def ratio(
         unit,
         median(baseline for _, baseline in rounds),
         round(found, 3),
-        f"{'>=' if least else '<='}{aim}",
-        found >= aim if least else found <= aim,
+        "reported" if aim is None else f"{'>=' if least else '<='}{aim}",
+        None if aim is None else found >= aim if least else found <= aim,
     )
 
 

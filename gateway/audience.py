@@ -23,6 +23,8 @@ _MESSAGES: Final = (1 << 9, 1 << 12)
 _REACTIONS: Final = (1 << 10, 1 << 13)
 _TYPING: Final = (1 << 11, 1 << 14)
 MESSAGE_CONTENT: Final = 1 << 15
+# A plain number: the operators of a flag make an object each time.
+_VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
 
 # Intent of each dispatch: (in a guild, in a direct conversation). Not named: none is needed.
 _INTENTS: Final[Mapping[str, tuple[int, int]]] = {
@@ -125,7 +127,7 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     if record.audience == GUILD:
         return True
     held = view.permissions(audience.roles, audience.user, record.channel)
-    return bool(held & P.VIEW_CHANNEL) and held & record.permission == record.permission
+    return bool(held & _VIEW_CHANNEL) and held & record.permission == record.permission
 
 
 def content_for(user: int, intents: int, record: Record) -> bool:

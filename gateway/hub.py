@@ -5,11 +5,9 @@ a cursor on the ring: because its socket is full, because it is being resumed, o
 No session has a queue of its own.
 """
 
-import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
 from fanfare.model import User
@@ -21,7 +19,11 @@ from gateway.frames import Dispatch, Transport, dispatch, encode, wrap
 from gateway.guilds import GuildCache
 from gateway.resume import Fence, Hop, above
 from gateway.ring import Event, Ring
+from gateway.rooms import TOGETHER_BYTES, Room, broadcast
 from gateway.snapshot import guild_create
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Hub", "Link", "Session"]
 
@@ -63,6 +65,7 @@ class Session:
         "classes",
         "coming",
         "cursor",
+        "fd",
         "guilds",
         "hops",
         "id",
@@ -96,6 +99,8 @@ class Session:
         self.shown: dict[int, int] = {}
         """Version of each guild that a GUILD_CREATE has shown here: changes up to it are not told again."""
         self.link: Link | None = None
+        self.fd = -1
+        """Descriptor under which it stands in its rooms; -1 unless it is live and its link has one."""
         self.transport = Transport.JSON
         self.cursor: int | None = None
         """Index of the next event it wants; None while it is live."""
@@ -130,7 +135,10 @@ class Hub:
         self.ring = Ring(RING_BYTES, s)
         self.sessions: dict[str, Session] = {}
         self.users: dict[int, set[Session]] = {}
-        self.rooms: dict[int, dict[AudienceClass, dict[Session, None]]] = {}
+        self.rooms: dict[int, dict[AudienceClass, Room]] = {}
+        self._owed: list[Event] = []
+        """Events that were taken and not written yet: see `take`."""
+        self._owed_bytes = 0
         self.catching: set[Session] = set()
         """Sessions with an open link that are cursors: looked at after each batch."""
         self.want_guild: Callable[[Session, int], None] = _at_once
@@ -153,33 +161,39 @@ class Hub:
 
     # Events
 
-    def take(self, entry: InboxEntry) -> None:
-        """Take the next entry of the inbox."""
-        self.s = entry.s
+    def take(self, entry: InboxEntry, *, more: bool = False) -> None:
+        """Take the next entry of the inbox.
+
+        Args:
+            entry: the entry.
+            more: whether the next call is another `take` or `settle`, before anything else happens. Then messages to
+                a guild that follow each other go out in one write.
+
+        """
         record = entry.record
-        if record is None:
-            self._let_go(moved_of(entry))
+        before = self.guilds.views.get(record.guild) if record is not None else None
+        alike = record is not None and _is_message(record)
+        if self._owed and not (alike and self._owed[0].view is before):
+            # A session that blocks on what it is owed goes on behind the newest event: so before this one is one.
+            self._pay()
+        self.s = entry.s
+        if not self._note(entry):
             return
-        if self.cut and not above(record.position, self.cut):
-            return
-        topic, partition, offset = record.position
-        self.high[f"{topic}/{partition}"] = offset
-        if record.fence:
-            return
-        self.newest_id = max(self.newest_id, record.id)
-        for scope in record.scopes():
-            self.newest[scope] = entry.s
-        before = self.guilds.views.get(record.guild)
+        assert record is not None
         view = self.guilds.apply(record) if record.version else before
         event = Event(Dispatch(entry.s, record), view)
         index = self.ring.append(event)
+        if alike:
+            if view is not None:
+                self._owe(event, more=more)
+            return
         if record.audience == USERS:
             self._deliver_to_users(event)
             return
         concerned = self._hold_back(record, index)
         if view is not None:
             if record.type != "GUILD_CREATE":
-                self._broadcast(event, view)
+                broadcast(self.rooms.get(record.guild, {}), [event], view, self.users)
             if view is not before and before is not None:
                 self._reclassify(record, before, view)
         for session in concerned:
@@ -192,21 +206,45 @@ class Hub:
             if session is not None and session.link is not None and session.version <= version:
                 self.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another node")
 
+    def _note(self, entry: InboxEntry) -> bool:
+        """Note how far the log has been taken; whether the entry is an event for sessions."""
+        record = entry.record
+        if record is None:
+            self._let_go(moved_of(entry))
+            return False
+        if self.cut and not above(record.position, self.cut):
+            return False
+        topic, partition, offset = record.position
+        self.high[f"{topic}/{partition}"] = offset
+        if record.fence:
+            return False
+        self.newest_id = max(self.newest_id, record.id)
+        for scope in record.scopes():
+            self.newest[scope] = self.s
+        return True
+
     def settle(self) -> None:
         """After a batch: let those go on who were waiting for entries."""
+        self._pay()
         self.seen(self.newest_id)
         for session in list(self.catching):
             self.pump(session)
 
-    def _broadcast(self, event: Event, view: View) -> None:
-        record = event.dispatch.record
-        for audience, sessions in self.rooms.get(record.guild, {}).items():
-            if not sees(view, audience, record):
-                continue
-            full = content_for(0, audience.intents, record)
-            frame = event.dispatch.frame(audience.transport, content=full)
-            special: Iterable[int] = () if full else {record.author, *record.mentions}
-            _write(_not_shown(sessions, record), frame, special, event)
+    def _owe(self, event: Event, *, more: bool) -> None:
+        """Write an event, or keep it to be written with those that follow."""
+        self._owed.append(event)
+        self._owed_bytes += len(event.dispatch.record.payload)
+        if not more or self._owed_bytes > TOGETHER_BYTES:
+            self._pay()
+
+    def _pay(self) -> None:
+        """Write what was kept."""
+        if not self._owed:
+            return
+        events, self._owed, self._owed_bytes = self._owed, [], 0
+        view = events[0].view
+        assert view is not None
+        broadcast(self.rooms.get(view.guild.id, {}), events, view, self.users)
 
     def _deliver_to_users(self, event: Event) -> None:
         record = event.dispatch.record
@@ -234,6 +272,7 @@ class Hub:
                         self.part(session, record.guild)
                 elif session.cursor is None:
                     session.cursor = index
+                    self._reseat(session)
                     held.append(session)
         return held
 
@@ -272,6 +311,7 @@ class Hub:
                 link.send(chunk)
             elif session.skip is None:
                 session.cursor = None
+                self._reseat(session)
                 self.catching.discard(session)
                 return
             else:
@@ -349,10 +389,16 @@ class Hub:
         if 0 < record.version <= session.shown.get(record.guild, 0):
             return None
         own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
-        if not own and not sees(view, classify(view, user, session.intents, session.transport), record):
+        if not own and not sees(view, self._class_in(session, view), record):
             return None
         content = content_for(user, session.intents, record)
         return event.dispatch.frame(session.transport, content=content)
+
+    def _class_in(self, session: Session, view: View) -> AudienceClass:
+        """The session's class in a version of one of its guilds; the present one it stands in already."""
+        guild = view.guild.id
+        audience = session.classes.get(guild) if view is self.guilds.views.get(guild) else None
+        return audience or classify(view, session.user.id, session.intents, session.transport)
 
     def _membership_frame(self, session: Session, event: Event) -> bytes | None:
         record = event.dispatch.record
@@ -393,6 +439,7 @@ class Hub:
         session.link = link
         session.transport = link.transport_kind
         session.cursor = cursor
+        self._reseat(session)
         self.keep(session)
         for guild in session.guilds:
             self._leave_room(session, guild)
@@ -420,6 +467,7 @@ class Hub:
         """The session's socket is gone; if it has ended it is forgotten, else it can be resumed for a while."""
         session.link = None
         session.cursor = None
+        self._reseat(session)
         session.replay.clear()
         session.announce = None
         session.away_at = time.monotonic()
@@ -444,6 +492,7 @@ class Hub:
         """The session's socket is full after the newest event: it goes on as a cursor."""
         if session.cursor is None:
             session.cursor = self.ring.end
+            self._reseat(session)
             self.catching.add(session)
 
     def forget(self, session: Session) -> None:
@@ -497,18 +546,31 @@ class Hub:
             return
         audience = classify(view, session.user.id, session.intents, session.transport)
         session.classes[guild] = audience
-        self.rooms.setdefault(guild, {}).setdefault(audience, {})[session] = None
+        self.rooms.setdefault(guild, {}).setdefault(audience, Room()).add(session)
 
     def _leave_room(self, session: Session, guild: int) -> None:
         audience = session.classes.pop(guild, None)
         if audience is None:
             return
-        room = self.rooms[guild]
-        del room[audience][session]
-        if not room[audience]:
-            del room[audience]
-        if not room:
+        rooms = self.rooms[guild]
+        rooms[audience].remove(session)
+        if not rooms[audience]:
+            del rooms[audience]
+        if not rooms:
             del self.rooms[guild]
+
+    def _reseat(self, session: Session) -> None:
+        """Whether the session is live, or its link, has changed: put it where it belongs in its rooms."""
+        link = session.link
+        fd = link.fd if link is not None and session.cursor is None else -1
+        if fd == session.fd:
+            return
+        rooms = [self.rooms[guild][audience] for guild, audience in session.classes.items()]
+        for room in rooms:
+            room.remove(session)
+        session.fd = fd
+        for room in rooms:
+            room.add(session)
 
 
 def guild_deleted(s: int, guild: int, transport: Transport) -> bytes:
@@ -521,39 +583,11 @@ def resumed(s: int, transport: Transport) -> bytes:
     return wrap(dispatch(s, "RESUMED", b"{}"), transport)
 
 
-def _not_shown(sessions: Iterable[Session], record: Record) -> Iterable[Session]:
-    """Without those whose snapshot held a guild's change already, which was still on its way."""
-    if not record.version:
-        return sessions
-    return [one for one in sessions if one.shown.get(record.guild, 0) < record.version]
-
-
 def _at_once(session: Session, guild: int) -> None:
     """Without anybody to note it."""
     session.coming |= {guild}
 
 
-def _write(sessions: Iterable[Session], frame: bytes, special: Iterable[int], event: Event) -> None:
-    """Write one frame to many sockets: the hot path."""
-    write = os.write
-    length = len(frame)
-    for session in sessions:
-        if session.cursor is not None:
-            continue
-        link = session.link
-        if link is None:
-            continue
-        data = frame
-        if special and session.user.id in special:
-            data = event.dispatch.frame(session.transport, content=True)
-        if link.fd < 0:
-            link.send(data)
-            continue
-        try:
-            written = write(link.fd, data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            continue  # the transport will tell that the connection is lost
-        if written != (length if data is frame else len(data)):
-            link.rest(data, written)
+def _is_message(record: Record) -> bool:
+    """Whether a record is for those in a guild alone, and changes nothing about it."""
+    return not (record.version or record.fence or record.users or record.audience == USERS)

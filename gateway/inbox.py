@@ -35,6 +35,8 @@ class NodeInbox:
         self._redis = redis
         self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
         self._fresh = True
+        self._asking = asyncio.Lock()
+        self._question: asyncio.Future[str] | None = None
         self.node = node
         self.ready = asyncio.Event()
         """Set while the inbox is whole: sessions can start."""
@@ -89,8 +91,22 @@ class NodeInbox:
             RedisError: Redis is away.
 
         """
-        if await inboxes.loss_token(redis or self._redis) != self.token:
+        token = await inboxes.loss_token(redis) if redis is not None else await self._asked()
+        if token != self.token:
             raise InboxGoneError(self.name)
+
+    async def _asked(self) -> str:
+        """The loss token, by a question that is sent after this call: whoever comes before it is sent shares it."""
+        if self._question is None:
+            self._question = asyncio.ensure_future(self._ask())
+            # If all who waited were cancelled, nobody hears what went wrong.
+            self._question.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._question)
+
+    async def _ask(self) -> str:
+        async with self._asking:
+            self._question = None
+            return await inboxes.loss_token(self._redis)
 
     async def run(self, hub: Hub, repair: Callable[[], Awaitable[None]]) -> None:
         """Read into the hub and keep alive; a supervised task.
@@ -141,9 +157,9 @@ class NodeInbox:
                 away = False
                 self._log.info("Redis is back", action=Action.REDIS_BACK)
             started = time.monotonic()
+            counts.ENTRIES.inc(len(entries))
             for entry in entries:
-                hub.take(entry)
-                counts.ENTRIES.inc()
+                hub.take(entry, more=True)
                 if time.monotonic() - started > _SLICE_S:
                     hub.settle()
                     await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 // The baseline: the same bytes to as many sockets by send(2), and nothing else.
 // Usage: send_loop PORT SOCKETS BYTES ROUNDS GATHER PAUSE_US
-// Listens, waits for the sockets, sends BYTES * GATHER to each of them in ROUNDS rounds, and says
-// "sends N cpu SECONDS".
+// Listens, waits for the sockets, sends BYTES * GATHER to each of them in ROUNDS rounds after some to get warm (windows
+// and buffers have grown by then, as those of sessions have), and says "sends N cpu SECONDS short N".
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define WARM 10
 
 static double cpu(void) {
   struct rusage u; getrusage(RUSAGE_SELF, &u);
@@ -31,13 +33,14 @@ int main(int argc, char **argv) {
     setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   }
   char *data = malloc(size); memset(data, 'x', size);
-  double start = cpu();
+  double start = 0;
   unsigned long sends = 0, short_sends = 0;
-  for (int round = 0; round < rounds; round++) {
+  for (int round = -WARM; round < rounds; round++) {
+    if (!round) { start = cpu(); sends = short_sends = 0; }
     for (int i = 0; i < count; i++) { sends++; if (send(fds[i], data, size, MSG_DONTWAIT) != size) short_sends++; }
     usleep(atoi(argv[6]));
   }
   printf("sends %lu cpu %.6f short %lu\n", sends, cpu() - start, short_sends); fflush(stdout);
-  sleep(1);
+  usleep(200000);
   return 0;
 }

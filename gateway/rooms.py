@@ -1,0 +1,141 @@
+"""The connected sessions of a guild, by audience class, and the writing of events to them: the hot path.
+
+A session that is written to as events come is kept by its descriptor, so that a broadcast touches nothing of it: per
+delivery one number and one `write`. What a batch owes a class goes out in one write.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from gateway.audience import AudienceClass, View, content_for, sees
+from gateway.ring import Event
+
+if TYPE_CHECKING:
+    from gateway.hub import Session
+
+__all__ = ["TOGETHER_BYTES", "Room", "broadcast"]
+
+# Payloads that go out in one write: enough that the call costs little, and a socket's buffer takes it.
+TOGETHER_BYTES: Final = 16 * 1024
+
+
+class Room:
+    """The connected sessions of one class in one guild."""
+
+    __slots__ = ("direct", "others")
+
+    def __init__(self) -> None:
+        self.direct: dict[int, Session] = {}
+        """Live sessions by descriptor: exactly those whose `fd` is not -1."""
+        self.others: dict[Session, None] = {}
+        """Cursors, and sessions under TLS."""
+
+    def __bool__(self) -> bool:
+        return bool(self.direct or self.others)
+
+    def add(self, session: "Session") -> None:
+        """Put a session in, under its `fd`."""
+        if session.fd >= 0:
+            self.direct[session.fd] = session
+        else:
+            self.others[session] = None
+
+    def remove(self, session: "Session") -> None:
+        """Take a session out; its `fd` is the one it was put in under."""
+        if session.fd >= 0:
+            del self.direct[session.fd]
+        else:
+            del self.others[session]
+
+
+def broadcast(
+    rooms: Mapping[AudienceClass, Room],
+    events: list[Event],
+    view: View,
+    users: Mapping[int, "set[Session]"],
+) -> None:
+    """Write events, which follow each other, to those in a guild who may see them.
+
+    Args:
+        rooms: the guild's.
+        events: of the guild, oldest first; more than one only if none is a change to the guild.
+        view: the guild as it was at all of them.
+        users: the sessions of each user.
+
+    """
+    first = events[0].dispatch.record
+    for audience, room in rooms.items():
+        seen = [event for event in events if sees(view, audience, event.dispatch.record)]
+        if not seen:
+            continue
+        direct: Iterable[int] = room.direct
+        others: Iterable[Session] = room.others
+        if first.version:
+            # Without those whose snapshot held a guild's change already, which was still on its way.
+            guild, version = first.guild, first.version
+            direct = [fd for fd, one in room.direct.items() if one.shown.get(guild, 0) < version]
+            others = [one for one in room.others if one.shown.get(guild, 0) < version]
+        apart = _apart(seen, audience, users)
+        if apart:
+            direct = [fd for fd in direct if room.direct[fd] not in apart]
+            others = [one for one in others if one not in apart]
+            for session in apart:
+                _write_alone(session, _frames(seen, audience, session.user.id))
+        data = _frames(seen, audience, 0)
+        _write(room, direct, data)
+        for session in others:
+            if session.cursor is None and session.link is not None:
+                session.link.send(data)
+
+
+def _apart(
+    events: list[Event], audience: AudienceClass, users: Mapping[int, "set[Session]"]
+) -> "set[Session]":
+    """The sessions of a class that get the content of some event, though the class does not."""
+    guild = events[0].dispatch.record.guild
+    named = {
+        user
+        for event in events
+        if not content_for(0, audience.intents, event.dispatch.record)
+        for user in (event.dispatch.record.author, *event.dispatch.record.mentions)
+    }
+    return {
+        session for user in named for session in users.get(user, ()) if session.classes.get(guild) == audience
+    }
+
+
+def _frames(events: list[Event], audience: AudienceClass, user: int) -> bytes:
+    frames = [
+        event.dispatch.frame(
+            audience.transport, content=content_for(user, audience.intents, event.dispatch.record)
+        )
+        for event in events
+    ]
+    return frames[0] if len(frames) == 1 else b"".join(frames)
+
+
+def _write(room: Room, direct: Iterable[int], data: bytes) -> None:
+    """Write to many sockets."""
+    write = os.write
+    length = len(data)
+    short: list[tuple[int, int]] = []
+    for fd in direct:
+        try:
+            written = write(fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            continue  # the transport will tell that the connection is lost
+        if written != length:
+            short.append((fd, written))
+    # Afterwards, because these leave `direct`.
+    for fd, written in short:
+        link = room.direct[fd].link
+        assert link is not None
+        link.rest(data, written)
+
+
+def _write_alone(session: "Session", data: bytes) -> None:
+    if session.cursor is None and session.link is not None:
+        session.link.send(data)
