@@ -28,6 +28,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "memory": (),
     "storm": (),
     "ingest": (),
+    "append": (),
     "workers": (),
     "archive": (),
     "rebalance": (),
