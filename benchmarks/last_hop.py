@@ -86,7 +86,7 @@ async def main() -> None:
 
 
 async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Result]:
-    rounds, deliveries = (1, 500) if asked.smoke else (5, 150_000)
+    rounds, deliveries = (1, 500) if asked.smoke else (5, 100_000)
     only = asked.burst or asked.zlib or asked.mixed
     async with _guild(system, f"plain {size}", size) as plain, _others(system, size, asked) as others:
         cases = []
@@ -103,7 +103,7 @@ async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Resul
         for at in range(rounds + 1):  # the first one is to get warm
             values: dict[str, float] = {}
             for case in cases:
-                messages = max(deliveries // size, _BURST) // (5 if at == 0 and not asked.smoke else 1)
+                messages = _messages(size, case.gather, deliveries // (1 if at or asked.smoke else 5))
                 value, frame = await _round(system, case, pid, size, messages)
                 values[case.name] = value
                 if case.against:
@@ -187,6 +187,11 @@ async def _record(system: Rig, case: _Case, size: int) -> Record:
         sent = await rest.send(case.guild.channel, secrets.token_hex(_CONTENT_CHARS // 2))
         await case.guild.crowd.received(size)
         return replace(await inbox.record(int(sent["id"])), nonce="")
+
+
+def _messages(size: int, gather: int, deliveries: int) -> int:
+    """How many to send for about so many deliveries; of bursts, which cost less, three times as many."""
+    return max(deliveries // size, 2) if gather == 1 else max(3 * deliveries // size // gather, 1) * gather
 
 
 def _pause_s(size: int, gather: int) -> float:

@@ -6,7 +6,7 @@ No session has a queue of its own.
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
@@ -106,7 +106,7 @@ class Session:
         """Index of the next event it wants; None while it is live."""
         self.skip: Fence | None = None
         """What is not above this fence was sent from another inbox."""
-        self.replay: deque[bytes] = deque()
+        self.replay: list[bytes] = []
         """Frames from other inboxes that go out before anything of the ring."""
         self.announce: tuple[int, int] | None = None
         """(index, s): say RESUMED with this `s` when the cursor is here."""
@@ -322,13 +322,11 @@ class Hub:
 
     def _chunk(self, session: Session) -> bytes | None:
         """The next frames for a session, empty at the end of the ring, None if it has to wait or was closed."""
-        found: list[bytes] = []
-        size = 0
+        found, size = _first(session.replay)
+        frame: bytes | None
         assert session.cursor is not None
         while size < _CHUNK_BYTES:
-            if session.replay:
-                frame: bytes | None = session.replay.popleft()
-            elif session.announce is not None and session.cursor >= session.announce[0]:
+            if session.announce is not None and session.cursor >= session.announce[0]:
                 frame = resumed(session.announce[1], session.transport)
                 session.announce = None
             elif session.cursor < self.ring.start:
@@ -571,6 +569,17 @@ class Hub:
         session.fd = fd
         for room in rooms:
             room.add(session)
+
+
+def _first(replay: list[bytes]) -> tuple[list[bytes], int]:
+    """Take a chunk of frames off a replay, and their bytes. (An empty deque takes 700 bytes of every session.)"""
+    size = count = 0
+    while size < _CHUNK_BYTES and count < len(replay):
+        size += len(replay[count])
+        count += 1
+    found = replay[:count]
+    del replay[:count]
+    return found, size
 
 
 def guild_deleted(s: int, guild: int, transport: Transport) -> bytes:

@@ -233,6 +233,8 @@ class Connection(asyncio.Protocol):
         response = self._ws.accept(request)
         self._ws.send_response(response)
         self._flush()
+        # The library's parser keeps the request for as long as the connection: a third of its memory.
+        request.headers.clear()
         if response.status_code != 101:
             return
         query = {name: values[0] for name, values in parse_qs(urlsplit(request.path).query).items()}
