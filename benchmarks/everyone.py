@@ -48,9 +48,8 @@ async def main() -> None:
     async with rig("archiver=0") as system, fleet(system, NODES - 1) as nodes:
         place = await Place.make(system, nodes, "everyone", size, online)
         crowd = await place.connect(system, receiver, sessions)
-        address = system.processes()["gateway.1"]["address"]
         async with await Client.connect(
-            address, Session(system.run["users"]["alice"]["token"], intents=1)
+            place.address, Session(system.run["users"]["alice"]["token"], intents=1)
         ) as sender:
             await sender.start()
             await _reach(sender, place, nodes, crowd, sessions, "")  # warm

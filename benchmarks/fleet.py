@@ -95,7 +95,11 @@ class Fleet:
 async def fleet(system: Rig, count: int) -> AsyncIterator[Fleet]:
     """So many nodes."""
     settings = system.settings()
-    async with redis_of(settings) as redis, redis_of(settings) as reader:
+    # The reader is patient: what else runs here may keep the loop for seconds.
+    async with (
+        redis_of(settings) as redis,
+        Redis.from_url(settings.redis.get_secret_value()) as reader,
+    ):
         found = Fleet(redis, reader, count)
         await found.make()
         tasks = [asyncio.create_task(found.renew()), asyncio.create_task(found.read())]

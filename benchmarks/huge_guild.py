@@ -9,14 +9,15 @@ Rounds are interleaved; the median of the ratios is the result.
 """
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from benchmarks.fleet import Fleet, fleet
 from benchmarks.native_tools import compiled
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Crowd, Rig, cpu_s, rig
-from benchmarks.stores import guild, hold, members, metric, rss_bytes, send
+from benchmarks.stores import CLIENT_CORES, guild, hold, members, metric, rss_bytes, send
 from fanfare.client import Client, Session
 
 NODES: Final = 20
@@ -35,6 +36,8 @@ class Place:
     members: int
     first: int
     """Id of the first person that holds a real session."""
+    address: str
+    """Of the gateway that holds them."""
     crowds: list[Crowd]
 
     @classmethod
@@ -43,12 +46,12 @@ class Place:
         ident, channel = await guild(system, name)
         users = await members(system, ident, _BULK + size * 10, size)
         await nodes.register(ident, users[:online])
-        return cls(ident, channel, size, users[online], [])
+        found = await asyncio.to_thread(system.processes)
+        return cls(ident, channel, size, users[online], found["gateway.1"]["address"], [])
 
     async def connect(self, system: Rig, receiver: str, count: int) -> Crowd:
         """Hold real sessions of further members."""
-        address = system.processes()["gateway.1"]["address"]
-        crowd = await hold(system, receiver, address, range(self.first, self.first + count))
+        crowd = await hold(system, receiver, self.address, range(self.first, self.first + count))
         self.first += count
         self.crowds.append(crowd)
         return crowd
@@ -79,7 +82,8 @@ async def main() -> None:
     async with rig("archiver=0") as system, fleet(system, NODES - 1) as nodes:
         small = await Place.make(system, nodes, "small", 1_000, 50)
         huge = await Place.make(system, nodes, "huge", size, online)
-        pid = system.processes()["gateway.1"]["pid"]
+        found = await asyncio.to_thread(system.processes)
+        pid, notifier = found["gateway.1"]["pid"], found["notifier.1"]
         for place in (small, huge):  # warm: each guild is in the gateway's memory
             await place.connect(system, receiver, 50)
         for _ in range(rounds):
@@ -90,16 +94,17 @@ async def main() -> None:
                 await crowd.close()
             place.crowds = []
             await place.connect(system, receiver, 50)
-        system.pin("notifier.1")
+        await asyncio.to_thread(system.pin, "notifier.1")
+        os.sched_setaffinity(0, CLIENT_CORES)
         sender = await Client.connect(
-            system.processes()["gateway.1"]["address"],
+            small.address,
             Session(system.run["users"]["alice"]["token"], intents=1),
         )
         await sender.start()
         for place in (small, huge):
-            await _cost(system, nodes, sender, place, 10)
+            await _cost(notifier, nodes, sender, place, 10)
         for _ in range(rounds):
-            pairs = [await _cost(system, nodes, sender, place, count) for place in (huge, small)]
+            pairs = [await _cost(notifier, nodes, sender, place, count) for place in (huge, small)]
             costs.append((pairs[0], pairs[1]))
         await sender.close()
         for place in (small, huge):
@@ -130,9 +135,8 @@ async def _growth(system: Rig, receiver: str, place: Place, pid: int, sessions: 
     return max(rss_bytes(pid) - before, 1)
 
 
-async def _cost(system: Rig, nodes: Fleet, sender: Client, place: Place, count: int) -> Cost:
+async def _cost(notifier: dict[str, Any], nodes: Fleet, sender: Client, place: Place, count: int) -> Cost:
     """Send so many messages; what one costs."""
-    notifier = system.processes()["notifier.1"]
     before = nodes.least()
     appends, calls = await _appends(notifier["internal"])
     size, used = nodes.bytes, cpu_s(notifier["pid"])

@@ -342,7 +342,7 @@ def message(number: int, channel: int, guild: int = 0, size: int = 300) -> Recor
         guild=guild or _GUILD + channel % 10,
         channel=channel,
         author=_AUTHOR,
-        nonce=f"{number:x}",
+        nonce=f"{ident:x}",
         gated=(1, 1 + len(head)),
         payload=b"{" + head + rest,
     )

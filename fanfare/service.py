@@ -7,6 +7,7 @@ the settings cannot be used.
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ __all__ = ["FatalError", "Service", "State", "run"]
 
 # After a failure the process drains; one that hangs there is ended after the drain time and this.
 FAILED_DRAIN_S: Final = 20.0
+_GARBAGE_OBJECTS: Final = 50_000
 
 
 class FatalError(Exception):
@@ -194,6 +196,10 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
         settings = load_settings()
         clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
+        # What was imported stays; and a batch makes thousands of objects that its end frees without a search for
+        # cycles. At the default of 700, that search was a fifth of the time of a fan-out under load.
+        gc.freeze()
+        gc.set_threshold(_GARBAGE_OBJECTS, 20, 100)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, role, main))
     except SettingsError as error:

@@ -1,6 +1,5 @@
 """The fan-out's work: a batch of events in, their deliveries out, in order and in the same partition."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,7 +8,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 
 from fanfare.bus.consumer import Incoming, TopicPartition
-from fanfare.bus.producer import Producer
+from fanfare.bus.producer import Producer, Raw
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import NONCE_WINDOW_S, TOKEN_S
 from fanfare.presence import keys
@@ -65,7 +64,7 @@ class FanOut:
         """
         standing = await self._claim(batch)
         topic = self._deliveries_of[partition.topic]
-        waiting = []
+        delivered = []
         dropped = []
         decided: dict[Decision, int] = {}
         for incoming, first in zip(batch, standing, strict=True):
@@ -76,15 +75,13 @@ class FanOut:
                 dropped.append(f"{record.position} {decision}")
                 continue
             headers = delivery_headers(incoming.headers, record.position)
-            done = self._producer.post_raw(
-                topic, headers, record.payload, key=incoming.key, partition=partition.partition
-            )
-            waiting.append(done)
+            delivered.append(Raw(headers, record.payload, incoming.key))
         for decision, count in decided.items():
             DECISIONS.labels(partition.topic, decision).inc(count)
         if dropped:
             self._log.info("events dropped", action=Action.DROP, count=len(dropped), such_as=dropped[0])
-        await asyncio.gather(*waiting)
+        if delivered:
+            await self._producer.post_batch(topic, delivered, partition=partition.partition)
 
     async def _claim(self, batch: Sequence[Incoming]) -> list[Position | None]:
         """For each record with a nonce, the position that stands for it: its own if it comes first."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfare.bus import producer as module
-from fanfare.bus.producer import Producer, RefusedError, UnknownTopicError, partition_of
+from fanfare.bus.producer import Producer, Raw, RefusedError, UnknownTopicError, partition_of
 from fanfare.constants import BREAKER_S
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
@@ -21,6 +21,25 @@ TOPIC = "chat.events"
 
 class Acknowledged(NamedTuple):
     offset: int
+
+
+class Builder:
+    """Stands for aiokafka's: takes three records."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.closed = False
+
+    def append(
+        self, *, timestamp: None, key: bytes, value: bytes, headers: list[tuple[str, bytes]]
+    ) -> object | None:
+        if self.closed or len(self.values) == 3:
+            return None
+        self.values.append(value)
+        return object()
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Client:
@@ -41,6 +60,16 @@ class Client:
         if self.refuse is not None:
             raise self.refuse
         self.sent.append((partition, value))
+        done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        self.open.append(done)
+        return done
+
+    def create_batch(self) -> Builder:
+        return Builder()
+
+    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> asyncio.Future[Acknowledged]:
+        await self.room.wait()
+        self.sent += [(partition, value) for value in batch.values]
         done: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         self.open.append(done)
         return done
@@ -124,6 +153,55 @@ async def test_the_answer_is_the_position(producer: Producer, client: Client) ->
     await turn()
     client.acknowledge()
     assert await done == Position(TOPIC, 3, 0)
+
+
+async def test_a_batch_is_done_when_all_of_it_is(producer: Producer, client: Client) -> None:
+    client.room.clear()
+    before = producer.post(TOPIC, record(100), key=0, partition=1)
+    raws = [Raw([], b"%d" % number, b"key") for number in range(7)]
+    done = producer.post_batch(TOPIC, raws, partition=1)
+    after = producer.post(TOPIC, record(200), key=0, partition=1)
+    client.room.set()
+    await turn()
+    assert [value for _, value in client.sent] == [b"100", *(raw.value for raw in raws), b"200"]
+    assert len(client.open) == 5  # seven records are three batches of aiokafka's
+    for offset in (0, 1, 2, 4):
+        client.open[offset].set_result(Acknowledged(10 + offset))
+    await turn()
+    assert before.done()
+    assert after.done()
+    assert not done.done()
+    client.open[3].set_result(Acknowledged(13))
+    assert await done == Position(TOPIC, 1, 11)
+    assert producer.unacknowledged_bytes == 0
+
+
+async def test_a_batch_above_the_bound_is_taken_when_nothing_else_waits(
+    producer: Producer, client: Client
+) -> None:
+    """A fan-out whose batch is larger than the bound would try it for ever."""
+    raws = [Raw([], bytes(6_000), b"key") for _ in range(2)]
+    small = producer.post(TOPIC, record(1), key=0, partition=0)
+    with pytest.raises(RefusedError):
+        producer.post_batch(TOPIC, raws, partition=0)
+    await turn()
+    client.acknowledge()
+    await small
+    large = producer.post_batch(TOPIC, raws, partition=0)
+    await turn()
+    client.acknowledge()
+    await large
+
+
+async def test_a_batch_with_a_record_that_is_too_large_is_not_handed_over(
+    producer: Producer, client: Client
+) -> None:
+    """The broker would refuse all of it, and nobody would know which record it was."""
+    with pytest.raises(MessageSizeTooLargeError):
+        producer.post_batch(TOPIC, [Raw([], b"", b""), Raw([], bytes(1 << 20), b"")], partition=0)
+    await turn()
+    assert client.sent == []
+    assert producer.unacknowledged_bytes == 0
 
 
 async def test_refuses_when_nothing_is_acknowledged(producer: Producer, client: Client, clock: Clock) -> None:
