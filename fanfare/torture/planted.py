@@ -4,7 +4,7 @@ finds it. The service's own code is as it is; the rule is replaced in this proce
     no-position-check   notifier  the append script takes a record again that stands in the inbox already
     commit-first        notifier  a batch is committed before it is appended
     cached-presence     notifier  who is where is looked up every few seconds, not after each batch was fetched
-    fence-ignored       gateway   a session that was adopted does not leave out what stands before the fence
+    resume-from-now     gateway   a session that comes back to its node goes on with the newest event
 """
 
 import asyncio
@@ -71,15 +71,16 @@ def _cached_presence() -> None:
     worker.Notifier._look_up = cached  # noqa: SLF001
 
 
-def _fence_ignored() -> None:
-    vars(importlib.import_module("gateway.hub"))["above"] = lambda _position, _fence: True
+def _resume_from_now() -> None:
+    ring = importlib.import_module("gateway.ring").Ring
+    ring.after = lambda self, _s: self.end
 
 
 BUGS: Final[dict[str, tuple[str, Callable[[], None]]]] = {
     "no-position-check": ("notifier", _no_position_check),
     "commit-first": ("notifier", _commit_first),
     "cached-presence": ("notifier", _cached_presence),
-    "fence-ignored": ("gateway", _fence_ignored),
+    "resume-from-now": ("gateway", _resume_from_now),
 }
 
 

@@ -14,7 +14,7 @@ SHOWN = {
     "no-position-check": ("kill-notifier", {"doubled"}),
     "commit-first": ("kill-notifier", {"lost"}),
     "cached-presence": ("kill-gateway", {"lost"}),
-    "fence-ignored": ("kill-gateway", {"doubled"}),
+    "resume-from-now": ("mass-reconnect", {"lost"}),
 }
 
 
