@@ -20,6 +20,7 @@ from gateway.guilds import GuildCache
 from gateway.resume import Fence, Hop, above
 from gateway.ring import Event, Ring
 from gateway.rooms import TOGETHER_BYTES, Room, broadcast
+from gateway.runs import Runs
 from gateway.snapshot import guild_create
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Hub:
         self.newest: dict[str, int] = {}
         """Newest `s` per scope."""
         self.ring = Ring(RING_BYTES, s)
+        self._runs = Runs(_CHUNK_BYTES)
         self.sessions: dict[str, Session] = {}
         self.users: dict[int, set[Session]] = {}
         self.rooms: dict[int, dict[AudienceClass, Room]] = {}
@@ -157,6 +159,7 @@ class Hub:
         for session in list(self.sessions.values()):
             self.forget(session)
         self.catching.clear()
+        self._runs.clear()
         self.ring = Ring(RING_BYTES, self.s)
 
     # Events
@@ -218,6 +221,8 @@ class Hub:
         self.high[f"{topic}/{partition}"] = offset
         if record.fence:
             return False
+        if record.version:
+            self._runs.clear()
         self.newest_id = max(self.newest_id, record.id)
         for scope in record.scopes():
             self.newest[scope] = self.s
@@ -226,6 +231,7 @@ class Hub:
     def settle(self) -> None:
         """After a batch: let those go on who were waiting for entries."""
         self._pay()
+        self._runs.clear()
         self.seen(self.newest_id)
         for session in list(self.catching):
             self.pump(session)
@@ -325,6 +331,10 @@ class Hub:
         found, size = _first(session.replay)
         frame: bytes | None
         assert session.cursor is not None
+        if not found and self._is_ordinary(session):
+            end = session.announce[0] if session.announce is not None else self.ring.end
+            frames, session.cursor = self._runs.of(session, self.ring, end, self.guilds.views, _is_message)
+            found, size = [frames], len(frames)
         while size < _CHUNK_BYTES:
             if session.announce is not None and session.cursor >= session.announce[0]:
                 frame = resumed(session.announce[1], session.transport)
@@ -344,6 +354,15 @@ class Hub:
                 found.append(frame)
                 size += len(frame)
         return b"".join(found)
+
+    def _is_ordinary(self, session: Session) -> bool:
+        """Whether its classes alone decide what a cursor gets of the messages in the ring."""
+        return (
+            session.skip is None
+            and len(session.classes) == len(session.guilds)
+            and session.cursor is not None
+            and self.ring.start <= session.cursor
+        )
 
     def _has_to_wait(self, session: Session, event: Event) -> bool:
         record = event.dispatch.record

@@ -1,16 +1,18 @@
 """Where sessions have moved to, in Redis: only for those that have changed their inbox."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence import keys
 from fanfare.presence.scripts import Script
+from gateway.ingress.batch import RedisBatch
 from gateway.resume import Hop, Moved
 
-__all__ = ["read", "renew", "rewrite", "write"]
+__all__ = ["batch", "read", "renew", "rewrite", "write"]
 
 _MOVE: Final = Script("move")
 _REHOP: Final = Script("rehop")
@@ -18,18 +20,29 @@ _TTL_MS: Final = int(MOVED_TTL_S * 1000)
 _hops = msgspec.json.Decoder(list[Hop])
 
 
-async def read(redis: Redis, session: str) -> Moved | None:
+def batch(redis: Redis) -> RedisBatch:
+    """For `read` and `write`: those of many resumes share round trips."""
+    return RedisBatch(redis, [_MOVE])
+
+
+async def read(redis: RedisBatch, session: str) -> Moved | None:
     """A session's moves, None if it never moved."""
-    value: Any = await redis.get(keys.moved(session))
+    (value,) = await redis.run(lambda pipe: _get(pipe, session))
     if value is None:
         return None
     version, hops = value.split(b" ", 1)
     return Moved(int(version), _hops.decode(hops))
 
 
-async def write(redis: Redis, session: str, expected: int, moved: Moved) -> bool:
+def _get(pipe: Pipeline, session: str) -> None:
+    _ = pipe.get(keys.moved(session))
+
+
+async def write(redis: RedisBatch, session: str, expected: int, moved: Moved) -> bool:
     """Write a session's moves over version `expected`; False if somebody else was faster."""
-    return bool(await _MOVE.run(redis, [keys.moved(session)], [expected, _pack(moved), _TTL_MS]))
+    args = [expected, _pack(moved), _TTL_MS]
+    (written,) = await redis.run(lambda pipe: _MOVE.queue(pipe, [keys.moved(session)], args))
+    return bool(written)
 
 
 async def rewrite(redis: Redis, sessions: list[tuple[str, int, Moved]]) -> list[bool]:

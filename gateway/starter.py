@@ -89,6 +89,7 @@ class Starter:
         self._ids = SessionIds(settings.secret.get_secret_value())
         self._fences = fences
         self._tails = Tails(redis)
+        self._moves = moves.batch(redis)
         self._loads = asyncio.Semaphore(_LOADS)
         self._resuming: set[str] = set()
         self._log = logs.get("starter")
@@ -156,7 +157,7 @@ class Starter:
         self, link: Link, claims: Claims, session_id: str, user: User, seq: int
     ) -> tuple[str, Session]:
         own = self._hub.inbox
-        moved = await moves.read(self._redis, claims.key) or Moved(0, [Hop(claims.inbox)])
+        moved = await moves.read(self._moves, claims.key) or Moved(0, [Hop(claims.inbox)])
         try:
             # An emptied or rolled back Redis looks as if the session had never moved.
             await self._inbox.whole()
@@ -283,7 +284,7 @@ class Starter:
         So an attempt on another node that its client has given up cannot write its move any more.
         """
         moved = Moved(session.version + 1, hops)
-        if not await moves.write(self._redis, session.key, session.version, moved):
+        if not await moves.write(self._moves, session.key, session.version, moved):
             raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
         session.version, session.hops = moved.version, moved.hops
 
@@ -351,6 +352,8 @@ class Starter:
 
     async def _until_whole(self) -> None:
         """Wait while the inbox is being repaired."""
+        if self._inbox.ready.is_set():
+            return  # no task for each start
         try:
             await asyncio.wait_for(self._inbox.ready.wait(), _WAIT_S)
         except TimeoutError:
