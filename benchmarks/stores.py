@@ -54,6 +54,7 @@ __all__ = [
     "metric",
     "old_epoch",
     "pid_of",
+    "processes",
     "redis_of",
     "rss_bytes",
     "send",
@@ -304,9 +305,20 @@ def children_s(pid: int) -> float:
     return total
 
 
-def pid_of(system: Rig, name: str) -> int:
+async def processes(system: Rig) -> dict[str, dict[str, Any]]:
+    """The processes by name, with their pids and addresses; waits until each gateway has said its own."""
+    async with asyncio.timeout(_READY_S):
+        while True:
+            said = await asyncio.to_thread(system.command, "status", "--json")
+            found = {each["name"]: each for each in json.loads(said)["processes"]}
+            if all(each["address"] for each in found.values() if each["role"] == "gateway"):
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def pid_of(system: Rig, name: str) -> int:
     """The pid of a process that the system started."""
-    return int(system.processes()[name]["pid"])
+    return int((await processes(system))[name]["pid"])
 
 
 def channels(count: int, partitions: int) -> list[int]:
