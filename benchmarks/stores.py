@@ -79,7 +79,13 @@ _AUTHOR: Final = 3_200_000_000_000_000_000
 
 @asynccontextmanager
 async def stores(**settings: object) -> AsyncIterator[Rig]:
-    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name."""
+    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name.
+
+    They are stopped in the end, at SIGTERM too.
+    """
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
         environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
