@@ -61,7 +61,7 @@ async def main() -> None:
     pairs: list[tuple[Took, Took]] = []
     async with stores(chat_partitions=PARTITIONS) as system:
         connection = await asyncpg.connect(system.run["postgres"])
-        postgres = pid_of(system, "postgres")
+        postgres = await pid_of(system, "postgres")
         try:
             for _ in range(rounds):
                 found = await _archived(system, connection, postgres, count)

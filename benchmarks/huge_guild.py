@@ -17,7 +17,7 @@ from benchmarks.fleet import Fleet, fleet
 from benchmarks.native_tools import compiled
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Crowd, Rig, cpu_s, rig
-from benchmarks.stores import CLIENT_CORES, guild, hold, members, metric, rss_bytes, send
+from benchmarks.stores import CLIENT_CORES, guild, hold, members, metric, processes, rss_bytes, send
 from fanfare.client import Client, Session
 
 NODES: Final = 20
@@ -46,7 +46,7 @@ class Place:
         ident, channel = await guild(system, name)
         users = await members(system, ident, _BULK + size * 10, size)
         await nodes.register(ident, users[:online])
-        found = await asyncio.to_thread(system.processes)
+        found = await processes(system)
         return cls(ident, channel, size, users[online], found["gateway.1"]["address"], [])
 
     async def connect(self, system: Rig, receiver: str, count: int) -> Crowd:
@@ -82,7 +82,7 @@ async def main() -> None:
     async with rig("archiver=0") as system, fleet(system, NODES - 1) as nodes:
         small = await Place.make(system, nodes, "small", 1_000, 50)
         huge = await Place.make(system, nodes, "huge", size, online)
-        found = await asyncio.to_thread(system.processes)
+        found = await processes(system)
         pid, notifier = found["gateway.1"]["pid"], found["notifier.1"]
         for place in (small, huge):  # warm: each guild is in the gateway's memory
             await place.connect(system, receiver, 50)

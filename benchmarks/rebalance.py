@@ -18,7 +18,7 @@ import asyncpg
 
 from benchmarks.report import Result, arguments, environment, say
 from benchmarks.rig import Rig, rig
-from benchmarks.stores import Worker, channels, guild, members, worker
+from benchmarks.stores import Worker, channels, guild, members, processes, worker
 from fanfare.client import Client, Session
 from fanfare.constants import OWN_UNANSWERED
 from fanfare.tokens import Tokens
@@ -202,7 +202,7 @@ async def _stream(system: Rig, rate: int) -> Stream:
         await connection.close()
     people = await members(system, place, _FIRST_USER, 3)
     tokens = Tokens((system.folder / ".fanfare" / "secret").read_text().strip())
-    address = system.processes()["gateway.1"]["address"]
+    address = (await processes(system))["gateway.1"]["address"]
     clients = []
     for token in (system.run["users"]["alice"]["token"], *map(tokens.issue, people)):
         client = await Client.connect(address, Session(token))

@@ -54,6 +54,7 @@ __all__ = [
     "message",
     "metric",
     "pid_of",
+    "processes",
     "redis_of",
     "rss_bytes",
     "send",
@@ -79,7 +80,13 @@ _AUTHOR: Final = 3_200_000_000_000_000_000
 
 @asynccontextmanager
 async def stores(**settings: object) -> AsyncIterator[Rig]:
-    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name."""
+    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name.
+
+    They are stopped in the end, at SIGTERM too.
+    """
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
         environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
@@ -306,9 +313,20 @@ def children_s(pid: int) -> float:
     return total
 
 
-def pid_of(system: Rig, name: str) -> int:
+async def processes(system: Rig) -> dict[str, dict[str, Any]]:
+    """The processes by name, with their pids and addresses; waits until each gateway has said its own."""
+    async with asyncio.timeout(_READY_S):
+        while True:
+            said = await asyncio.to_thread(system.command, "status", "--json")
+            found = {each["name"]: each for each in json.loads(said)["processes"]}
+            if all(each["address"] for each in found.values() if each["role"] == "gateway"):
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def pid_of(system: Rig, name: str) -> int:
     """The pid of a process that the system started."""
-    return int(system.processes()[name]["pid"])
+    return int((await processes(system))[name]["pid"])
 
 
 def channels(count: int, partitions: int) -> list[int]:

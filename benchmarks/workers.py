@@ -87,21 +87,20 @@ class Bench:
             }
         return found
 
-    async def notifier(self, count: int, batch: int, nodes: int = 1) -> float:
+    async def notifier(self, count: int, batch: int) -> float:
         """Deliveries of the fan-out's last drain, per CPU-second."""
         async with redis_of(self.settings) as redis:
-            names = [await self._inbox(redis) for _ in range(nodes)]
+            name = await self._inbox(redis)
             starts = self.tail(self.deliveries, count)
             await commits(self.settings, "notifier", CHAT_DELIVERIES, starts)
             made = await worker(self.system, "notifier", core=LAST_CORE, batch_records=batch)
 
             async def appended() -> int:
-                length: Any = await redis.xlen(keys.inbox(names[-1]))
+                length: Any = await redis.xlen(keys.inbox(name))
                 return int(length) - 1  # its marker
 
             found = await _drained([made], appended, count)
-            for name in names:
-                await redis.delete(keys.inbox(name), keys.at(name))
+            await redis.delete(keys.inbox(name), keys.at(name))
             for guild in _guilds():
                 await redis.delete(keys.guild_nodes(guild))
         return found
