@@ -24,7 +24,7 @@ from fanfare.telemetry.logs import Action
 
 __all__ = ["FatalError", "Service", "State", "run"]
 
-# After a failure the process drains; one that hangs there is ended after the drain time and this.
+# A process that hangs when it is to stop is ended after the drain time and this.
 FAILED_DRAIN_S: Final = 20.0
 _GARBAGE_OBJECTS: Final = 50_000
 
@@ -169,12 +169,14 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
 
 
 async def _watch(service: Service, work: asyncio.Future[None]) -> None:
-    """Wait for `main`; after a failure, not for ever."""
+    """Wait for `main`; once it is to stop, not for ever."""
     stopping = asyncio.ensure_future(service.stopping.wait())
     await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not work.done() and service.failed:
+    if not work.done():
         await asyncio.wait((work,), timeout=service.settings.drain_s + FAILED_DRAIN_S)
+    if not work.done():
+        service.log.error("it does not end, and is ended", action=Action.STOP)
         work.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         try:

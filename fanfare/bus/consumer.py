@@ -21,6 +21,7 @@ from fanfare.bus.batches import BatchRunner, Handler, Incoming, PoisonError, Top
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.outage import Backoff, is_outage
+from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
 from fanfare.service import FatalError
 from fanfare.settings import Settings
@@ -331,6 +332,8 @@ class Consumer:
     async def _commit_each_second(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_INTERVAL_S)
+            if why := ended({"metadata": self._client._client._sync_task}):  # noqa: SLF001
+                raise FatalError(f"the consumer of {self._group} would not find leaders any more: {why}")
             lanes = list(self._lanes.values())
             for lane in lanes:
                 high = self._client.highwater(KafkaPartition(*lane.partition))

@@ -9,16 +9,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
 from fanfare.bus import topics as bus_topics
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.outage import Backoff, is_outage
+from fanfare.bus.stuck import PROBE_S, Stuck
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
@@ -26,7 +28,7 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
 
-__all__ = ["Producer", "Raw", "RefusedError", "UnknownTopicError", "partition_of"]
+__all__ = ["Producer", "Raw", "RefusedError", "StoppedError", "UnknownTopicError", "partition_of"]
 
 # A record costs about this much besides its value.
 _OVERHEAD_BYTES: Final = 256
@@ -35,6 +37,10 @@ _BATCH_BYTES: Final = 512 * 1024
 # Just below what aiokafka, and a broker, take.
 _REQUEST_BYTES: Final = 1_000_000
 _STOP_S: Final = 5.0
+# A connection that hangs is given up after this, and the records go out over another one.
+_REQUEST_MS: Final = 10_000
+# What Kafka has not acknowledged after this may never be.
+_OVERDUE_S: Final = 10.0
 
 Headers = Iterable[tuple[str, bytes]]
 
@@ -57,6 +63,12 @@ def partition_of(key: int, count: int) -> int:
     """The partition of a key, as every Kafka client computes it."""
     hashed: int = murmur2(str(key).encode())
     return (hashed & 0x7FFFFFFF) % count
+
+
+class StoppedError(KafkaError):  # type: ignore[misc] # aiokafka is untyped
+    """The record was handed over, and its acknowledgement will not come: it may stand in the log or not."""
+
+    retriable = True
 
 
 class _Lane:
@@ -122,6 +134,7 @@ class Producer:
         self._log = logs.get("producer")
         self._client: Any = None
         self._renewing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._counts: dict[str, int] = {}
         self._waiting = 0
@@ -170,6 +183,25 @@ class Producer:
             await backoff.wait()
         if not backoff.first():
             self._log.info("Kafka is there", action=Action.KAFKA_BACK)
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch(), name="producer watch")
+
+    async def _watch(self) -> None:
+        """Replace a client that does not get on though it could."""
+        stuck = Stuck(self._settings)
+        while True:
+            await asyncio.sleep(PROBE_S)
+            client, now = self._client, time.monotonic()
+            if client is None:
+                stuck.replaced()
+                continue
+            lanes = [
+                lane for lane in self._lanes.values() if lane.waiting and now - lane.progress > _OVERDUE_S
+            ]
+            why = await stuck.look(client, {(lane.topic, lane.partition) for lane in lanes})
+            if why and client is self._client:
+                self._log.error("the producer is stuck", action=Action.KAFKA_AWAY, why=why)
+                self._replace()
 
     async def _find_topics(self) -> None:
         async with admin(self._settings) as client:
@@ -186,6 +218,7 @@ class Producer:
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             retry_backoff_ms=50,
+            request_timeout_ms=_REQUEST_MS,
             client_id=f"fanfare-{self._settings.process or 'producer'}",
         )
         try:
@@ -199,6 +232,8 @@ class Producer:
 
     async def stop(self) -> None:
         """Wait for what was handed over, for 5 s at the most, and disconnect."""
+        if self._watching is not None:
+            await end((self._watching,))
         if self._renewing is not None:
             await end((self._renewing,))
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
@@ -305,6 +340,8 @@ class Producer:
                 item = queue.popleft()
                 try:
                     acknowledgement = await self._hand_over(lane, item.records)
+                except ProducerClosed:  # the client was replaced while this waited for room
+                    self._settle(lane, item, None, StoppedError("the producer was stopped"))
                 except BaseException as error:
                     self._settle(lane, item, None, error)
                     if not isinstance(error, Exception):
@@ -314,7 +351,7 @@ class Producer:
         finally:
             lane.task = None
             while queue:  # only when cancelled: the producer stops
-                self._settle(lane, queue.popleft(), None, KafkaError("the producer was stopped"))
+                self._settle(lane, queue.popleft(), None, StoppedError("the producer was stopped"))
 
     async def _hand_over(self, lane: _Lane, records: Sequence[Raw]) -> asyncio.Future[Any]:
         """Give records to aiokafka; the future of what it says of the first of them, when it has said it of all."""
@@ -339,17 +376,19 @@ class Producer:
         return asyncio.ensure_future(_first(parts))
 
     def _answered(self, lane: _Lane, item: _Item, answer: asyncio.Future[Any]) -> None:
-        error = KafkaError("the producer was stopped") if answer.cancelled() else answer.exception()
+        error = StoppedError("the producer was stopped") if answer.cancelled() else answer.exception()
         self._settle(lane, item, None if error else answer.result().offset, error)
         if error is not None and self._client is not None and self._renewing is None:
             # The broker now misses one of aiokafka's sequence numbers and would refuse all that follow.
             self._log.error(
                 "Kafka refused a record", action=Action.KAFKA_AWAY, topic=lane.topic, error=repr(error)
             )
-            client, self._client = self._client, None
-            self._renewing = asyncio.get_running_loop().create_task(
-                self._renew(client), name="producer renewal"
-            )
+            self._replace()
+
+    def _replace(self) -> None:
+        """Put another client in the place of the present one."""
+        client, self._client = self._client, None
+        self._renewing = asyncio.get_running_loop().create_task(self._renew(client), name="producer renewal")
 
     def _settle(self, lane: _Lane, item: _Item, offset: int | None, error: BaseException | None) -> None:
         now = time.monotonic()
@@ -401,7 +440,8 @@ async def _close(client: Any) -> None:
     try:
         await asyncio.wait_for(client.stop(), _STOP_S)
     except TimeoutError:
-        # Its own stop waits for Kafka for ever. What it would have done next:
-        await client._sender.close()  # noqa: SLF001
-        client._message_accumulator.fail_all(KafkaError("the producer was stopped"))  # noqa: SLF001
+        # Its own stop waits for Kafka for ever. What it would have done next, which may wait for ever, too:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client._sender.close(), 1)  # noqa: SLF001
+        client._message_accumulator.fail_all(StoppedError("the producer was stopped"))  # noqa: SLF001
         await client.client.close()

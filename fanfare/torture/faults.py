@@ -255,10 +255,13 @@ class _StoreDown(Fault):
             for name, pid in pids.items():
                 await system.replaced(name, pid)
                 system.signal(name, signal.SIGSTOP)
-            addresses = [system.processes()[name].address for name in names]
+            processes = [system.processes()[name] for name in names]
 
             async def shut() -> bool:
-                return not any([await _open(address) for address in addresses])
+                # One that was stopped a moment late has its port open, and answers nobody.
+                return all(
+                    [not await _open(one.address) or await _state_is(one.pid or 0, "T") for one in processes]
+                )
 
             await eventually(shut, _SEEN_S, f"{self.role} still answers")
             times.observed = time.monotonic()

@@ -1,0 +1,69 @@
+"""A Kafka client that will not get on is noticed, and no other one is."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fanfare.bus.stuck import PROBES, Stuck
+from fanfare.settings import Settings
+
+PARTITION = {("chat.events", 3)}
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+async def die() -> None:
+    raise ValueError("an answer that it does not understand")
+
+
+@pytest.fixture
+async def client() -> Any:
+    tasks = [asyncio.create_task(for_ever()) for _ in range(2)]
+    yield SimpleNamespace(
+        client=SimpleNamespace(_sync_task=tasks[0]), _sender=SimpleNamespace(sender_task=tasks[1])
+    )
+    for task in tasks:
+        task.cancel()
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Kafka; `writable` says whether it takes records."""
+    state = SimpleNamespace(writable=True)
+
+    async def writable(*_: object) -> bool:
+        return state.writable
+
+    monkeypatch.setattr(Stuck, "_writable", writable)
+    return state
+
+
+async def test_one_whose_own_task_died_is_replaced_at_once(client: Any, kafka: SimpleNamespace) -> None:
+    dead = asyncio.create_task(die())
+    await asyncio.wait([dead])
+    client.client._sync_task = dead
+    assert "does not understand" in await Stuck(Settings()).look(client, set())
+
+
+async def test_one_that_waits_while_kafka_takes_records_is_replaced_after_a_while(
+    client: Any, kafka: SimpleNamespace
+) -> None:
+    stuck = Stuck(Settings())
+    said = [await stuck.look(client, PARTITION) for _ in range(PROBES)]
+    assert [bool(why) for why in said] == [False] * (PROBES - 1) + [True]
+
+
+@pytest.mark.parametrize("away", ["nothing waits", "Kafka is away"])
+async def test_the_count_begins_anew(client: Any, kafka: SimpleNamespace, away: str) -> None:
+    """A client that Kafka keeps waiting must stay: it still has the records."""
+    stuck = Stuck(Settings())
+    for _ in range(3):
+        for _ in range(PROBES - 1):
+            assert not await stuck.look(client, PARTITION)
+        kafka.writable = away != "Kafka is away"
+        assert not await stuck.look(client, set() if away == "nothing waits" else PARTITION)
+        kafka.writable = True
