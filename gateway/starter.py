@@ -8,7 +8,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from redis.asyncio import Redis
@@ -46,6 +47,9 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 _WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _LOADS: Final = 16
+# Starts under way at one time. When all clients of a node come at once, more would only run into the time limits
+# together, and come again, and so on.
+_TURNS: Final = 256
 # Nodes that adopt from each other raise their inboxes above each other's in turn. So what is added has to have an
 # end (`s` has 53 bits), and each waits a little, so that one's fence gets through before the other raises again.
 _MOST_MARGIN_MS: Final = 4000
@@ -96,6 +100,7 @@ class Starter:
         self._tails = Tails(redis)
         self._moves = moves.batch(redis)
         self._loads = asyncio.Semaphore(_LOADS)
+        self._turns = asyncio.Semaphore(_TURNS)
         self._resuming: set[str] = set()
         self._log = logs.get("starter")
 
@@ -106,6 +111,10 @@ class Starter:
             EndError: the token is wrong, or a store was away for too long.
 
         """
+        async with self._turn(link):
+            return await self._identify(link, asked)
+
+    async def _identify(self, link: Link, asked: Identify) -> Session:
         user = await self._user(asked.token)
         await self._until_whole()
         shard = asked.shard or (0, 1)
@@ -133,6 +142,18 @@ class Starter:
             EndError: it cannot be had now, or the token is wrong.
 
         """
+        async with self._turn(link):
+            return await self._go_on(link, asked)
+
+    @asynccontextmanager
+    async def _turn(self, link: Link) -> AsyncIterator[None]:
+        """Wait for a place among those that start now; the time limits of a start begin after that."""
+        async with self._turns:
+            if not link.open:
+                raise EndError(CloseCode.UNKNOWN_ERROR, "gone while it waited")
+            yield
+
+    async def _go_on(self, link: Link, asked: Resume) -> Session:
         started = time.monotonic()
         user = await self._user(asked.token)
         await self._until_whole()
