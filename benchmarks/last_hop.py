@@ -18,7 +18,6 @@ of the rounds, and of their ratios, are the result.
 
 import argparse
 import asyncio
-import itertools
 import re
 import secrets
 import subprocess
@@ -42,7 +41,6 @@ _CONTENT_CHARS = 32
 # Deliveries a second at which messages are sent: what a gateway keeps up with, with little idling.
 _PACE = 120_000
 _BURST = 10
-_ports = itertools.count(27_100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +201,11 @@ def _c_loop(size: int, frame: int, messages: int, gather: int) -> float:
     loop, sink = compiled("send_loop"), compiled("sink")
     assert loop is not None
     assert sink is not None
-    port = str(next(_ports))
     pause_us = str(int(_pause_s(size, gather) * 1e6))
-    command = [loop, port, str(size), str(frame), str(messages // gather), str(gather), pause_us]
+    command = [loop, str(size), str(frame), str(messages // gather), str(gather), pause_us]
     server = subprocess.Popen(pinned(LAST_CORE, *command), stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    server.stdout.readline()
+    port = server.stdout.readline().split()[1]
     reader = subprocess.Popen(pinned(0, sink, port, str(size)))
     said = re.match(r"sends (\d+) cpu ([\d.]+) short (\d+)", server.stdout.readline())
     server.wait()

@@ -7,7 +7,8 @@ tell the client; on another node, cut the two histories with a fence and raise t
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from redis.asyncio import Redis
@@ -45,6 +46,9 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 _WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _LOADS: Final = 16
+# Starts that need more than the ring, under way at one time. When all clients come at once, more would only run into
+# the time limits together, and come again, and so on.
+_TURNS: Final = 256
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
 _MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
@@ -91,6 +95,8 @@ class Starter:
         self._tails = Tails(redis)
         self._moves = moves.batch(redis)
         self._loads = asyncio.Semaphore(_LOADS)
+        # Apart, because those wait for the database, these for Kafka.
+        self._starts, self._moves_under_way = asyncio.Semaphore(_TURNS), asyncio.Semaphore(_TURNS)
         self._resuming: set[str] = set()
         self._log = logs.get("starter")
 
@@ -101,6 +107,10 @@ class Starter:
             EndError: the token is wrong, or a store was away for too long.
 
         """
+        async with _turn(self._starts, link):
+            return await self._identify(link, asked)
+
+    async def _identify(self, link: Link, asked: Identify) -> Session:
         user = await self._user(asked.token)
         await self._until_whole()
         shard = asked.shard or (0, 1)
@@ -178,16 +188,18 @@ class Starter:
             known = None
         session = Session(claims.key, session_id, user, claims.intents, list(moved.hops), moved.version)
         session.shard = claims.shard
-        try:
-            async with asyncio.timeout(_WAIT_S):
-                asked = await self._enter(session)
-            if home:
-                await self._from_stream(link, session, hops, seq, asked=asked)
-            else:
-                await self._adopt(link, session, hops, seq, asked=asked)
-        except BaseException:
-            self._leave(session)
-            raise
+        async with _turn(self._moves_under_way, link):
+            self._still_here(session, link, own)
+            try:
+                async with asyncio.timeout(_WAIT_S):
+                    asked = await self._enter(session)
+                if home:
+                    await self._from_stream(link, session, hops, seq, asked=asked)
+                else:
+                    await self._adopt(link, session, hops, seq, asked=asked)
+            except BaseException:
+                self._leave(session)
+                raise
         return "stream" if home else "adopted", session
 
     async def _from_ring(self, link: Link, session: Session, seq: int) -> bool:
@@ -471,6 +483,15 @@ class Starter:
         session.shown[guild] = event.view.guild.version
         d = guild_create(event.view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
+
+
+@asynccontextmanager
+async def _turn(turns: asyncio.Semaphore, link: Link) -> AsyncIterator[None]:
+    """Wait for a place among those that start now; the time limits of a start begin after that."""
+    async with turns:
+        if not link.open:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "gone while it waited")
+        yield
 
 
 def _is_own_membership(session: Session, record: Record) -> bool:
