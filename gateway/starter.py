@@ -50,6 +50,8 @@ _LOADS: Final = 16
 # Starts under way at one time. When all clients of a node come at once, more would only run into the time limits
 # together, and come again, and so on.
 _TURNS: Final = 256
+# Libraries give up on a start that takes a minute.
+_TURN_S: Final = 30.0
 # Nodes that adopt from each other raise their inboxes above each other's in turn. So what is added has to have an
 # end (`s` has 53 bits), and each waits a little, so that one's fence gets through before the other raises again.
 _MOST_MARGIN_MS: Final = 4000
@@ -148,10 +150,19 @@ class Starter:
     @asynccontextmanager
     async def _turn(self, link: Link) -> AsyncIterator[None]:
         """Wait for a place among those that start now; the time limits of a start begin after that."""
-        async with self._turns:
+        try:
+            if self._turns.locked():
+                await asyncio.wait_for(self._turns.acquire(), _TURN_S)
+            else:
+                await self._turns.acquire()  # at once, without a task
+        except TimeoutError:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too many start at one time: come again") from None
+        try:
             if not link.open:
                 raise EndError(CloseCode.UNKNOWN_ERROR, "gone while it waited")
             yield
+        finally:
+            self._turns.release()
 
     async def _go_on(self, link: Link, asked: Resume) -> Session:
         started = time.monotonic()
