@@ -103,6 +103,8 @@ async def _measure(system: Rig, size: int, missed: int, rounds: int, alone: int)
             fences += await _fence_records(system, to) - sent
             moved.append((value, await storm.handshakes(to)))
             moved_times.append(took)
+            if not storm.all_back:
+                break
         alone_moved = await storm.alone(first if len(moved) % 2 == 0 else second, alone)
     results = [
         ratio(f"storm {size}", _UNIT, same, _AIM),
@@ -132,6 +134,8 @@ class _Storm:
         self._channel = channel
         self._size = size
         self._missed = missed
+        self.all_back = True
+        """Whether in the newest storm all were back in time."""
 
     async def back(self, to: str) -> tuple[float, tuple[float, float]]:
         """All come back to a gateway at once: resumes per CPU-second, and their p50 and p99."""
@@ -140,7 +144,10 @@ class _Storm:
         start = cpu_s(pid)
         back, took = await self._client.timed(f"resume {self._port(to)} 0 {self._size} {self._size}")
         await asyncio.sleep(_REST_S)
-        return back / (cpu_s(pid) - start), took
+        value = back / (cpu_s(pid) - start)
+        print(f"storm to {to}: {back} of {self._size} back, {value:,.0f} {_UNIT}, {took} ms", file=sys.stderr)
+        self.all_back = back == self._size
+        return value, took
 
     async def handshakes(self, to: str) -> float:
         """As many bare handshakes at once, per CPU-second."""

@@ -49,6 +49,8 @@ _LOADS: Final = 16
 # Starts that need more than the ring, under way at one time. When all clients come at once, more would only run into
 # the time limits together, and come again, and so on.
 _TURNS: Final = 256
+# Libraries give up on a start that takes a minute.
+_TURN_S: Final = 30.0
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
 _MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
@@ -488,10 +490,17 @@ class Starter:
 @asynccontextmanager
 async def _turn(turns: asyncio.Semaphore, link: Link) -> AsyncIterator[None]:
     """Wait for a place among those that start now; the time limits of a start begin after that."""
-    async with turns:
+    try:
+        async with asyncio.timeout(_TURN_S):
+            await turns.acquire()
+    except TimeoutError:
+        raise EndError(CloseCode.UNKNOWN_ERROR, "too many start at one time: come again") from None
+    try:
         if not link.open:
             raise EndError(CloseCode.UNKNOWN_ERROR, "gone while it waited")
         yield
+    finally:
+        turns.release()
 
 
 def _is_own_membership(session: Session, record: Record) -> bool:
