@@ -55,7 +55,7 @@ async def main() -> None:
         for size in sizes:
             for kind, query in _KINDS.items():
                 held.append(await _sessions(system, f"gateway.{len(held) + 1}", size, kind, query))
-                stack.push_async_callback(held[-1].crowd.close)
+                stack.push_async_callback(held[-1].crowd.cut)
         baselines = {size: await _connections(system, stack, size) for size in sizes}
         await asyncio.sleep(idle_s)
         for size in sizes:
@@ -67,7 +67,7 @@ async def main() -> None:
                     f"{size} zlib", zlib, baseline, f"<={_TOLERANCE} of plain", zlib <= plain * _TOLERANCE
                 )
             )
-    say("memory", results, before, as_json=asked.json)
+        say("memory", results, before, as_json=asked.json)
 
 
 async def _sessions(system: Rig, process: str, size: int, kind: str, query: str) -> _Held:
@@ -82,7 +82,7 @@ async def _connections(system: Rig, stack: AsyncExitStack, size: int) -> _Held:
     server = await stack.enter_async_context(bare("websocket"))
     empty = _rss(server.pid)
     held = _Held("bare", size, server.pid, empty, await hold(server.address, system.file("-\n" * size)))
-    stack.push_async_callback(held.crowd.close)
+    stack.push_async_callback(held.crowd.cut)
     return held
 
 

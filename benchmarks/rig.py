@@ -73,6 +73,10 @@ class Crowd:
                 await asyncio.sleep(0.003)
         return got, size
 
+    async def cut(self) -> None:
+        """Cut all connections."""
+        await ended(self.process)
+
     async def close(self) -> None:
         """End all sessions, so that nothing is kept of them, and wait until the server has closed."""
         assert self.process.stdin is not None
