@@ -329,10 +329,10 @@ async def pid_of(system: Rig, name: str) -> int:
     return int((await processes(system))[name]["pid"])
 
 
-def channels(count: int, partitions: int) -> list[int]:
-    """Ids of channels, in turn in each partition."""
+def channels(count: int, partitions: int, first: int = _CHANNEL) -> list[int]:
+    """Ids of channels from `first` on, in turn in each partition."""
     found: list[int] = []
-    ident = _CHANNEL
+    ident = first
     while len(found) < count:
         if partition_of(ident, partitions) == len(found) % partitions:
             found.append(ident)

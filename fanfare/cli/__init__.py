@@ -31,7 +31,7 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import kafka, people, torture
+    from fanfare.cli import capacity, kafka, people, torture
 
     app.add_typer(kafka.topics_app, name="topics")
     app.command("groups")(kafka.groups)
@@ -42,6 +42,7 @@ def _add_others(app: typer.Typer) -> None:
     app.command("token")(people.token)
     app.add_typer(people.guild_app, name="guild")
     app.add_typer(people.channel_app, name="channel")
+    app.command("capacity")(capacity.capacity)
     app.command("torture")(torture.torture)
 
 
