@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "name", ["workers", "archive", "rebalance", "huge_guild", "everyone", "capacity_check", "growth"]
+    "name",
+    ["append", "workers", "archive", "rebalance", "huge_guild", "everyone", "capacity_check", "growth"],
 )
 def test_it_runs(name):
     done = subprocess.run(
