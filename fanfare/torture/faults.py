@@ -27,6 +27,7 @@ from fanfare.torture.system import BadSystemError, System, eventually
 __all__ = ["Context", "Fault", "KillProcess", "SkippedError", "StopProcess", "by_name"]
 
 _SEEN_S: Final = 15.0
+_LEADER_S: Final = 60.0
 
 
 class SkippedError(Exception):
@@ -216,7 +217,7 @@ class KafkaLeader(Fault):
     @override
     async def run(self, context: Context) -> None:
         system = context.system
-        leader = await _leader_of(system, "chat.events", 0)
+        leader = await _known_leader(system)
         times = context.begin(self, f"kafka.{leader}, leader of chat.events/0")
         pid = system.signal(f"kafka.{leader}", signal.SIGKILL)
 
@@ -225,11 +226,25 @@ class KafkaLeader(Fault):
                 return await _leader_of(system, "chat.events", 0) != leader
             return False
 
-        await eventually(another, 30, "chat.events/0 has no other leader")
+        await eventually(another, _LEADER_S, "chat.events/0 has no other leader")
         times.observed = time.monotonic()
         await system.replaced(f"kafka.{leader}", pid)
         await system.ready(f"kafka.{leader}")
         times.healed = time.monotonic()
+
+
+async def _known_leader(system: System) -> int:
+    """Who leads chat.events/0, however long Kafka takes after the fault before this one."""
+    found = -1
+
+    async def known() -> bool:
+        nonlocal found
+        with suppress(Exception):
+            found = await _leader_of(system, "chat.events", 0)
+        return found >= 0
+
+    await eventually(known, _LEADER_S, "chat.events/0 has no leader")
+    return found
 
 
 async def _leader_of(system: System, topic: str, partition: int) -> int:
