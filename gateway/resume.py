@@ -93,11 +93,13 @@ def split_at(
     found, wanted = dict(f), set(scopes)
     for entry in entries:
         record = entry.record
-        if record is None or entry.s > marker or not wanted.intersection(record.scopes()):
+        if record is None or entry.s > marker:
             continue
         topic, partition, offset = record.position
         name = f"{topic}/{partition}"
-        found[name] = max(found.get(name, -1), offset)
+        # Nearly all stands below the fence, and costs no more than this.
+        if offset > found.get(name, -1) and wanted.intersection(record.scopes()):
+            found[name] = offset
     return found
 
 
