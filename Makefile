@@ -33,7 +33,7 @@ test: check  ## Everything: check, 90 s of faults at random, and the tests again
 torture: setup $(STAMPS)/dev  ## Break a system of its own in every way that is known, and check what was promised. 80 minutes.
 	for seed in 1 2 3 4; do $(BIN)/fanfare torture --fault all --seed $$seed || exit 1; done
 	$(BIN)/fanfare torture --fault mix --seconds 600 --seed 1 --rate 180 --receivers 30
-	$(BIN)/python -m pytest tests -m chaos
+	$(BIN)/python -m pytest tests/chaos -m chaos
 
 bench: setup $(STAMPS)/dev  ## Measure everything against its baselines, and write docs/benchmarks. Half an hour, and nothing else may run.
 	$(BIN)/python -m benchmarks.all
