@@ -13,8 +13,8 @@ from fanfare.torture.system import System
 __all__ = ["Memory", "Resumes", "percentile", "resumes"]
 
 _SAMPLE_S: Final = 2.0
-# Of a process that lives on, the first samples are of its warming up.
-_WARM: Final = 0.2
+# A process that lived for less says nothing about growth.
+_FEW: Final = 60
 
 
 class Resumes(NamedTuple):
@@ -69,12 +69,12 @@ class Memory:
             await asyncio.sleep(_SAMPLE_S)
 
     def growth(self) -> list[str]:
-        """Of each process that lived through most of the run: from when it was warm to the end, in MB."""
+        """Of each process that lived through most of the run: MB after each fifth of its life."""
         longest = max((len(each) for each in self.samples.values()), default=0)
         return [
-            f"{name} {each[int(len(each) * _WARM)] / 1024:.0f} to {each[-1] / 1024:.0f} MB"
+            f"{name} {', '.join(f'{each[part * (len(each) - 1) // 5] / 1024:.0f}' for part in range(1, 6))} MB"
             for (name, _), each in sorted(self.samples.items())
-            if len(each) > longest / 2
+            if len(each) > max(longest / 2, _FEW)
         ]
 
 

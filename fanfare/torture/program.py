@@ -111,8 +111,8 @@ def _tell(row: Row, choice: Choice, path: Path, say: Callable[[str], None]) -> N
         if took:
             p50, p99 = percentile(took, 50), percentile(took, 99)
             say(f"  {len(took)} resumes on {where}: median {1000 * p50:.0f} ms, 99th {1000 * p99:.0f} ms")
-    if row.fault == "mix" and row.memory:
-        say(f"  memory: {', '.join(row.memory)}")
+    if row.memory:
+        say(f"  memory: {'; '.join(row.memory)}")
     for violation in verdict.violations:
         say(f"  {violation.kind}: {violation.text}")
     if verdict.more:
