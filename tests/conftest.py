@@ -1,11 +1,15 @@
 """Fixtures for all tests. What is slow to start is started once a session, and only if a test asks for it."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.stack import Stack
+
+# Where a shell runs the tests in the background it is ignored, and programs that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -95,8 +95,6 @@ class Tail:
             env=stores.environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             text=True,
-            # Tests that run in the background of a shell have inherited it as ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
