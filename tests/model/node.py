@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["RESUMED", "Link", "Lost", "Node", "Session", "sees"]
 
 # An event's size in the ring, without any payload.
-_EVENT_BYTES: Final = 400
+_EVENT_BYTES: Final = 1_200
 _RING_EVENTS: Final = 14
 _SOCKET_FRAMES: Final = 6
 RESUME_WINDOW: Final = 160

@@ -84,12 +84,22 @@ def test_without_a_range_nothing_is_taken():
 @pytest.mark.parametrize("transport", Transport)
 def test_each_variant_is_made_once(transport):
     event = Dispatch(5, Log().message("secret"))
-    size = event.size
     full, less = event.frame(transport, content=True), event.frame(transport, content=False)
     assert [json.loads(text)["d"]["content"] for text in inflated(full + less, transport)] == ["secret", ""]
     assert event.frame(transport, content=True) is full
     assert event.frame(transport, content=False) is less
-    assert event.size == size + len(full) + len(less)
+
+
+def test_the_size_covers_the_frames_that_are_made_later():
+    """The ring asks when an event comes, before any session has needed a frame of it."""
+    event = Dispatch(5, Log().message("x" * 2000))
+    size = event.size
+    frames = [
+        event.frame(kind, content=content)
+        for kind in (Transport.JSON, Transport.ZLIB)
+        for content in (True, False)
+    ]
+    assert size == event.size > len(event.record.payload) + sum(map(len, frames))
 
 
 def test_what_is_not_gated_has_one_variant():
