@@ -31,8 +31,8 @@ INBOX_TTL_S: Final = RESUME_WINDOW_S + 30.0
 INBOX_CAP_ENTRIES: Final = 200_000
 MOVED_TTL_S: Final = 86_400.0
 
-# Recent dispatches of a node, kept to feed slow and resuming sessions.
-RING_BYTES: Final = 16 * 1024 * 1024
+# Recent dispatches of a node with all their frames, kept to feed slow and resuming sessions.
+RING_BYTES: Final = 48 * 1024 * 1024
 SOCKET_HIGH_WATER_BYTES: Final = 256 * 1024
 
 # A retry with the same nonce is recognised this long; longer than clients go on retrying.

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from typing_extensions import override
 
+from fanfare.constants import RING_BYTES
 from fanfare.torture.faults import Context, Fault, SkippedError
 from fanfare.torture.history import Outcome
 from fanfare.torture.system import System, eventually
@@ -21,7 +22,6 @@ __all__ = ["KINDS"]
 _FILLING: Final = "\U0001f701" * 1900
 _EMBEDS: Final = [{"description": "\U0001f701" * 4000}]
 _BIG_BYTES: Final = 23_600
-_RING_BYTES: Final = 16 * 1024 * 1024
 
 
 class SlowReaders(Fault):
@@ -42,8 +42,8 @@ class SlowReaders(Fault):
         held = [receiver for receiver in slow if receiver.hold()]
         links = [receiver.log.links[-1] for receiver in held if receiver.log is not None]
         rng = context.rng
-        # The ring, and what the kernel's buffers take.
-        wanted = int(_RING_BYTES * 2.4 / _BIG_BYTES)
+        # An event holds its payload and two frames of it. Twice the ring and more, for what the kernel's buffers take.
+        wanted = int(RING_BYTES / (3 * _BIG_BYTES) * 2.4)
         due = time.monotonic()
         for _ in range(wanted):
             due += 1 / self.per_s
