@@ -5,8 +5,8 @@ once where the event enters. In an inbox the same record is one msgpack array. N
 payload.
 """
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple, Self
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 from typing_extensions import override
@@ -118,33 +118,21 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
 
         """
         try:
-            found = {name: raw.decode() for name, raw in headers if name in _KNOWN}
-            if (version := found.get("v")) != VERSION:
+            found: dict[str, Any] = {}
+            for name, raw in headers:
+                read = _READ.get(name)
+                if read is not None:
+                    found[name] = read(raw)
+            if (version := found.pop("v", None)) != VERSION:
                 raise BadRecordError(f"record format {version!r} is not known here, only {VERSION!r}")
             payload = value or b""
-            if source is None and "source" in found:
-                source = Position.parse(found["source"])
-            return cls(
-                type=found["type"],
-                id=int(found.get("id", "0")),
-                at=int(found.get("at", "0")),
-                audience=found.get("audience", CHANNEL),
-                guild=int(found.get("guild", "0")),
-                channel=int(found.get("channel", "0")),
-                author=int(found.get("author", "0")),
-                nonce=found.get("nonce", ""),
-                permission=int(found.get("permission", "0")),
-                users=_ints(found.get("users")),
-                mentions=_ints(found.get("mentions")),
-                gated=_range(found.get("gated"), len(payload)),
-                version=int(found.get("version", "0")),
-                fence=found.get("fence", ""),
-                inboxes=tuple(filter(None, found.get("inboxes", "").split(","))),
-                traceparent=found.get("traceparent", ""),
-                source=source,
-                payload=payload,
-            )
-        except (KeyError, ValueError, UnicodeDecodeError) as error:
+            if source is not None:
+                found["source"] = source
+            gated = found.get("gated")
+            if gated is not None and not 0 <= gated[0] <= gated[1] <= len(payload):
+                raise BadRecordError(f"gated range {gated} is not inside the payload")
+            return cls(payload=payload, **found)
+        except (TypeError, ValueError) as error:  # ValueError: also one of the decoding of text
             raise BadRecordError(f"unreadable headers: {type(error).__name__}: {error}") from error
 
     def pack(self) -> bytes:
@@ -165,22 +153,37 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
 _NUMBERS: Final = ("id", "at", "guild", "channel", "author", "permission", "version")
 _TEXTS: Final = ("audience", "nonce", "fence", "traceparent")
 _LISTS: Final = ("users", "mentions", "inboxes")
-_KNOWN: Final = frozenset(("v", "type", "gated", "source", *_NUMBERS, *_TEXTS, *_LISTS))
 
 
-def _ints(text: str | None) -> tuple[int, ...]:
-    return tuple(map(int, text.split(","))) if text else ()
+def _ints(raw: bytes) -> tuple[int, ...]:
+    return tuple(map(int, raw.split(b","))) if raw else ()
 
 
-def _range(text: str | None, length: int) -> tuple[int, int] | None:
-    """The gated range of a payload of that length."""
-    if not text:
-        return None
-    start, end = map(int, text.split("-"))
-    if not 0 <= start <= end <= length:
-        raise BadRecordError(f"gated range {text!r} is not inside the payload")
+def _names(raw: bytes) -> tuple[str, ...]:
+    return tuple(raw.decode().split(",")) if raw else ()
+
+
+def _range(raw: bytes) -> tuple[int, int]:
+    start, end = map(int, raw.split(b"-"))
     return start, end
 
+
+def _position(raw: bytes) -> Position:
+    return Position.parse(raw.decode())
+
+
+# How each header is read; `int` takes the bytes of a number.
+_READ: Final[dict[str, Callable[[bytes], Any]]] = {
+    "v": bytes.decode,
+    "type": bytes.decode,
+    "gated": _range,
+    "source": _position,
+    **dict.fromkeys(_NUMBERS, int),
+    **dict.fromkeys(_TEXTS, bytes.decode),
+    "users": _ints,
+    "mentions": _ints,
+    "inboxes": _names,
+}
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
