@@ -35,13 +35,12 @@ async def main() -> None:
     parser.add_argument("--write-units", action="store_true", help="measure the unit costs, and keep them")
     asked = parser.parse_args()
     before = environment()
-    receiver = compiled("receiver")
-    if receiver is None:
+    if compiled("receiver") is None:
         return
     smoke = asked.smoke
     rounds, for_s, rate = (1, 0.5, 50) if smoke else (5, 4.0, 250)
     async with rig(f"gateway={GATEWAYS}") as system, fleet(system, 10) as nodes:
-        bench = Bench(system, nodes, receiver, await processes(system))
+        bench = Bench(system, nodes, await processes(system))
         checked = await bench.place(20 if smoke else 400, 4)
         if asked.write_units or smoke:
             machine = f"{before['cpu']}, {before['cores']} cores"

@@ -71,13 +71,10 @@ class Seen:
 class Bench:
     """A system with two gateways: the sessions are on the first, and the sender is on the second."""
 
-    def __init__(
-        self, system: Rig, nodes: Fleet, receiver: str, there: Mapping[str, Mapping[str, Any]]
-    ) -> None:
-        """Args: receiver: the compiled one. there: the processes of the system."""
+    def __init__(self, system: Rig, nodes: Fleet, there: Mapping[str, Mapping[str, Any]]) -> None:
+        """Args: there: the processes of the system."""
         self.system = system
         self.nodes = nodes
-        self._receiver = receiver
         self._first = _FIRST
         self._channels = _CHANNELS
         self._roles = _ROLES
@@ -161,9 +158,7 @@ class Bench:
         try:
             for place in places:
                 before = self.rss("gateway.1")
-                place.crowd = await hold(
-                    self.system, self._receiver, self._addresses["gateway.1"], place.people
-                )
+                place.crowd = await hold(self.system, self._addresses["gateway.1"], place.people)
                 await asyncio.sleep(0.5)
                 place.session_bytes = (self.rss("gateway.1") - before) / len(place.people)
             yield

@@ -48,16 +48,13 @@ async def main() -> None:
     parser.add_argument("--plot", action="store_true", help="draw each curve to docs/benchmarks/")
     asked = parser.parse_args()
     before = environment()
-    receiver = compiled("receiver")
-    if receiver is None:
+    if compiled("receiver") is None:
         return
     sizes = {name: (_SMOKE if asked.smoke else _SIZES)[name] for name in asked.curves}
     curves: dict[str, Curve] = {}
     if wanted := {name: each for name, each in sizes.items() if name != "partitions"}:
         async with rig(f"gateway={GATEWAYS},archiver=0") as system, fleet(system, 1) as nodes:
-            curves |= await _gateway(
-                Bench(system, nodes, receiver, await processes(system)), wanted, smoke=asked.smoke
-            )
+            curves |= await _gateway(Bench(system, nodes, await processes(system)), wanted, smoke=asked.smoke)
     if "partitions" in sizes:
         curves["partitions"] = [
             (count, await _partitions(count, smoke=asked.smoke)) for count in sizes["partitions"]

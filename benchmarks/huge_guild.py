@@ -49,9 +49,9 @@ class Place:
         found = await processes(system)
         return cls(ident, channel, size, users[online], found["gateway.1"]["address"], [])
 
-    async def connect(self, system: Rig, receiver: str, count: int) -> Crowd:
+    async def connect(self, system: Rig, count: int) -> Crowd:
         """Hold real sessions of further members."""
-        crowd = await hold(system, receiver, self.address, range(self.first, self.first + count))
+        crowd = await hold(system, self.address, range(self.first, self.first + count))
         self.first += count
         self.crowds.append(crowd)
         return crowd
@@ -72,8 +72,7 @@ async def main() -> None:
     """Measure."""
     asked = arguments("a guild of a million against one of a thousand").parse_args()
     before = environment()
-    receiver = compiled("receiver")
-    if receiver is None:
+    if compiled("receiver") is None:
         return
     size, online, count = (3_000, 600, 20) if asked.smoke else (1_000_000, 190_000, 400)
     rounds, sessions = (1, 10) if asked.smoke else (5, 150)
@@ -85,15 +84,15 @@ async def main() -> None:
         found = await processes(system)
         pid, notifier = found["gateway.1"]["pid"], found["notifier.1"]
         for place in (small, huge):  # warm: each guild is in the gateway's memory
-            await place.connect(system, receiver, 50)
+            await place.connect(system, 50)
         for _ in range(rounds):
-            pair = [await _growth(system, receiver, place, pid, sessions) for place in (huge, small)]
+            pair = [await _growth(system, place, pid, sessions) for place in (huge, small)]
             grown.append((pair[0] / sessions, pair[1] / sessions))
         for place in (small, huge):
             for crowd in place.crowds:
                 await crowd.close()
             place.crowds = []
-            await place.connect(system, receiver, 50)
+            await place.connect(system, 50)
         await asyncio.to_thread(system.pin, "notifier.1")
         os.sched_setaffinity(0, CLIENT_CORES)
         sender = await Client.connect(
@@ -127,10 +126,10 @@ def _results(costs: list[tuple[Cost, Cost]], grown: list[tuple[float, float]]) -
     ]
 
 
-async def _growth(system: Rig, receiver: str, place: Place, pid: int, sessions: int) -> float:
+async def _growth(system: Rig, place: Place, pid: int, sessions: int) -> float:
     """By how many bytes the gateway grows with so many sessions more."""
     before = rss_bytes(pid)
-    await place.connect(system, receiver, sessions)
+    await place.connect(system, sessions)
     await asyncio.sleep(_LATER_S)
     return max(rss_bytes(pid) - before, 1)
 

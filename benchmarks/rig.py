@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from benchmarks.native_tools import LAST_CORE, compiled, ended
+from benchmarks.native_tools import LAST_CORE, compiled, ended, pinned
 from fanfare.client import Rest
 from fanfare.permissions import P
 from fanfare.presence import inboxes
@@ -30,7 +30,7 @@ from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tokens import Tokens
 
-__all__ = ["Crowd", "InboxOf", "Rig", "cpu_s", "hold", "rig"]
+__all__ = ["Crowd", "InboxOf", "Rig", "cpu_s", "hold", "rig", "started"]
 
 _PORTS = ("REST", "GATEWAY", "INTERNAL", "KAFKA", "REDIS", "POSTGRES")
 
@@ -262,11 +262,7 @@ async def hold(address: str, tokens: Path, *options: str) -> Crowd:
     assert receiver is not None
     url = urlsplit(address)
     process = await asyncio.create_subprocess_exec(
-        receiver,
-        str(url.hostname),
-        str(url.port),
-        str(tokens),
-        *options,
+        *pinned(0, receiver, str(url.hostname), str(url.port), str(tokens), *options),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -278,23 +274,34 @@ async def hold(address: str, tokens: Path, *options: str) -> Crowd:
 
 
 @asynccontextmanager
-async def rig(scale: str) -> AsyncIterator[Rig]:
-    """Start a system in a folder of its own, and stop it in the end, at SIGTERM too."""
+async def started(*options: str, **settings: object) -> AsyncIterator[Rig]:
+    """`fanfare up` in a folder of its own, with these options and each setting by its name; stopped in the end.
+
+    At SIGTERM too.
+    """
     me = asyncio.current_task()
     assert me is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
     with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
         environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
-        environment |= {"FANFARE_HOME": str(Path(name) / ".fanfare"), "FANFARE_DRAIN_S": "0.1"}
-        up = [sys.executable, "-m", "fanfare.cli", "up", "--detach", "--scale", scale]
-        started = await asyncio.to_thread(
+        environment |= {f"FANFARE_{key.upper()}": str(value) for key, value in settings.items()}
+        environment |= {"FANFARE_HOME": str(Path(name) / ".fanfare")}
+        up = [sys.executable, "-m", "fanfare.cli", "up", "--detach", *options]
+        done = await asyncio.to_thread(
             subprocess.run, up, cwd=name, env=environment, capture_output=True, text=True, check=False
         )
-        if started.returncode:
-            raise RuntimeError(started.stdout + started.stderr)
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
         found = Rig(Path(name), environment)
         try:
             yield found
         finally:
             await asyncio.to_thread(found.command, "down")
+
+
+@asynccontextmanager
+async def rig(scale: str) -> AsyncIterator[Rig]:
+    """A whole system."""
+    async with started("--scale", scale, drain_s=0.1) as found:
+        yield found

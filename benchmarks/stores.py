@@ -7,16 +7,13 @@ import os
 import re
 import secrets
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -25,8 +22,9 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import CommitFailedError
 from redis.asyncio import Redis
 
+from benchmarks import rig
 from benchmarks.native_tools import pinned
-from benchmarks.rig import Crowd, Rig, cpu_s
+from benchmarks.rig import Crowd, Rig, cpu_s, started
 from fanfare.bus.client import connection
 from fanfare.bus.producer import partition_of
 from fanfare.client import Client
@@ -67,7 +65,6 @@ logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what it trie
 
 LAST_CORE: Final = (os.cpu_count() or 1) - 1
 CLIENT_CORES: Final = set(range(LAST_CORE)) or {0}
-_PORTS: Final = ("REST", "GATEWAY", "INTERNAL", "KAFKA", "REDIS", "POSTGRES")
 _READY_S: Final = 60.0
 _DAY_S: Final = 86_400
 # Guilds, messages and their content.
@@ -80,31 +77,11 @@ _AUTHOR: Final = 3_200_000_000_000_000_000
 
 @asynccontextmanager
 async def stores(**settings: object) -> AsyncIterator[Rig]:
-    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name.
-
-    They are stopped in the end, at SIGTERM too.
-    """
-    me = asyncio.current_task()
-    assert me is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
-    with tempfile.TemporaryDirectory(prefix="fanfare-bench-") as name:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("FANFARE_")}
-        environment |= {f"FANFARE_{port}_PORT": "0" for port in _PORTS}
-        environment |= {f"FANFARE_{key.upper()}": str(value) for key, value in settings.items()}
-        environment |= {"FANFARE_HOME": str(Path(name) / ".fanfare")}
-        up = [sys.executable, "-m", "fanfare.cli", "up", "--detach", "--stores-only"]
-        done = await asyncio.to_thread(
-            subprocess.run, up, cwd=name, env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(done.stdout + done.stderr)
-        found = Rig(Path(name), environment)
-        try:
-            found.pin("")
-            await settle(found.settings())
-            yield found
-        finally:
-            await asyncio.to_thread(found.command, "down")
+    """Start Kafka, Redis and PostgreSQL alone, on all cores but the last; each setting by its name."""
+    async with started("--stores-only", **settings) as found:
+        found.pin("")
+        await settle(found.settings())
+        yield found
 
 
 def redis_of(settings: Settings) -> Redis:
@@ -212,22 +189,11 @@ async def worker(
     return Worker(role, process, f"http://127.0.0.1:{internal}")
 
 
-async def hold(system: Rig, receiver: str, address: str, users: Iterable[int]) -> Crowd:
+async def hold(system: Rig, address: str, users: Iterable[int]) -> Crowd:
     """Hold a session of each of these members, in a compiled reader; returns when all have their guilds."""
     tokens = Tokens((system.folder / ".fanfare" / "secret").read_text().strip())
-    with tempfile.NamedTemporaryFile("w", dir=system.folder, delete=False) as file:
-        file.write("\n".join(tokens.issue(user) for user in users))
-    url = urlsplit(address)
-    process = await asyncio.create_subprocess_exec(
-        *pinned(0, receiver, str(url.hostname), str(url.port), file.name, "", str(_INTENTS)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 300)
-    if not line.startswith(b"ready"):
-        raise RuntimeError(f"the receiver said {line!r}")
-    return Crowd(process)
+    file = system.file("\n".join(tokens.issue(user) for user in users))
+    return await rig.hold(address, file, "", str(_INTENTS))
 
 
 async def guild(system: Rig, name: str) -> tuple[int, int]:

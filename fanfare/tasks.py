@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
-__all__ = ["end", "uninterrupted"]
+__all__ = ["end", "retrieve", "uninterrupted"]
 
 _AGAIN_S: Final = 0.2
 _T = TypeVar("_T")
@@ -23,6 +23,12 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
         _, left = await asyncio.wait(left, timeout=_AGAIN_S)
 
 
+def retrieve(task: asyncio.Future[Any]) -> None:
+    """Take note of a task's error, for when all who waited for it are gone: it is nobody's then."""
+    if not task.cancelled():
+        task.exception()
+
+
 async def uninterrupted(step: Coroutine[Any, Any, _T], limit_s: float) -> _T:
     """Wait for a step that loses something if it is cancelled half-way, such as a connection just made.
 
@@ -33,6 +39,6 @@ async def uninterrupted(step: Coroutine[Any, Any, _T], limit_s: float) -> _T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait((task,), timeout=limit_s)
-        if not task.cancel() and not task.cancelled():
-            task.exception()
+        if not task.cancel():
+            retrieve(task)
         raise

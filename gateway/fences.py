@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -11,6 +10,7 @@ from fanfare.bus.producer import Producer
 from fanfare.constants import EARLY_NUMBERS, FENCE_GATHER_S
 from fanfare.presence import inboxes
 from fanfare.record import FENCE, INBOXES, Record
+from fanfare.tasks import retrieve
 from gateway import counts
 from gateway.resume import Fence
 
@@ -59,7 +59,7 @@ class Fences:
         if gathering is None:
             gathering = self._gathering[own] = _Gathering()
             gathering.done = asyncio.create_task(self._send(own, gathering))
-            gathering.done.add_done_callback(_retrieve)
+            gathering.done.add_done_callback(retrieve)
         gathering.moving.setdefault(other, {})[session] = version
         assert gathering.done is not None
         return await asyncio.shield(gathering.done)
@@ -82,7 +82,7 @@ class Fences:
         task = crossing.left.get(other)
         if task is None:
             task = crossing.left[other] = asyncio.create_task(self._leave(crossing, other))
-            task.add_done_callback(_retrieve)
+            task.add_done_callback(retrieve)
         return await asyncio.shield(task)
 
     async def _leave(self, crossing: Crossing, other: str) -> tuple[int, int]:
@@ -111,9 +111,3 @@ class Fences:
         ]
         counts.FENCE_RECORDS.inc(len(posted))
         return {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}
-
-
-def _retrieve(task: "asyncio.Task[Any]") -> None:
-    """Whoever waited for it may be gone: its error is nobody's then."""
-    if not task.cancelled():
-        task.exception()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Record
 from fanfare.store import Store
+from fanfare.tasks import retrieve
 from gateway import changes
 from gateway.audience import View
 from gateway.presence import PresenceWriter
@@ -69,7 +70,7 @@ class GuildCache:
         loading = self._loading.get(guild_id)
         if loading is None:
             loading = self._loading[guild_id] = asyncio.create_task(self._load(guild_id))
-            loading.add_done_callback(lambda task: task.cancelled() or task.exception())
+            loading.add_done_callback(retrieve)
         return await asyncio.shield(loading)
 
     async def get(self, guild_id: int) -> Guild:

@@ -13,6 +13,7 @@ from fanfare.presence import epoch, inboxes
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.settings import Settings
+from fanfare.tasks import retrieve
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway import counts
@@ -100,7 +101,7 @@ class NodeInbox:
         if self._question is None:
             self._question = asyncio.ensure_future(self._ask())
             # If all who waited were cancelled, nobody hears what went wrong.
-            self._question.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._question.add_done_callback(retrieve)
         return await asyncio.shield(self._question)
 
     async def _ask(self) -> str:

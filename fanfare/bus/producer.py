@@ -24,7 +24,7 @@ from fanfare.bus.stuck import PROBE_S, Stuck
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
-from fanfare.tasks import end
+from fanfare.tasks import end, retrieve
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
 
@@ -299,7 +299,7 @@ class Producer:
             self._refuse(f"{self._bytes} bytes wait for their acknowledgement")
         if len(records) > 1 and any(record.size > _REQUEST_BYTES for record in records):
             raise MessageSizeTooLargeError(f"a record of more than {_REQUEST_BYTES} bytes")
-        done.add_done_callback(_retrieved)
+        done.add_done_callback(retrieve)
         if not lane.waiting:
             lane.progress = item.posted
         if not self._waiting:
@@ -427,12 +427,6 @@ async def _first(parts: Sequence[asyncio.Future[Any]]) -> Any:
 
 def _stalled(waiting: int, progress: float) -> bool:
     return waiting > 0 and time.monotonic() - progress > BREAKER_S
-
-
-def _retrieved(done: asyncio.Future[Position]) -> None:
-    """Nobody has to look at the outcome."""
-    if not done.cancelled():
-        done.exception()
 
 
 async def _close(client: Any) -> None:
