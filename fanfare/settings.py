@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         le=600,
         description="Window over which a stopping gateway asks its clients to reconnect.",
     )
+    io_uring: bool = Field(
+        default=True,
+        description="Whether a gateway writes to many sockets in one system call, by io_uring, where the kernel and "
+        "the container let it.",
+    )
     send_limit: int = Field(
         default=0,
         ge=0,

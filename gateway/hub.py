@@ -22,6 +22,7 @@ from gateway.ring import Event, Ring
 from gateway.rooms import TOGETHER_BYTES, Room, broadcast
 from gateway.runs import Runs
 from gateway.snapshot import guild_create
+from gateway.writes import Write, one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,8 +122,8 @@ class Session:
 class Hub:
     """All sessions of the node. Everything here happens in the event loop's thread, without waiting."""
 
-    def __init__(self, guilds: GuildCache, inbox: str, s: int) -> None:
-        """Args: inbox: the node's; s: where it begins."""
+    def __init__(self, guilds: GuildCache, inbox: str, s: int, write: Write = one_by_one) -> None:
+        """Args: inbox: the node's; s: where it begins; write: writes to many sockets."""
         self.guilds = guilds
         self.inbox = inbox
         self.s = s
@@ -135,6 +136,7 @@ class Hub:
         """Newest `s` per scope."""
         self.ring = Ring(RING_BYTES, s)
         self._runs = Runs(_CHUNK_BYTES)
+        self._write = write
         self.sessions: dict[str, Session] = {}
         self.users: dict[int, set[Session]] = {}
         self.rooms: dict[int, dict[AudienceClass, Room]] = {}
@@ -196,7 +198,7 @@ class Hub:
         concerned = self._hold_back(record, index)
         if view is not None:
             if record.type != "GUILD_CREATE":
-                broadcast(self.rooms.get(record.guild, {}), [event], view, self.users)
+                broadcast(self.rooms.get(record.guild, {}), [event], view, self.users, self._write)
             if view is not before and before is not None:
                 self._reclassify(record, before, view)
         for session in concerned:
@@ -250,7 +252,7 @@ class Hub:
         events, self._owed, self._owed_bytes = self._owed, [], 0
         view = events[0].view
         assert view is not None
-        broadcast(self.rooms.get(view.guild.id, {}), events, view, self.users)
+        broadcast(self.rooms.get(view.guild.id, {}), events, view, self.users, self._write)
 
     def _deliver_to_users(self, event: Event) -> None:
         record = event.dispatch.record

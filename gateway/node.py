@@ -39,6 +39,7 @@ from gateway.session import RequestMembers
 from gateway.socket import Connection
 from gateway.starter import Starter
 from gateway.wheel import Wheel
+from gateway.writes import fastest
 
 __all__ = ["Node", "main"]
 
@@ -188,7 +189,7 @@ async def main(service: Service) -> None:
         s = await inbox.begin()
         presence = PresenceWriter(redis, inbox.name)
         guilds = GuildCache(store, presence)
-        hub = Hub(guilds, inbox.name, s)
+        hub = Hub(guilds, inbox.name, s, fastest(io_uring=settings.io_uring))
         fences = Fences(redis, producer, list(DELIVERIES_OF))
         starter = Starter(
             settings, redis, store, fences, hub=hub, inbox=inbox, presence=presence, guilds=guilds

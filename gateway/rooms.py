@@ -1,15 +1,16 @@
 """The connected sessions of a guild, by audience class, and the writing of events to them: the hot path.
 
-A session that is written to as events come is kept by its descriptor, so that a broadcast touches nothing of it: per
-delivery one number and one `write`. What a batch owes a class goes out in one write.
+A session that is written to as events come is kept by its descriptor, so that a broadcast touches nothing of it. What a
+batch owes a class goes out in one write.
 """
 
-import os
+from array import array
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from gateway.audience import AudienceClass, View, content_for, sees
 from gateway.ring import Event
+from gateway.writes import Write
 
 if TYPE_CHECKING:
     from gateway.hub import Session
@@ -23,21 +24,30 @@ TOGETHER_BYTES: Final = 16 * 1024
 class Room:
     """The connected sessions of one class in one guild."""
 
-    __slots__ = ("direct", "others")
+    __slots__ = ("_fds", "direct", "others")
 
     def __init__(self) -> None:
         self.direct: dict[int, Session] = {}
         """Live sessions by descriptor: exactly those whose `fd` is not -1."""
         self.others: dict[Session, None] = {}
         """Cursors, and sessions under TLS."""
+        self._fds: array[int] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.direct or self.others)
+
+    @property
+    def fds(self) -> "array[int]":
+        """The descriptors of `direct`."""
+        if self._fds is None:
+            self._fds = array("i", self.direct)
+        return self._fds
 
     def add(self, session: "Session") -> None:
         """Put a session in, under its `fd`."""
         if session.fd >= 0:
             self.direct[session.fd] = session
+            self._fds = None
         else:
             self.others[session] = None
 
@@ -45,6 +55,7 @@ class Room:
         """Take a session out; its `fd` is the one it was put in under."""
         if session.fd >= 0:
             del self.direct[session.fd]
+            self._fds = None
         else:
             del self.others[session]
 
@@ -54,6 +65,7 @@ def broadcast(
     events: list[Event],
     view: View,
     users: Mapping[int, "set[Session]"],
+    write: Write,
 ) -> None:
     """Write events, which follow each other, to those in a guild who may see them.
 
@@ -62,6 +74,7 @@ def broadcast(
         events: of the guild, oldest first; more than one only if none is a change to the guild.
         view: the guild as it was at all of them.
         users: the sessions of each user.
+        write: writes to many sockets.
 
     """
     first = events[0].dispatch.record
@@ -69,21 +82,25 @@ def broadcast(
         seen = [event for event in events if sees(view, audience, event.dispatch.record)]
         if not seen:
             continue
-        direct: Iterable[int] = room.direct
+        direct = room.fds
         others: Iterable[Session] = room.others
         if first.version:
             # Without those whose snapshot held a guild's change already, which was still on its way.
             guild, version = first.guild, first.version
-            direct = [fd for fd, one in room.direct.items() if one.shown.get(guild, 0) < version]
+            direct = array("i", (fd for fd, one in room.direct.items() if one.shown.get(guild, 0) < version))
             others = [one for one in room.others if one.shown.get(guild, 0) < version]
         apart = _apart(seen, audience, users)
         if apart:
-            direct = [fd for fd in direct if room.direct[fd] not in apart]
+            direct = array("i", (fd for fd in direct if room.direct[fd] not in apart))
             others = [one for one in others if one not in apart]
             for session in apart:
                 _write_alone(session, _frames(seen, audience, session.user.id))
         data = _frames(seen, audience, 0)
-        _write(room, direct, data)
+        # Afterwards, because these leave `direct`.
+        for fd, written in write(direct, data):
+            link = room.direct[fd].link
+            assert link is not None
+            link.rest(data, written)
         for session in others:
             if session.cursor is None and session.link is not None:
                 session.link.send(data)
@@ -113,27 +130,6 @@ def _frames(events: list[Event], audience: AudienceClass, user: int) -> bytes:
         for event in events
     ]
     return frames[0] if len(frames) == 1 else b"".join(frames)
-
-
-def _write(room: Room, direct: Iterable[int], data: bytes) -> None:
-    """Write to many sockets."""
-    write = os.write
-    length = len(data)
-    short: list[tuple[int, int]] = []
-    for fd in direct:
-        try:
-            written = write(fd, data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            continue  # the transport will tell that the connection is lost
-        if written != length:
-            short.append((fd, written))
-    # Afterwards, because these leave `direct`.
-    for fd, written in short:
-        link = room.direct[fd].link
-        assert link is not None
-        link.rest(data, written)
 
 
 def _write_alone(session: "Session", data: bytes) -> None:

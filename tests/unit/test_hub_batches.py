@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fanfare import payloads
 from fanfare.presence.inboxes import InboxEntry
 from gateway import rooms
+from gateway import writes as writes_module
 from gateway.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
@@ -80,7 +81,7 @@ def writes(monkeypatch):
         seen.append((fd, len(data)))
         return len(data)
 
-    monkeypatch.setattr(rooms.os, "write", write)
+    monkeypatch.setattr(writes_module.os, "write", write)
     return seen
 
 
