@@ -185,6 +185,7 @@ class Bench:
             deliveries=count / took * len(place.people),
             appends=count / took * (place.nodes + GATEWAYS),
             partitions=PARTITIONS,
+            elsewhere=count / took * place.nodes,
         )
         return Seen(flow, spent, size / got, took)
 

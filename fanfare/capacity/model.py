@@ -61,6 +61,8 @@ class Flow:
     """Messages times the nodes that each goes to."""
     partitions: int
     archived: bool = True
+    elsewhere: float = 0.0
+    """Appends to nodes whose gateways are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def seconds(units: Units, flow: Flow, counts: Mapping[str, int]) -> dict[str, fl
     found = {
         "gateway": counts.get("gateway", 1) * gateway.idle_us
         + flow.messages * gateway.message_us
-        + flow.appends * gateway.entry_us
+        + (flow.appends - flow.elsewhere) * gateway.entry_us
         + flow.deliveries * gateway.delivery_us
     }
     # What comes while a partition's batch is under way is in the next one.
