@@ -1,17 +1,47 @@
-"""Ending tasks for certain.
+"""Ending tasks for certain, and sharing what they find.
 
 A cancellation can get lost: aiokafka's `close()` waits for a task of its own and swallows what comes meanwhile.
 So whoever must be sure that a task ends asks again.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["end", "retrieve", "uninterrupted"]
+__all__ = ["Shared", "end", "retrieve", "uninterrupted"]
 
 _AGAIN_S: Final = 0.2
 _T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Shared(Generic[_K, _T]):
+    """Questions that many ask at one time: each answer is for all who asked before the question was sent."""
+
+    def __init__(self, ask: Callable[[_K], Awaitable[_T]]) -> None:
+        """Args: ask: sends the question of a key, and returns the answer."""
+        self._ask = ask
+        self._next: dict[_K, asyncio.Task[_T]] = {}
+        self._sent: dict[_K, asyncio.Task[_T]] = {}
+
+    async def of(self, key: _K) -> _T:
+        """The answer to a question that is sent after this call. Raises what `ask` raises."""
+        task = self._next.get(key)
+        if task is None:
+            task = self._next[key] = asyncio.create_task(self._answer(key))
+            task.add_done_callback(retrieve)
+        return await asyncio.shield(task)
+
+    async def _answer(self, key: _K) -> _T:
+        before = self._sent.get(key)
+        if before is not None:
+            await asyncio.wait((before,))
+        task = self._sent[key] = self._next.pop(key)
+        try:
+            return await self._ask(key)
+        finally:
+            if self._sent.get(key) is task:
+                del self._sent[key]
 
 
 async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:

@@ -5,6 +5,7 @@ a cursor on the ring: because its socket is full, because it is being resumed, o
 No session has a queue of its own.
 """
 
+import asyncio
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
@@ -143,6 +144,7 @@ class Hub:
         self._owed: list[Event] = []
         """Events that were taken and not written yet: see `take`."""
         self._owed_bytes = 0
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
         self.catching: set[Session] = set()
         """Sessions with an open link that are cursors: looked at after each batch."""
         self.want_guild: Callable[[Session, int], None] = _at_once
@@ -235,8 +237,30 @@ class Hub:
         self._pay()
         self._runs.clear()
         self.seen(self.newest_id)
+        if self._awaited:
+            self._tell()
         for session in list(self.catching):
             self.pump(session)
+
+    def when(self, s: int) -> "asyncio.Future[None]":
+        """Done as soon as the inbox has been taken up to `s`."""
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.s >= s:
+            reached.set_result(None)
+        else:
+            self._awaited.append((s, reached))
+        return reached
+
+    def _tell(self) -> None:
+        """Tell who waits for an `s` that was reached."""
+        awaited, self._awaited = self._awaited, []
+        for s, reached in awaited:
+            if reached.done():
+                continue  # cancelled
+            if self.s >= s:
+                reached.set_result(None)
+            else:
+                self._awaited.append((s, reached))
 
     def _owe(self, event: Event, *, more: bool) -> None:
         """Write an event, or keep it to be written with those that follow."""

@@ -13,7 +13,7 @@ from fanfare.presence import epoch, inboxes
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.settings import Settings
-from fanfare.tasks import retrieve
+from fanfare.tasks import Shared
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway import counts
@@ -36,8 +36,7 @@ class NodeInbox:
         self._redis = redis
         self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
         self._fresh = True
-        self._asking = asyncio.Lock()
-        self._question: asyncio.Future[str] | None = None
+        self._tokens: Shared[None, str] = Shared(lambda _: inboxes.loss_token(redis))
         self.node = node
         self.ready = asyncio.Event()
         """Set while the inbox is whole: sessions can start."""
@@ -92,22 +91,9 @@ class NodeInbox:
             RedisError: Redis is away.
 
         """
-        token = await inboxes.loss_token(redis) if redis is not None else await self._asked()
+        token = await inboxes.loss_token(redis) if redis is not None else await self._tokens.of(None)
         if token != self.token:
             raise InboxGoneError(self.name)
-
-    async def _asked(self) -> str:
-        """The loss token, by a question that is sent after this call: whoever comes before it is sent shares it."""
-        if self._question is None:
-            self._question = asyncio.ensure_future(self._ask())
-            # If all who waited were cancelled, nobody hears what went wrong.
-            self._question.add_done_callback(retrieve)
-        return await asyncio.shield(self._question)
-
-    async def _ask(self) -> str:
-        async with self._asking:
-            self._question = None
-            return await inboxes.loss_token(self._redis)
 
     async def run(self, hub: Hub, repair: Callable[[], Awaitable[None]]) -> None:
         """Read into the hub and keep alive; a supervised task.

@@ -18,10 +18,11 @@ from fanfare.bus.producer import RefusedError
 from fanfare.constants import EARLY_NUMBERS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes, keys
-from fanfare.presence.inboxes import InboxEntry, InboxGoneError
-from fanfare.record import Record
+from fanfare.presence.inboxes import InboxEntry, InboxGoneError, InboxState
+from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store, StoreUnavailableError
+from fanfare.tasks import Shared
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Tokens
@@ -46,6 +47,8 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 _WAIT_S: Final = 10.0
 _RETRY_S: Final = 0.25
 _LOADS: Final = 16
+# Events kept while sessions that come at one time are shown them.
+_REPLAYED: Final = 10_000
 # Starts that need more than the ring, under way at one time. When all clients come at once, more would only run into
 # the time limits together, and come again, and so on.
 _TURNS: Final = 256
@@ -96,6 +99,8 @@ class Starter:
         self._fences = fences
         self._tails = Tails(redis)
         self._moves = moves.batch(redis)
+        self._states: Shared[str, InboxState] = Shared(lambda inbox: inboxes.state(redis, inbox))
+        self._replayed: dict[tuple[int, Position], Dispatch] = {}
         self._loads = asyncio.Semaphore(_LOADS)
         # Apart, because those wait for the database, these for Kafka.
         self._starts, self._moves_under_way = asyncio.Semaphore(_TURNS), asyncio.Semaphore(_TURNS)
@@ -161,6 +166,8 @@ class Starter:
             raise EndError(CloseCode.UNKNOWN_ERROR, "a store is away: come again") from error
         finally:
             self._resuming.discard(claims.key)
+            if not self._resuming:
+                self._replayed.clear()
         counts.RESUMES.labels(way).inc()
         counts.RESUME_SECONDS.labels(way).observe(time.monotonic() - started)
         return session
@@ -170,11 +177,8 @@ class Starter:
     ) -> tuple[str, Session]:
         own = self._hub.inbox
         moved = await moves.read(self._moves, claims.key) or Moved(0, [Hop(claims.inbox)])
-        try:
-            # An emptied or rolled back Redis looks as if the session had never moved.
-            await self._inbox.whole()
-        except InboxGoneError:
-            raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again") from None
+        # An emptied or rolled back Redis looks as if the session had never moved.
+        await self._check_inbox()
         known = self._hub.sessions.get(claims.key)
         if known is not None and known.version > moved.version:
             moved = Moved(known.version, known.hops)
@@ -260,8 +264,7 @@ class Starter:
                 hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
                 owed = await self._walk(session, hops, seq, hop, entries)
                 _check_known(session, owed, asked=asked)
-                while self._hub.s < t:
-                    await asyncio.sleep(0.002)
+                await self._hub.when(t)
         finally:
             self._tails.close(other)
         self._still_here(session, link, own)
@@ -289,7 +292,8 @@ class Starter:
         if len(early) >= EARLY_NUMBERS:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too much came meanwhile: come again")
         return [
-            Event(Dispatch(s, one.record), view) for s, (one, view) in enumerate(early, start=hop.base + 1)
+            Event(self._dispatch(s, one.record), view)
+            for s, (one, view) in enumerate(early, start=hop.base + 1)
         ]
 
     async def _take_over(self, session: Session, hops: list[Hop]) -> None:
@@ -320,7 +324,7 @@ class Starter:
         for hop, following in zip(hops, [*hops[1:], end], strict=True):
             after = max(seq, hop.base)
             first = hop.after(after)
-            state = await inboxes.state(self._redis, hop.inbox)
+            state = await self._states.of(hop.inbox)
             tokens.add(state.token)
             if not state.open:
                 present = await self._redis.get(keys.lease(hop.inbox.rpartition(".")[0]))
@@ -334,14 +338,19 @@ class Starter:
             _check_whole(session, entries, state.newest, first)
             owed += segment(entries, hop, after=after, upto=upto, next_f=following.f or None, cut=state.cut)
         # After all was read: whatever was lost before shows now.
-        token = await inboxes.loss_token(self._redis)
-        if token != self._inbox.token:
-            raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again")
-        if tokens != {token}:
+        await self._check_inbox()
+        if tokens != {self._inbox.token}:
             raise InvalidSessionError("inbox not whole")
         return owed
 
     # Parts of a start
+
+    async def _check_inbox(self) -> None:
+        """Raises EndError if Redis may have lost writes, those to our own inbox among them."""
+        try:
+            await self._inbox.whole()
+        except InboxGoneError:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again") from None
 
     async def _user(self, token: str) -> User:
         try:
@@ -457,7 +466,18 @@ class Starter:
         found = []
         for entry in entries:
             assert entry.record is not None
-            found.append(Event(Dispatch(entry.s, entry.record), self._guilds.views.get(entry.record.guild)))
+            view = self._guilds.views.get(entry.record.guild)
+            found.append(Event(self._dispatch(entry.s, entry.record), view))
+        return found
+
+    def _dispatch(self, s: int, record: Record) -> Dispatch:
+        """A dispatch that sessions which come at one time share, so that its frames are made once."""
+        key = (s, record.position)
+        found = self._replayed.get(key)
+        if found is None:
+            found = Dispatch(s, record)
+            if len(self._replayed) < _REPLAYED:
+                self._replayed[key] = found
         return found
 
     def _replay(self, session: Session, link: Link, events: list[Event]) -> None:

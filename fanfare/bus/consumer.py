@@ -36,6 +36,8 @@ _LANE_RECORDS: Final = 2000
 # An empty fetch is answered after this. It is also how long a fetch of a partition that was just assigned or
 # resumed can wait behind the one before it, because a broker takes one request of a connection at a time.
 _FETCH_WAIT_MS: Final = 50
+# Who gathers takes these at once.
+_GATHERED_BYTES: Final = 256 * 1024
 # When partitions are taken away the batch in flight gets this long; the whole group waits for it.
 _REVOKE_S: Final = 1.0
 _STOP_S: Final = 2.0
@@ -82,6 +84,7 @@ class Consumer:
         handler: Handler,
         *,
         batch_records: int | None = None,
+        gather_ms: int = 0,
     ) -> None:
         """Make a member; `run` joins.
 
@@ -94,12 +97,14 @@ class Consumer:
                 once. It returns when downstream holds the batch. A batch can come again, also in part, so
                 repeating it must be harmless.
             batch_records: the most records in a batch, instead of what the settings say.
+            gather_ms: how long records may wait at the broker for more, for work that is cheaper in large batches.
 
         """
         self._settings = settings
         self._group = group
         self._topics = list(topics)
         self._batch_records = batch_records or settings.batch_records
+        self._gather_ms = gather_ms
         self._log = logs.get("consumer").bind(group=group)
         self._dead_letters = DeadLetters(settings, group, self._topics)
         self._runner = BatchRunner(group, handler, self._dead_letters, self._log)
@@ -206,7 +211,8 @@ class Consumer:
             heartbeat_interval_ms=min(HEARTBEAT_MS, self._settings.session_timeout_ms // 3),
             # A lane that is held must not cost the membership.
             max_poll_interval_ms=2**31 - 1,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_wait_ms=self._gather_ms or _FETCH_WAIT_MS,
+            fetch_min_bytes=_GATHERED_BYTES if self._gather_ms else 1,
             fetch_max_bytes=8 * 1024 * 1024,
             max_partition_fetch_bytes=512 * 1024,
             retry_backoff_ms=50,

@@ -85,6 +85,10 @@ async def dial(url: str, *, statement_s: float | None = STATEMENT_S) -> Connecti
         return await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=statement_s)
 
 
+async def _nothing(connection: Connection) -> None:
+    """What a connection is given back with: nobody leaves settings or listeners behind, so nothing has to be reset."""
+
+
 class Database:
     """A pool of connections, made when they are needed and again after an outage.
 
@@ -100,7 +104,12 @@ class Database:
         """Make the pool; connects to nothing yet."""
         url = dsn(settings)
         pool = await asyncpg.create_pool(
-            url, min_size=0, max_size=_POOL_SIZE, timeout=CONNECT_S, command_timeout=STATEMENT_S
+            url,
+            min_size=0,
+            max_size=_POOL_SIZE,
+            timeout=CONNECT_S,
+            command_timeout=STATEMENT_S,
+            reset=_nothing,
         )
         return cls(url, pool)
 
