@@ -39,7 +39,7 @@ from gateway.ring import Event
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
 from gateway.snapshot import guild_create, ready
-from gateway.tails import Tails, read_all
+from gateway.tails import Tail, Tails, read_all
 
 __all__ = ["EndError", "InvalidSessionError", "Starter"]
 
@@ -194,18 +194,20 @@ class Starter:
             known = None
         session = Session(claims.key, session_id, user, claims.intents, list(moved.hops), moved.version)
         session.shard = claims.shard
-        async with _turn(self._moves_under_way, link):
-            self._still_here(session, link, own)
-            try:
-                async with asyncio.timeout(_WAIT_S):
-                    asked = await self._enter(session)
-                if home:
-                    await self._from_stream(link, session, hops, seq, asked=asked)
-                else:
-                    await self._adopt(link, session, hops, seq, asked=asked)
-            except BaseException:
-                self._leave(session)
-                raise
+        # Held while waiting, so that what was read of it is there for all who come from it.
+        with self._tails.of(hops[-1].inbox, hops[-1].after(seq)) as tail:
+            async with _turn(self._moves_under_way, link):
+                self._still_here(session, link, own)
+                try:
+                    async with asyncio.timeout(_WAIT_S):
+                        asked = await self._enter(session)
+                    if home:
+                        await self._from_stream(link, session, hops, seq, asked=asked)
+                    else:
+                        await self._adopt(link, session, hops, seq, tail, asked=asked)
+                except BaseException:
+                    self._leave(session)
+                    raise
         return "stream" if home else "adopted", session
 
     async def _from_ring(self, link: Link, session: Session, seq: int) -> bool:
@@ -245,7 +247,9 @@ class Starter:
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
 
-    async def _adopt(self, link: Link, session: Session, hops: list[Hop], seq: int, *, asked: bool) -> None:
+    async def _adopt(
+        self, link: Link, session: Session, hops: list[Hop], seq: int, tail: Tail, *, asked: bool
+    ) -> None:
         """Resume a session whose present inbox is another node's (docs/design.md: RESUME on another node)."""
         own = self._hub.inbox
         other, first = hops[-1].inbox, hops[-1].after(seq)
@@ -253,20 +257,16 @@ class Starter:
         if seq > await inboxes.last_s(self._redis, other):
             # It would raise our own inbox as high as the client likes.
             raise InvalidSessionError("seq too high")
-        tail = self._tails.open(other, first)
-        try:
-            async with asyncio.timeout(FENCE_TIMEOUT_S):
-                crossing = await self._fences.join(own, other, session.key, session.version)
-                await tail.until(first, crossing.f)
-                marker, t = await self._fences.leave(crossing, other)
-                await tail.upto(marker)
-                entries = tail.entries(first, marker)
-                hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
-                owed = await self._walk(session, hops, seq, hop, entries)
-                _check_known(session, owed, asked=asked)
-                await self._hub.when(t)
-        finally:
-            self._tails.close(other)
+        async with asyncio.timeout(FENCE_TIMEOUT_S):
+            crossing = await self._fences.join(own, other, session.key, session.version)
+            await tail.until(first, crossing.f)
+            marker, t = await self._fences.leave(crossing, other)
+            await tail.upto(marker)
+            entries = tail.entries(first, marker)
+            hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
+            owed = await self._walk(session, hops, seq, hop, entries)
+            _check_known(session, owed, asked=asked)
+            await self._hub.when(t)
         self._still_here(session, link, own)
         if self._membership_changed(session.user.id, seen):
             raise EndError(CloseCode.UNKNOWN_ERROR, "a guild was joined or left meanwhile: come again")

@@ -2,6 +2,8 @@
 
 import asyncio
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from redis.asyncio import Redis
 
@@ -38,6 +40,8 @@ class Tail:
         self._first = first
         self._last = first - 1
         self._entries: list[InboxEntry] = []
+        self._unfenced: list[InboxEntry] = []
+        """Those that are no fences: when thousands of sessions move, most are."""
         self._high: Fence = {}
         self._lock = asyncio.Lock()
 
@@ -50,7 +54,9 @@ class Tail:
         """
         async with self._lock:
             if first < self._first:
-                self._entries[:0] = await read_all(self._redis, self._inbox, first, self._first - 1)
+                earlier = await read_all(self._redis, self._inbox, first, self._first - 1)
+                self._entries[:0] = earlier
+                self._unfenced[:0] = filter(_no_fence, earlier)
                 self._first = first
             while any(self._high.get(name, -1) < offset for name, offset in f.items()):
                 await self._read()
@@ -75,32 +81,53 @@ class Tail:
             raise inboxes.InboxGoneError(self._inbox)  # trimmed between two pages
         self._last = page[-1].s
         self._entries += page
+        self._unfenced += filter(_no_fence, page)
         for entry in page:
             if entry.record is not None:
                 topic, partition, offset = entry.record.position
                 self._high[f"{topic}/{partition}"] = offset
 
     def entries(self, first: int, last: int) -> list[InboxEntry]:
-        """The entries read, from `s` = first to last."""
-        start = bisect_left(self._entries, first, key=lambda entry: entry.s)
-        return self._entries[start : bisect_right(self._entries, last, key=lambda entry: entry.s)]
+        """The entries read, from `s` = first to last; of fences only one that is the first of all."""
+        found = _between(self._unfenced, first, last)
+        oldest = bisect_left(self._entries, first, key=_s)
+        if oldest < len(self._entries) and self._entries[oldest].s <= last:
+            entry = self._entries[oldest]
+            if not _no_fence(entry):
+                found.insert(0, entry)
+        return found
+
+
+def _s(entry: InboxEntry) -> int:
+    return entry.s
+
+
+def _no_fence(entry: InboxEntry) -> bool:
+    return entry.record is None or not entry.record.fence
+
+
+def _between(entries: list[InboxEntry], first: int, last: int) -> list[InboxEntry]:
+    return entries[bisect_left(entries, first, key=_s) : bisect_right(entries, last, key=_s)]
 
 
 class Tails:
-    """The tails in use."""
+    """The tails of inboxes that sessions come from; kept until none comes from any."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._tails: dict[str, tuple[Tail, int]] = {}
+        self._tails: dict[str, Tail] = {}
+        self._users = 0
 
-    def open(self, inbox: str, first: int) -> Tail:
-        """The tail of an inbox; give it back with `close`."""
-        tail, users = self._tails.get(inbox) or (Tail(self._redis, inbox, first), 0)
-        self._tails[inbox] = (tail, users + 1)
-        return tail
-
-    def close(self, inbox: str) -> None:
-        """One user less; without users what was read is dropped."""
-        tail, users = self._tails.pop(inbox)
-        if users > 1:
-            self._tails[inbox] = (tail, users - 1)
+    @contextmanager
+    def of(self, inbox: str, first: int) -> Iterator[Tail]:
+        """The tail of an inbox, for one session."""
+        tail = self._tails.get(inbox)
+        if tail is None:
+            tail = self._tails[inbox] = Tail(self._redis, inbox, first)
+        self._users += 1
+        try:
+            yield tail
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._tails.clear()

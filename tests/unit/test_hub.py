@@ -414,3 +414,16 @@ def test_a_session_that_moves_gets_nothing_more_here(world):
     assert bob.contents == newer.contents == ["before", "behind"], (
         "one stays, the other was taken over here since"
     )
+
+
+async def test_who_waits_for_a_place_in_the_inbox_is_told_when_it_was_taken():
+    world = World()
+    assert world.hub.when(100).done()
+    near, far = world.hub.when(101), world.hub.when(106)
+    given_up = world.hub.when(101)
+    given_up.cancel()
+    world.say("one")
+    assert near.done()
+    assert not far.done()
+    world.say("two")
+    assert far.done()

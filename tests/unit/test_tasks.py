@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from fanfare import tasks
-from fanfare.tasks import end, uninterrupted
+from fanfare.tasks import Shared, end, uninterrupted
 
 
 async def test_a_task_that_swallows_its_cancellation_ends_all_the_same(monkeypatch):
@@ -78,3 +78,63 @@ async def test_answers_and_errors_come_through():
     assert await uninterrupted(answer(), 1) == 3
     with pytest.raises(ValueError):  # noqa: PT011 - our own
         await uninterrupted(broken(), 1)
+
+
+class Asked:
+    """A question whose answers the test gives; each names the place of its question."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def __call__(self, key):
+        answer = asyncio.get_running_loop().create_future()
+        self.sent.append((key, answer))
+        return await answer
+
+
+async def turns(count=5):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_who_asks_before_the_question_is_sent_shares_the_answer():
+    asked = Asked()
+    shared = Shared(asked)
+    waiting = [asyncio.create_task(shared.of("a")) for _ in range(3)]
+    await turns()
+    assert [key for key, _ in asked.sent] == ["a"]
+    asked.sent[0][1].set_result(1)
+    assert await asyncio.gather(*waiting) == [1, 1, 1]
+
+
+async def test_who_asks_later_waits_for_the_next_question():
+    asked = Asked()
+    shared = Shared(asked)
+    first = asyncio.create_task(shared.of("a"))
+    await turns()
+    later = [asyncio.create_task(shared.of("a")) for _ in range(3)]
+    other = asyncio.create_task(shared.of("b"))
+    await turns()
+    assert [key for key, _ in asked.sent] == ["a", "b"]
+    asked.sent[0][1].set_result("old")
+    asked.sent[1][1].set_result("of b")
+    assert [await first, await other] == ["old", "of b"]
+    await turns()
+    asked.sent[2][1].set_result("new")
+    assert await asyncio.gather(*later) == ["new"] * 3
+    assert len(asked.sent) == 3
+
+
+async def test_an_answer_that_fails_does_so_for_all_who_share_it_and_not_for_the_next():
+    asked = Asked()
+    shared = Shared(asked)
+    waiting = [asyncio.create_task(shared.of("a")) for _ in range(2)]
+    await turns()
+    waiting[0].cancel()
+    asked.sent[0][1].set_exception(OSError("away"))
+    with pytest.raises(OSError, match="away"):
+        await waiting[1]
+    again = asyncio.create_task(shared.of("a"))
+    await turns()
+    asked.sent[1][1].set_result(2)
+    assert await again == 2
