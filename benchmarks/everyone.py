@@ -39,15 +39,14 @@ async def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000, help="on the real gateway")
     asked = parser.parse_args()
     before = environment()
-    receiver = compiled("receiver")
-    if receiver is None:
+    if compiled("receiver") is None:
         return
     size, online, rounds = (3_000, 600, 2) if asked.smoke else (1_000_000, 190_000, 15)
     sessions = 50 if asked.smoke else asked.sessions
     found: list[tuple[Reached, Reached]] = []
     async with rig("archiver=0") as system, fleet(system, NODES - 1) as nodes:
         place = await Place.make(system, nodes, "everyone", size, online)
-        crowd = await place.connect(system, receiver, sessions)
+        crowd = await place.connect(system, sessions)
         async with await Client.connect(
             place.address, Session(system.run["users"]["alice"]["token"], intents=1)
         ) as sender:
