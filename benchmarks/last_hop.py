@@ -124,7 +124,7 @@ async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Resul
 @asynccontextmanager
 async def _others(system: Rig, size: int, asked: argparse.Namespace) -> AsyncIterator[dict[str, _Guild]]:
     """The guilds whose sessions are not plain."""
-    found = {}
+    found: dict[str, _Guild] = {}
     # All are on one process at one time, and some space is left for its other files.
     if asked.all and 3 * size + _FILES > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
         print(

@@ -5,6 +5,7 @@ which we are an ordinary user; where namespaces are off, as the system's user `n
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -27,6 +28,7 @@ DATABASE = "fanfare"
 MAJOR = "18"
 STOP_S = 4.0
 TIMEOUT_S = 1.0
+GONE_S = 5.0
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -53,6 +55,7 @@ async def prepare_postgres(folder: DataFolder, port: int) -> tuple[str, Spec]:
     data = home / "data"
     if data.exists():
         _check_version(data)
+        await _until_gone(data)
     else:
         await _initdb(home, data, password, mode)
     if mode == "nobody":
@@ -78,6 +81,19 @@ async def prepare_postgres(folder: DataFolder, port: int) -> tuple[str, Spec]:
         mode=mode,
     )
     return f"postgresql://{USER}:{password}@{HOST}:{port}/{DATABASE}", spec
+
+
+async def _until_gone(data: Path, limit_s: float = GONE_S) -> None:
+    """Wait for a server that was killed: until its parent has taken note, it keeps the next one out."""
+    with contextlib.suppress(OSError, ValueError, IndexError, TimeoutError):
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        async with asyncio.timeout(limit_s):
+            while _program(pid) == "postgres":
+                await asyncio.sleep(0.05)
+
+
+def _program(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 async def make_database(url: str) -> None:
