@@ -73,7 +73,7 @@ async def main() -> None:
     if compiled("resumer") is None:
         return
     size, missed, rounds, alone = (
-        (50, 10, 1, 5) if asked.smoke else (asked.sessions, asked.messages, 1, min(_ALONE, asked.sessions))
+        (50, 10, 1, 5) if asked.smoke else (asked.sessions, asked.messages, 5, min(_ALONE, asked.sessions))
     )
     async with rig("gateway=2") as system:
         results = await _measure(system, size, missed, rounds, alone)
