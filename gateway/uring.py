@@ -63,9 +63,23 @@ class Uring:
         self._fd = self._syscall(_SETUP, entries, params)
         if self._fd < 0:
             raise UringUnavailableError(os.strerror(ctypes.get_errno()))
-        found = _PARAMS.unpack(params.raw)
+        try:
+            self._map(_PARAMS.unpack(params.raw))
+            self._probe()
+        except OSError as error:
+            self.close()
+            raise UringUnavailableError(f"it does not do what is needed: {error}") from error
+        except UringUnavailableError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the ring back."""
+        os.close(self._fd)
+
+    def _map(self, found: "tuple[int, ...]") -> None:
+        """Map the rings, and fill in what never changes."""
         if ~found[_FEATURES] & (_SINGLE_MMAP | _NODROP):
-            os.close(self._fd)
             raise UringUnavailableError("the kernel is too old")
         self._entries, self._results = found[0], found[1]
         sq, cq = found[_SQ_OFFSETS:], found[_CQ_OFFSETS:]
@@ -82,22 +96,13 @@ class Uring:
         self._fds = numbers[_FD // 4 :: _SQE_BYTES // 4]
         self._lengths = numbers[_LENGTH // 4 :: _SQE_BYTES // 4]
         self._addresses = wide[_ADDRESS // 8 :: _SQE_BYTES // 8]
-        # What never changes: each place in the queue is for the entry of the same number.
+        # Each place in the queue is for the entry of the same number.
         order = rings[sq[_SQ_ARRAY] : sq[_SQ_ARRAY] + 4 * self._entries].cast("I")
         order[:] = array("I", range(self._entries))
         wide[_USER_DATA // 8 :: _SQE_BYTES // 8] = array("Q", range(self._entries))
         flags = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         numbers[_SEND_FLAGS // 4 :: _SQE_BYTES // 4] = array("i", [flags]) * self._entries
         sqes[_OPCODE::_SQE_BYTES] = bytes([_SEND]) * self._entries
-        try:
-            self._probe()
-        except UringUnavailableError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Give the ring back."""
-        os.close(self._fd)
 
     def write(self, fds: "array[int]", data: bytes) -> list[tuple[int, int]]:
         """Send to many sockets, without waiting for any.
@@ -165,16 +170,14 @@ class Uring:
 
         Raises:
             UringUnavailableError: it does not.
+            OSError: the ring does not work.
 
         """
         here, there = socket.socketpair()
         with here, there:
             here.setblocking(False)
             fds, data = array("i", [here.fileno()]), bytes(1 << 20)
-            try:
-                whole = self.write(fds, b"1")
-                parts = [self.write(fds, data) for _ in range(3)]
-            except OSError as error:
-                raise UringUnavailableError(f"it does not do what is needed: {error}") from error
+            whole = self.write(fds, b"1")
+            parts = [self.write(fds, data) for _ in range(3)]
             if whole or parts[-1] != [(fds[0], 0)] or not 0 < parts[0][0][1] < len(data):
                 raise UringUnavailableError("it does not say what was sent")

@@ -107,3 +107,13 @@ def test_a_kernel_that_refuses_says_why(monkeypatch):
     monkeypatch.setattr(uring, "_SETUP", 100_000)
     with pytest.raises(UringUnavailableError, match="not implemented"):
         Uring()
+
+
+def test_a_ring_that_cannot_be_mapped_is_none(monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError("mmap")
+
+    ring(8).close()
+    monkeypatch.setattr(uring.mmap, "mmap", refused)
+    with pytest.raises(UringUnavailableError, match="mmap"):
+        Uring()
