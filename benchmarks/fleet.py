@@ -17,6 +17,7 @@ from benchmarks.rig import Rig
 from benchmarks.stores import redis_of
 from fanfare.constants import NODE_RENEW_S
 from fanfare.presence import inboxes, keys
+from fanfare.presence.loss import loss_token
 
 __all__ = ["Fleet", "fleet"]
 
@@ -47,7 +48,7 @@ class Fleet:
 
     async def make(self) -> None:
         """Make the inboxes and leases."""
-        token = await inboxes.loss_token(self._redis)
+        token = await loss_token(self._redis)
         for node, name in zip(self._nodes, self.inboxes, strict=True):
             await inboxes.create(self._redis, node, name, floor=0, token=token, is_open=True)
 

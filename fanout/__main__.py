@@ -4,6 +4,7 @@ from fanfare.bus.consumer import Consumer
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence.client import connect
+from fanfare.presence.loss import LossToken
 from fanfare.service import Service, State, run
 from fanout.worker import FanOut
 
@@ -14,13 +15,10 @@ UNACKNOWLEDGED_BYTES = 32 * 1024 * 1024
 async def main(service: Service) -> None:
     """Work until told to stop."""
     settings = service.settings
-
-    def reconnected() -> None:
-        fanout.reconnected()
-
-    redis = connect(settings, client_name=service.name, connected=reconnected)
+    loss = LossToken()
+    redis = connect(settings, client_name=service.name, connected=loss.connected)
     producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
-    fanout = FanOut(redis, producer)
+    fanout = FanOut(redis, loss, producer)
     consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle)
     service.ready = lambda: consumer.joined and producer.available
     service.facts = consumer.facts

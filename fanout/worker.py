@@ -1,6 +1,5 @@
 """The fan-out's work: a batch of events in, their deliveries out, in order and in the same partition."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,9 +9,9 @@ from redis.asyncio import Redis
 from fanfare.bus.consumer import Incoming, TopicPartition
 from fanfare.bus.producer import Producer, Raw
 from fanfare.bus.topics import DELIVERIES_OF
-from fanfare.constants import NONCE_WINDOW_S, TOKEN_S
+from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.inboxes import loss_token
+from fanfare.presence.loss import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from fanfare.record import Position
 from fanfare.retries import First, first_of
@@ -42,19 +41,26 @@ class FanOut:
     """Handles batches of `*.events`."""
 
     def __init__(
-        self, redis: Redis, producer: Producer, deliveries_of: Mapping[str, str] = DELIVERIES_OF
+        self,
+        redis: Redis,
+        loss: LossToken,
+        producer: Producer,
+        deliveries_of: Mapping[str, str] = DELIVERIES_OF,
     ) -> None:
-        """Args: deliveries_of: where the deliveries of an events topic go; both have the same partitions."""
+        """Prepare.
+
+        Args:
+            redis: Redis.
+            loss: of that client.
+            producer: Kafka.
+            deliveries_of: where the deliveries of an events topic go; both have the same partitions.
+
+        """
         self._redis = redis
         self._producer = producer
         self._deliveries_of = deliveries_of
-        self._token = ""
-        self._asked = 0.0
+        self._loss = loss
         self._log = logs.get("fanout")
-
-    def reconnected(self) -> None:
-        """Redis was connected to anew: it may be another one, or have lost writes."""
-        self._token = ""
 
     async def handle(self, partition: TopicPartition, batch: Sequence[Incoming]) -> None:
         """Write the deliveries of a batch; returns when Kafka has them all.
@@ -115,27 +121,19 @@ class FanOut:
             NoncesLostError: an earlier position may be missing in Redis.
 
         """
-        token = await self._present_token()
+        token = await self._loss.of(self._redis)
         # One call and one answer: as many commands in a pipeline cost this process three times as much.
         names = [keys.NONCES_READY, *(key for key, _ in claimed)]
         answer: Any = await _CLAIM.run(
             self._redis, names, [token, _FIRST_TTL_S, *(value for _, value in claimed)]
         )
         if answer == b"lost":
-            self._token = ""
             raise NoncesLostError
-        if await self._present_token() != token:
+        if await self._loss.of(self._redis) != token:
             # Connected anew meanwhile, to a server that may have gone back to when the nonces were complete.
             await self._free([pair for pair, there in zip(claimed, answer, strict=True) if not there])
             raise NoncesLostError
         return list(answer)
-
-    async def _present_token(self) -> str:
-        """The loss token, at most a second old, and of the present connection."""
-        if not self._token or time.monotonic() - self._asked > TOKEN_S:
-            asked = time.monotonic()
-            self._token, self._asked = await loss_token(self._redis), asked
-        return self._token
 
     async def _free(self, claims: list[tuple[str, str]]) -> None:
         """Take claims back: an earlier position may have to stand there."""

@@ -12,6 +12,7 @@ from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
+from fanfare.presence.loss import loss_token
 from fanfare.settings import Settings
 from fanfare.tasks import Shared
 from fanfare.telemetry import logs
@@ -36,7 +37,7 @@ class NodeInbox:
         self._redis = redis
         self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
         self._fresh = True
-        self._tokens: Shared[None, str] = Shared(lambda _: inboxes.loss_token(redis))
+        self._tokens: Shared[None, str] = Shared(lambda _: loss_token(redis))
         self.node = node
         self.ready = asyncio.Event()
         """Set while the inbox is whole: sessions can start."""
@@ -74,7 +75,7 @@ class NodeInbox:
 
         """
         await epoch.ensure(self._redis)
-        self.token = await inboxes.loss_token(self._redis)
+        self.token = await loss_token(self._redis)
         self._generation += 1
         return await inboxes.create(
             self._redis, self.node, self.name, floor=floor, token=self.token, is_open=is_open, newest=newest
@@ -91,7 +92,7 @@ class NodeInbox:
             RedisError: Redis is away.
 
         """
-        token = await inboxes.loss_token(redis) if redis is not None else await self._tokens.of(None)
+        token = await loss_token(redis) if redis is not None else await self._tokens.of(None)
         if token != self.token:
             raise InboxGoneError(self.name)
 

@@ -17,6 +17,7 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence.client import connect
+from fanfare.presence.loss import LossToken
 from fanfare.presence.workers import Worker
 from fanfare.service import Service, State
 from fanfare.settings import Settings, SettingsError
@@ -174,7 +175,8 @@ async def main(service: Service) -> None:
     """Run a gateway node until the service stops."""
     settings = service.settings
     async with AsyncExitStack() as stack:
-        redis = connect(settings, client_name=f"fanfare-{service.name}")
+        loss = LossToken()
+        redis = connect(settings, client_name=f"fanfare-{service.name}", connected=loss.connected)
         stack.push_async_callback(redis.aclose)
         store = await Store.connect(settings)
         stack.push_async_callback(store.close)
@@ -196,7 +198,7 @@ async def main(service: Service) -> None:
         )
         repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
         await repairer.start()
-        ingress = Ingress(producer, redis, store, worker, guilds, node_id, settings=settings)
+        ingress = Ingress(producer, redis, loss, store, worker, guilds, node_id, settings=settings)
         stack.push_async_callback(ingress.close)
         node = Node(hub=hub, starter=starter, guilds=guilds, presence=presence, store=store, ingress=ingress)
 
@@ -227,12 +229,11 @@ async def main(service: Service) -> None:
             tls,
         )
         scheme, web = ("wss", "https") if tls else ("ws", "http")
-        host = settings.host
         own_ws, own_rest = servers[-1].sockets[0].getsockname()[1], rest.ports[-1]
         service.facts = lambda: {
             "sessions": len(hub.connected()),
-            "address": f"{scheme}://{host}:{own_ws}/gateway/",
-            "api": f"{web}://{host}:{own_rest}/api/v10",
+            "address": f"{scheme}://{settings.host}:{own_ws}/gateway/",
+            "api": f"{web}://{settings.host}:{own_rest}/api/v10",
             "inbox": hub.inbox,
         }
         await _nonces_known(ingress)

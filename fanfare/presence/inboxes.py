@@ -28,7 +28,6 @@ __all__ = [
     "append",
     "create",
     "last_s",
-    "loss_token",
     "mark_moved",
     "moved_of",
     "oldest_s",
@@ -298,12 +297,6 @@ async def state(redis: Redis, inbox: str) -> InboxState:
         high={name[2:]: int(offset) for name, offset in found.items() if name.startswith("p:")},
         cut={name[4:]: int(s) for name, s in found.items() if name.startswith("cut:")},
     )
-
-
-async def loss_token(redis: Redis) -> str:
-    """Changes whenever the Redis server may have lost writes: a restart, or another primary."""
-    facts = await redis.info("server", "replication")
-    return f"{facts['run_id']}.{facts.get('master_replid', '')}"
 
 
 def _entry(name: bytes, fields: Mapping[bytes, bytes]) -> InboxEntry:

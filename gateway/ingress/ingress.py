@@ -26,6 +26,7 @@ from fanfare.mentions import Mentioned, find
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
+from fanfare.presence.loss import LossToken
 from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record
 from fanfare.settings import Settings, load_settings
@@ -62,6 +63,7 @@ class Ingress:
         self,
         log: Log,
         redis: Redis,
+        loss: LossToken,
         store: Stored,
         ids: Ids,
         guilds: Guilds,
@@ -75,6 +77,7 @@ class Ingress:
         Args:
             log: Kafka.
             redis: Redis.
+            loss: of that client.
             store: messages in the database.
             ids: snowflakes.
             guilds: what this node knows.
@@ -91,7 +94,7 @@ class Ingress:
         self._flights = Flights(
             log,
             self._batch,
-            Nonces(self._batch, node, self._rebuild),
+            Nonces(redis, self._batch, loss, node, self._rebuild.unless_complete),
             ids,
             node=node,
             exists=self.history.exists,

@@ -12,11 +12,13 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Self
 
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
+from fanfare.presence.loss import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from gateway.errors import RefusedError
 from gateway.ingress.batch import RedisBatch
@@ -63,16 +65,27 @@ class Claim(NamedTuple):
 class Nonces:
     """The nonces of all users. Every call takes a second at the most."""
 
-    def __init__(self, batch: RedisBatch, node: str, rebuild: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        batch: RedisBatch,
+        loss: LossToken,
+        node: str,
+        rebuild: Callable[[], Awaitable[None]],
+    ) -> None:
         """Prepare.
 
         Args:
-            batch: Redis.
+            redis: Redis.
+            batch: of that client.
+            loss: of that client.
             node: this process's, whose lease says that it lives.
             rebuild: brings the nonces back when Redis has lost them.
 
         """
+        self._redis = redis
         self._batch = batch
+        self._loss = loss
         self._node = node
         self._rebuild = rebuild
         self._tries = itertools.count(1)
@@ -95,27 +108,37 @@ class Nonces:
 
         """
         key = keys.nonce(user, nonce)
+        try:
+            async with asyncio.timeout(_CLAIM_S):
+                complete, there = await self._claim(key, wanted)
+        except (RedisError, TimeoutError) as error:
+            raise RefusedError("Redis is away") from error
+        if not complete:
+            said = "sends with a nonce wait until the nonces are read from the log again"
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._rebuild()
+                    complete, there = await self._claim(key, wanted)
+            except Exception as error:
+                raise RefusedError(said) from error
+            if not complete:
+                raise RefusedError(said)
+        return wanted if there is None else Claim.parse(there)
+
+    async def _claim(self, key: str, wanted: Claim) -> tuple[bool, bytes | None]:
+        """Whether no nonce was missing in Redis, and what stood there; where nothing did, `wanted` does now.
+
+        A claim put where one was missing stays: the rebuild puts what the log says in its place.
+        """
 
         def queue(pipe: Pipeline) -> None:
             _ = pipe.get(keys.NONCES_READY)
             _ = pipe.set(key, wanted.words, nx=True, get=True, px=_TTL_MS)
 
-        try:
-            async with asyncio.timeout(_CLAIM_S):
-                ready, there = await self._batch.run(queue)
-        except (RedisError, TimeoutError) as error:
-            raise RefusedError("Redis is away") from error
-        if ready is None:
-            if there is None:
-                await self.free(user, nonce, wanted)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._rebuild()
-                    ready, there = await self._batch.run(queue)
-            except Exception as error:
-                said = "sends with a nonce wait until the nonces are read from the log again"
-                raise RefusedError(said) from error
-        return wanted if there is None else Claim.parse(there)
+        token = await self._loss.of(self._redis)
+        ready, there = await self._batch.run(queue)
+        complete = ready == token.encode() and await self._loss.of(self._redis) == token
+        return complete, there
 
     async def look(self, user: int, nonce: str, node: str) -> tuple[Claim | None, bool]:
         """What a nonce stands for now, and whether a node is alive.
@@ -162,6 +185,6 @@ class Nonces:
         SWAP.queue(pipe, [keys.nonce(user, nonce)], [mine.words, ""])
 
     @staticmethod
-    def settle(pipe: Pipeline, user: int, nonce: str, accepted: Claim) -> None:
+    def settle(pipe: Pipeline, user: int, nonce: str, accepted: Claim, left_ms: int = _TTL_MS) -> None:
         """Queue noting that Kafka has the message. The answer is the claim that stands earlier in the log."""
-        SETTLE.queue(pipe, [keys.nonce(user, nonce)], [accepted.words, _TTL_MS])
+        SETTLE.queue(pipe, [keys.nonce(user, nonce)], [accepted.words, left_ms])

@@ -16,11 +16,11 @@ from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.inboxes import loss_token
+from fanfare.presence.loss import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.ingress.nonces import Claim
+from gateway.ingress.nonces import SETTLE, Claim, Nonces
 
 __all__ = ["Rebuild"]
 
@@ -40,19 +40,14 @@ class Rebuild:
         self._begun: asyncio.Task[None] | None = None
         self._log = logs.get("nonces")
 
-    async def __call__(self) -> None:
-        """Wait until it is done; cancelling leaves it under way. Raises what went wrong."""
+    async def unless_complete(self) -> None:
+        """Wait until none is missing; cancelling leaves the work under way. Raises what went wrong."""
+        if await self._redis.get(keys.NONCES_READY) == (await loss_token(self._redis)).encode():
+            return
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="rebuild nonces")
             self._task.add_done_callback(self._ended)
         await asyncio.shield(self._task)
-
-    async def unless_complete(self) -> None:
-        """Bring them back if they are missing. Raises what went wrong."""
-        if await self._redis.get(keys.NONCES_READY) != (await loss_token(self._redis)).encode():
-            # Not there, or from before Redis lost writes: no send with a nonce until it is done.
-            await self._redis.delete(keys.NONCES_READY)
-            await self()
 
     def begin(self) -> None:
         """When a node starts, or Redis has lost writes: see to it, however long that takes. Fan-outs wait for it."""
@@ -89,6 +84,7 @@ class Rebuild:
         started_ms, count = now_s() * 1000, 0
         # A Redis that comes back with an old snapshot has READY, but not the nonces since.
         token = await loss_token(self._redis)
+        await SETTLE.load(self._redis)
         async with aclosing(self._replay(int(started_ms) - 2 * _WINDOW_MS)) as batches:
             async for batch in batches:
                 async with self._redis.pipeline(transaction=False) as pipe:
@@ -100,7 +96,9 @@ class Rebuild:
 
 
 def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
-    """Queue what a record says about its nonce, where nothing is known of it; whether it says anything.
+    """Queue what a record says about its nonce; whether it says anything.
+
+    An old snapshot may know the nonce as under way still: what the log says is more.
 
     Args:
         pipe: where to.
@@ -116,5 +114,5 @@ def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
         _ = pipe.set(keys.first(record.author, record.nonce), First.of(record).packed, nx=True, px=left_ms)
     if record.type == MESSAGE_CREATE and (left_ms := _WINDOW_MS - age_ms) > 0:
         accepted = Claim(record.id, record.channel, "", incoming.offset)
-        _ = pipe.set(keys.nonce(record.author, record.nonce), accepted.words, nx=True, px=left_ms)
+        Nonces.settle(pipe, record.author, record.nonce, accepted, left_ms)
     return True

@@ -20,6 +20,7 @@ from fanfare.model import DM, Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import DEFAULT, P
 from fanfare.presence import keys
 from fanfare.presence.client import connect
+from fanfare.presence.loss import LossToken
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store
@@ -122,7 +123,14 @@ class Place:
         await self.redis.set(keys.lease(name), "inbox", px=600_000)
         parts = {"log": self.kafka, "redis": self.redis, "store": self.store} | more
         made = Ingress(
-            parts["log"], parts["redis"], parts["store"], self.ids, self.known, name, settings=self.settings
+            parts["log"],
+            parts["redis"],
+            LossToken(),
+            parts["store"],
+            self.ids,
+            self.known,
+            name,
+            settings=self.settings,
         )
         self.nodes.append(made)
         if "redis" not in more:

@@ -12,7 +12,7 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
 from fanfare.presence.client import connect
-from fanfare.presence.inboxes import loss_token
+from fanfare.presence.loss import LossToken, loss_token
 from fanfare.record import FENCE, INBOXES, Position, Record
 from fanfare.retries import First
 from fanout.worker import FanOut
@@ -48,7 +48,7 @@ class Pair:
         self.deliveries = deliveries
         self.producer = producer
         self.group = unique("group")
-        self.fanout = FanOut(redis, producer, {events: deliveries})
+        self.fanout = FanOut(redis, LossToken(), producer, {events: deliveries})
 
     def member(self, group: str = "") -> Consumer:
         return Consumer(self.settings, group or self.group, [self.events], self.fanout.handle)

@@ -10,6 +10,7 @@ from fanfare.constants import INBOX_TTL_S, NODE_LEASE_S, S_EPOCH_MS, S_SHIFT
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import APPEND, InboxEntry, InboxGoneError
+from fanfare.presence.loss import loss_token
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Record
 from tests.integration.store_fixtures import settings_of
 
@@ -290,8 +291,8 @@ async def test_a_server_that_does_not_know_the_script_says_so(redis):
 
 
 async def test_the_loss_token_stays_while_the_server_lives(redis, stores):
-    token = await inboxes.loss_token(redis)
+    token = await loss_token(redis)
     other = connect(settings_of(stores.run))
-    assert await inboxes.loss_token(other) == token
+    assert await loss_token(other) == token
     assert len(token) > 40
     await other.aclose()

@@ -13,12 +13,13 @@ from pydantic import SecretStr
 from fanfare.embedded.folder import DataFolder
 from fanfare.model import User
 from fanfare.presence import keys
-from fanfare.presence.inboxes import loss_token
+from fanfare.presence.loss import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
 from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.frames import splice
 from gateway.ingress import Ingress, ingress
+from gateway.ingress.nonces import Claim
 from gateway.messages import Draft, read_draft, read_edit
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -283,14 +284,21 @@ async def test_without_redis_sends_with_a_nonce_are_refused_and_others_go_on(pla
         assert [record.id for record in await place.records()] == [sent.id]
 
 
-async def test_an_emptied_redis_is_filled_again_from_the_log(stores: Stack) -> None:
+@pytest.mark.parametrize("how", ["emptied", "went back", "went back to when it was under way"])
+async def test_what_redis_lost_is_filled_in_again_from_the_log(stores: Stack, how: str) -> None:
     """A retry after that is still the same message. In a database of Redis that no other test uses."""
     settings = settings_of(stores.run)
     url = settings.redis.get_secret_value().rpartition("/")[0] + "/7"
     async with make_place(settings.model_copy(update={"redis": SecretStr(url)})) as place:
-        one, two = await place.node(), await place.node()
+        one, two = await place.node("one"), await place.node("two")
         sent = await one.send(place.alice, place.channel, said("x", "n"))
         await place.redis.flushdb()
+        if how != "emptied":
+            await place.redis.set(keys.NONCES_READY, "of another server")
+        if how == "went back to when it was under way":
+            await place.redis.set(keys.lease("one"), "inbox")
+            claim = Claim(sent.id, place.channel, "one", 1)
+            await place.redis.set(keys.nonce(place.alice.id, "n"), claim.words, px=60_000)
         retried = []
 
         async def accepted() -> bool:

@@ -17,6 +17,7 @@ from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.epoch import ensure, set_at_ms
+from fanfare.presence.loss import LossToken
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Position, Record
 from fanout.worker import FanOut
 from notifier.worker import EpochError, Notifier
@@ -222,7 +223,9 @@ async def test_from_event_to_inbox_once_and_in_order_though_workers_come_and_go(
     fan, note = unique("fanout"), unique("notifier")
 
     def fanout() -> Consumer:
-        return Consumer(settings, fan, [events], FanOut(redis, producer, {events: deliveries}).handle)
+        return Consumer(
+            settings, fan, [events], FanOut(redis, LossToken(), producer, {events: deliveries}).handle
+        )
 
     def notifier() -> Consumer:
         return Consumer(settings, note, [deliveries], Notifier(redis).handle)

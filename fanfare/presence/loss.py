@@ -1,0 +1,51 @@
+"""How it is noticed that Redis may have lost writes (docs/design.md, section 5): its loss token is another one."""
+
+import time
+
+from redis.asyncio import Redis
+
+from fanfare.constants import TOKEN_S
+from fanfare.tasks import Shared
+
+__all__ = ["LossToken", "loss_token"]
+
+
+async def loss_token(redis: Redis) -> str:
+    """Changes whenever the Redis server may have lost writes: a restart, or another primary."""
+    facts = await redis.info("server", "replication")
+    return f"{facts['run_id']}.{facts.get('master_replid', '')}"
+
+
+class LossToken:
+    """The loss token of a client's present connections, asked for again every `TOKEN_S`."""
+
+    def __init__(self) -> None:
+        self._questions: Shared[Redis, str] = Shared(loss_token)
+        self._token = ""
+        self._asked = 0.0
+        self._connections = 0
+
+    def connected(self) -> None:
+        """The client made a connection: Redis may be another one, or have lost writes."""
+        self._connections += 1
+        self._token = ""
+
+    async def of(self, redis: Redis) -> str:
+        """The token.
+
+        What is read between two calls with the same answer was read from a Redis that lost nothing meanwhile.
+
+        Args:
+            redis: the client, which calls `connected`.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+        while not self._token or time.monotonic() - self._asked > TOKEN_S:
+            connections, asked = self._connections, time.monotonic()
+            token = await self._questions.of(redis)
+            if connections == self._connections:
+                self._token, self._asked = token, asked
+                return token
+        return self._token
