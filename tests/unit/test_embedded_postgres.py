@@ -13,11 +13,13 @@ from fanfare.embedded.postgres import _until_gone
 def killed(tmp_path):
     """A server that was killed, and that nobody has waited for."""
     program = tmp_path / "postgres"
-    shutil.copy(shutil.which("sleep"), program)
-    server = subprocess.Popen([program, "60"])
-    server.kill()
-    yield server
-    server.wait()
+    shutil.copy(shutil.which("cat"), program)
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as server:
+        # Once it answers it is called by its name.
+        server.stdin.write(b"x")
+        assert server.stdout.read(1) == b"x"
+        server.kill()
+        yield server
 
 
 async def test_a_killed_server_is_waited_for(tmp_path, killed):
