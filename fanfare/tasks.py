@@ -5,14 +5,15 @@ So whoever must be sure that a task ends asks again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Shared", "end", "retrieve", "uninterrupted"]
+__all__ = ["Gathered", "Shared", "end", "retrieve", "uninterrupted"]
 
 _AGAIN_S: Final = 0.2
 _T = TypeVar("_T")
 _K = TypeVar("_K", bound=Hashable)
+_Q = TypeVar("_Q")
 
 
 class Shared(Generic[_K, _T]):
@@ -42,6 +43,63 @@ class Shared(Generic[_K, _T]):
         finally:
             if self._sent.get(key) is task:
                 del self._sent[key]
+
+
+class Gathered(Generic[_Q, _T]):
+    """Questions that are asked together: what comes while a request is under way shares the next, in its order."""
+
+    def __init__(self, ask: Callable[[list[_Q]], Awaitable[Sequence[_T | Exception]]], most: int) -> None:
+        """Prepare.
+
+        Args:
+            ask: sends some questions, and returns the answer to each, which may be an exception; what it raises is
+                the answer to all.
+            most: questions in a request.
+
+        """
+        self._ask = ask
+        self._most = most
+        self._waiting: list[tuple[_Q, asyncio.Future[_T]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def of(self, question: _Q) -> _T:
+        """The answer. Cancelling is safe, but the question may be sent all the same. Raises as `ask` does."""
+        done: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, done))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="gathered")
+        return await done
+
+    async def close(self) -> None:
+        """Stop; who still waits is cancelled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        for _, done in self._waiting:
+            done.cancel()
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                batch = [one for one in batch if not one[1].done()]
+                try:
+                    answers = await self._ask([question for question, _ in batch]) if batch else []
+                except Exception as error:  # noqa: BLE001 - it is passed on
+                    answers = [error] * len(batch)
+                except BaseException:
+                    for _, done in batch:
+                        done.cancel()
+                    raise
+                for (_, done), answer in zip(batch, answers, strict=True):
+                    if done.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        done.set_exception(answer)
+                    else:
+                        done.set_result(answer)
+        finally:
+            self._task = None
 
 
 async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:

@@ -1,48 +1,67 @@
 """Where sessions have moved to, in Redis: only for those that have changed their inbox."""
 
-from typing import Final
+import asyncio
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence import keys
 from fanfare.presence.scripts import Script
-from gateway.ingress.batch import RedisBatch
+from fanfare.tasks import Gathered
 from gateway.resume import Hop, Moved
 
-__all__ = ["batch", "read", "renew", "rewrite", "write"]
+__all__ = ["Moves", "renew", "rewrite"]
 
 _MOVE: Final = Script("move")
 _REHOP: Final = Script("rehop")
 _TTL_MS: Final = int(MOVED_TTL_S * 1000)
+_BATCH: Final = 256
+# One round trip; after that Redis counts as away.
+_TRIP_S: Final = 1.0
 _hops = msgspec.json.Decoder(list[Hop])
 
 
-def batch(redis: Redis) -> RedisBatch:
-    """For `read` and `write`: those of many resumes share round trips."""
-    return RedisBatch(redis, [_MOVE])
+class _Write(NamedTuple):
+    session: str
+    expected: int
+    moved: Moved
 
 
-async def read(redis: RedisBatch, session: str) -> Moved | None:
-    """A session's moves, None if it never moved."""
-    (value,) = await redis.run(lambda pipe: _get(pipe, session))
-    if value is None:
-        return None
-    version, hops = value.split(b" ", 1)
-    return Moved(int(version), _hops.decode(hops))
+class Moves:
+    """Reads and writes them; those of many resumes share round trips."""
 
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._reads: Gathered[str, bytes | None] = Gathered(self._read, _BATCH)
+        self._writes: Gathered[_Write, int] = Gathered(self._write, _BATCH)
 
-def _get(pipe: Pipeline, session: str) -> None:
-    _ = pipe.get(keys.moved(session))
+    async def read(self, session: str) -> Moved | None:
+        """A session's moves, None if it never moved. Raises: RedisError, TimeoutError: Redis is away."""
+        value = await self._reads.of(session)
+        if value is None:
+            return None
+        version, hops = value.split(b" ", 1)
+        return Moved(int(version), _hops.decode(hops))
 
+    async def write(self, session: str, expected: int, moved: Moved) -> bool:
+        """Write a session's moves over version `expected`; False if somebody else was faster. Raises as `read`."""
+        return bool(await self._writes.of(_Write(session, expected, moved)))
 
-async def write(redis: RedisBatch, session: str, expected: int, moved: Moved) -> bool:
-    """Write a session's moves over version `expected`; False if somebody else was faster."""
-    args = [expected, _pack(moved), _TTL_MS]
-    (written,) = await redis.run(lambda pipe: _MOVE.queue(pipe, [keys.moved(session)], args))
-    return bool(written)
+    async def _read(self, sessions: list[str]) -> list[Any]:
+        async with asyncio.timeout(_TRIP_S):
+            return list(await self._redis.mget([keys.moved(session) for session in sessions]))
+
+    async def _write(self, writes: list[_Write]) -> list[int]:
+        args: list[Any] = [_TTL_MS]
+        for write in writes:
+            args += (write.expected, _pack(write.moved))
+        async with asyncio.timeout(_TRIP_S):
+            written: list[int] = await _MOVE.run(
+                self._redis, [keys.moved(one.session) for one in writes], args
+            )
+        return written
 
 
 async def rewrite(redis: Redis, sessions: list[tuple[str, int, Moved]]) -> list[bool]:

@@ -26,13 +26,14 @@ from fanfare.tasks import Shared
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Tokens
-from gateway import counts, moves
+from gateway import counts
 from gateway.codes import CloseCode
 from gateway.fences import Fences
 from gateway.frames import Dispatch, dispatch, wrap
 from gateway.guilds import GuildCache, UnknownGuildError
 from gateway.hub import Hub, Link, Session, guild_deleted, resumed
 from gateway.inbox import NodeInbox
+from gateway.moves import Moves
 from gateway.presence import PresenceWriter
 from gateway.resume import Hop, Moved, above, path, reaches, segment, split_at, unregistered
 from gateway.ring import Event
@@ -98,7 +99,7 @@ class Starter:
         self._ids = SessionIds(settings.secret.get_secret_value())
         self._fences = fences
         self._tails = Tails(redis)
-        self._moves = moves.batch(redis)
+        self._moves = Moves(redis)
         self._states: Shared[str, InboxState] = Shared(lambda inbox: inboxes.state(redis, inbox))
         self._replayed: dict[tuple[int, Position], Dispatch] = {}
         self._loads = asyncio.Semaphore(_LOADS)
@@ -176,7 +177,7 @@ class Starter:
         self, link: Link, claims: Claims, session_id: str, user: User, seq: int
     ) -> tuple[str, Session]:
         own = self._hub.inbox
-        moved = await moves.read(self._moves, claims.key) or Moved(0, [Hop(claims.inbox)])
+        moved = await self._moves.read(claims.key) or Moved(0, [Hop(claims.inbox)])
         # An emptied or rolled back Redis looks as if the session had never moved.
         await self._check_inbox()
         known = self._hub.sessions.get(claims.key)
@@ -302,7 +303,7 @@ class Starter:
         So an attempt on another node that its client has given up cannot write its move any more.
         """
         moved = Moved(session.version + 1, hops)
-        if not await moves.write(self._moves, session.key, session.version, moved):
+        if not await self._moves.write(session.key, session.version, moved):
             raise EndError(CloseCode.UNKNOWN_ERROR, "another node was faster: come again")
         session.version, session.hops = moved.version, moved.hops
 

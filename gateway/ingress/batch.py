@@ -9,6 +9,7 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
 from fanfare.presence.scripts import Script
+from fanfare.tasks import Gathered
 
 __all__ = ["RedisBatch"]
 
@@ -26,8 +27,7 @@ class RedisBatch:
         """Args: scripts: those that the commands use; loaded where the server does not know them."""
         self._redis = redis
         self._scripts = scripts
-        self._waiting: list[tuple[Queue, asyncio.Future[list[Any]]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._trips: Gathered[Queue, list[Any]] = Gathered(self._ask, _BATCH)
 
     async def run(self, queue: Queue) -> list[Any]:
         """Put commands into the next pipeline and wait for their answers.
@@ -41,44 +41,18 @@ class RedisBatch:
             RedisError: a command failed, or Redis is away: then it may have been carried out or not.
 
         """
-        done: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((queue, done))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="redis batch")
-        return await done
+        return await self._trips.of(queue)
 
     async def close(self) -> None:
         """Stop; who still waits is cancelled."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        for _, done in self._waiting:
-            done.cancel()
+        await self._trips.close()
 
-    async def _work(self) -> None:
+    async def _ask(self, queues: list[Queue]) -> list[Any]:
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-                batch = [one for one in batch if not one[1].done()]
-                try:
-                    async with asyncio.timeout(_TRIP_S):
-                        answers = await self._trip([queue for queue, _ in batch])
-                except (RedisError, OSError) as error:  # TimeoutError is an OSError
-                    away = error if isinstance(error, RedisError) else RedisError(repr(error))
-                    answers = [away] * len(batch)
-                except BaseException:
-                    for _, done in batch:
-                        done.cancel()
-                    raise
-                for (_, done), answer in zip(batch, answers, strict=True):
-                    if done.done():
-                        continue
-                    if isinstance(answer, Exception):
-                        done.set_exception(answer)
-                    else:
-                        done.set_result(answer)
-        finally:
-            self._task = None
+            async with asyncio.timeout(_TRIP_S):
+                return await self._trip(queues)
+        except OSError as error:  # TimeoutError is one
+            raise RedisError(repr(error)) from error
 
     async def _trip(self, queues: list[Queue], *, again: bool = True) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:

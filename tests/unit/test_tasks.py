@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from fanfare import tasks
-from fanfare.tasks import Shared, end, uninterrupted
+from fanfare.tasks import Gathered, Shared, end, uninterrupted
 
 
 async def test_a_task_that_swallows_its_cancellation_ends_all_the_same(monkeypatch):
@@ -138,3 +138,49 @@ async def test_an_answer_that_fails_does_so_for_all_who_share_it_and_not_for_the
     await turns()
     asked.sent[1][1].set_result(2)
     assert await again == 2
+
+
+async def test_questions_that_come_meanwhile_share_the_next_request():
+    asked: list[list[int]] = []
+    go_on = asyncio.Event()
+
+    async def ask(questions):
+        asked.append(questions)
+        await go_on.wait()
+        return [ValueError(one) if one == 3 else one * 10 for one in questions]
+
+    gathered = Gathered(ask, 3)
+    first = asyncio.create_task(gathered.of(0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(gathered.of(number)) for number in range(1, 6)]
+    await asyncio.sleep(0)
+    others[1].cancel()
+    go_on.set()
+    answers = await asyncio.gather(first, *others, return_exceptions=True)
+    assert asked == [[0], [1, 3], [4, 5]]
+    assert [answers[at] for at in (0, 1, 4, 5)] == [0, 10, 40, 50]
+    assert isinstance(answers[3], ValueError)
+
+
+async def test_a_request_that_fails_fails_for_all_in_it_and_for_no_other():
+    failures = iter([ConnectionError("away")])
+
+    async def ask(questions):
+        for failure in failures:
+            raise failure
+        return questions
+
+    gathered = Gathered(ask, 2)
+    answers = await asyncio.gather(*(gathered.of(number) for number in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ConnectionError, ConnectionError, int]
+
+
+async def test_who_still_waits_at_the_end_is_cancelled():
+    gathered = Gathered(lambda _: asyncio.Event().wait(), 1)
+    waiting = [asyncio.create_task(gathered.of(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    await gathered.close()
+    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
+        asyncio.CancelledError
+    ] * 3
