@@ -2,8 +2,8 @@
 
 Method. Two real gateways. All sessions are on the second one, which has a core for itself; everything else, the
 compiled readers too, is on the other core. Value: frames received per CPU-second of the second gateway, everything it
-does counted (reading its inbox, building frames, heartbeats, timers). Rounds of all cases are interleaved; the medians
-of the rounds, and of their ratios, are the result.
+does counted (reading its inbox, building frames, heartbeats, timers). Rounds of a case and its baseline are
+interleaved, with no other sessions on the gateway; the medians of the rounds, and of their ratios, are the result.
 
     plain    messages come in through the first gateway's REST, each when all sessions have received the one before, so
              each frame is one write. Baseline: a C program that sends as many bytes to as many sockets on the same
@@ -16,7 +16,6 @@ of the rounds, and of their ratios, are the result.
              guild of their own. Baseline: plain, in the same round.
 """
 
-import argparse
 import asyncio
 import re
 import resource
@@ -25,8 +24,9 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -44,6 +44,12 @@ _CONTENT_CHARS = 32
 _PACE = 120_000
 _BURST = 10
 _FILES = 500
+_AIMS = {"plain": 0.9, "burst": 0.85, "zlib": 0.9, "mixed": 0.8}
+# How the sessions are made that are not plain; with as many plain ones beside them.
+_OTHERS: dict[str, dict[str, Any]] = {
+    "zlib": {"query": "&compress=zlib-stream"},
+    "mixed": {"roles": 5, "intents": (_INTENTS, _INTENTS & ~_CONTENT)},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +65,9 @@ class _Case:
     name: str
     guild: _Guild
     gather: int
-    aim: float
     against: str
     """Name of the case that is its baseline; empty: the C loop."""
-    rounds: list[tuple[float, float]]
+    rounds: list[tuple[float, float]] = field(default_factory=list)
 
 
 async def main() -> None:
@@ -80,31 +85,38 @@ async def main() -> None:
     if compiled("receiver") is None:
         return
     results: list[Result] = []
+    names = [name for name in ("burst", "zlib", "mixed") if asked.all or getattr(asked, name)]
+    if asked.all or not names:
+        names.insert(0, "plain")
     async with rig("gateway=2") as system:
         for size in [50] if asked.smoke else asked.sessions:
-            results += await _size(system, size, asked)
+            for name in names:
+                # All are on one process at one time, and some space is left for its other files.
+                files = (2 if name in _OTHERS else 1) * size + _FILES
+                if files > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+                    print(
+                        f"{name} AT {size} IS LEFT OUT: A PROCESS MAY NOT OPEN {files} FILES", file=sys.stderr
+                    )
+                else:
+                    results.append(await _case(system, size, name, smoke=asked.smoke))
     say("last_hop", results, before, as_json=asked.json)
 
 
-async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Result]:
-    rounds, deliveries = (1, 500) if asked.smoke else (5, 100_000)
-    only = asked.burst or asked.zlib or asked.mixed
-    async with _guild(system, f"plain {size}", size) as plain, _others(system, size, asked) as others:
-        cases = []
-        if asked.all or not only or asked.zlib or asked.mixed:
-            cases.append(_Case("plain", plain, 1, 0.9, "", []))
-        if asked.all or asked.burst:
-            cases.append(_Case("burst", plain, _BURST, 0.85, "", []))
-        cases += [
-            _Case(name, guild, 1, 0.9 if name == "zlib" else 0.8, "plain", [])
-            for name, guild in others.items()
-        ]
+async def _case(system: Rig, size: int, name: str, *, smoke: bool) -> Result:
+    rounds, deliveries = (1, 500) if smoke else (5, 100_000)
+    async with AsyncExitStack() as stack:
+        plain = await stack.enter_async_context(_guild(system, f"plain {size}", size))
+        if name in _OTHERS:
+            other = await stack.enter_async_context(_guild(system, f"{name} {size}", size, **_OTHERS[name]))
+            cases = [_Case("plain", plain, 1, ""), _Case(name, other, 1, "plain")]
+        else:
+            cases = [_Case(name, plain, _BURST if name == "burst" else 1, "")]
         system.pin(_MEASURED)
         pid = int(system.processes()[_MEASURED]["pid"])
         for at in range(rounds + 1):  # the first one is to get warm
             values: dict[str, float] = {}
             for case in cases:
-                messages = _messages(size, case.gather, deliveries // (1 if at or asked.smoke else 5))
+                messages = _messages(size, case.gather, deliveries // (1 if at or smoke else 5))
                 value, frame = await _round(system, case, pid, size, messages)
                 values[case.name] = value
                 if case.against:
@@ -113,48 +125,11 @@ async def _size(system: Rig, size: int, asked: argparse.Namespace) -> list[Resul
                     base = await asyncio.to_thread(_c_loop, size, frame, messages, case.gather)
                 if at:
                     case.rounds.append((value, base))
-    wanted = asked.all or not only
-    return [
-        ratio(f"{size}" if case.name == "plain" else f"{size} {case.name}", _UNIT, case.rounds, case.aim)
-        for case in cases
-        if wanted or getattr(asked, case.name, False)
-    ]
+    return ratio(f"{size}" if name == "plain" else f"{size} {name}", _UNIT, cases[-1].rounds, _AIMS[name])
 
 
 @asynccontextmanager
-async def _others(system: Rig, size: int, asked: argparse.Namespace) -> AsyncIterator[dict[str, _Guild]]:
-    """The guilds whose sessions are not plain."""
-    found: dict[str, _Guild] = {}
-    # All are on one process at one time, and some space is left for its other files.
-    if asked.all and 3 * size + _FILES > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
-        print(
-            f"ONLY {3 * size + _FILES} OPEN FILES A PROCESS LEAVE ROOM FOR zlib AND mixed AT {size}",
-            file=sys.stderr,
-        )
-        yield found
-        return
-    if asked.all or asked.zlib:
-        found["zlib"] = await _made(system, f"zlib {size}", size, query="&compress=zlib-stream")
-    if asked.all or asked.mixed:
-        intents = (_INTENTS, _INTENTS & ~_CONTENT)
-        found["mixed"] = await _made(system, f"mixed {size}", size, roles=5, intents=intents)
-    try:
-        yield found
-    finally:
-        for guild in found.values():
-            await guild.crowd.close()
-
-
-@asynccontextmanager
-async def _guild(system: Rig, name: str, size: int) -> AsyncIterator[_Guild]:
-    made = await _made(system, name, size)
-    try:
-        yield made
-    finally:
-        await made.crowd.close()
-
-
-async def _made(
+async def _guild(
     system: Rig,
     name: str,
     size: int,
@@ -162,10 +137,15 @@ async def _made(
     query: str = "",
     roles: int = 1,
     intents: tuple[int, ...] = (_INTENTS,),
-) -> _Guild:
+) -> AsyncIterator[_Guild]:
+    """A guild, and its members' sessions for as long."""
     guild, channel = await system.guild(name)
     tokens = await system.people(guild, size, channel=channel, roles=roles)
-    return _Guild(await system.crowd(_MEASURED, tokens, query, *intents), channel)
+    crowd = await system.crowd(_MEASURED, tokens, query, *intents)
+    try:
+        yield _Guild(crowd, channel)
+    finally:
+        await crowd.close()
 
 
 async def _round(system: Rig, case: _Case, pid: int, size: int, messages: int) -> tuple[float, int]:
