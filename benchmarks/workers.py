@@ -64,7 +64,8 @@ class Bench:
     async def fill(self, count: int) -> None:
         """Put messages into chat.events, and make the topic of the bare loop."""
         await create_topics(self.settings, [TopicSpec(_BARE_TOPIC, self.partitions, _HOUR_MS)])
-        each = channels(max(40, self.partitions), self.partitions)
+        # As many channels in each partition: `tail` takes as many records from each.
+        each = channels(-(-40 // self.partitions) * self.partitions, self.partitions)
         records = (message(number, each[number % len(each)]) for number in range(count))
         self.events = await fill(self.settings, CHAT_EVENTS, records, self.partitions)
 
