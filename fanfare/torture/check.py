@@ -8,6 +8,7 @@ owed is decided from outside, without believing any service:
 - for a session that was told that it is not whole, or has left: up to the last thing that it got, per partition.
 """
 
+import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -292,16 +293,26 @@ def _place(entry: Entry) -> str:
 
 
 def _may_be_told(session: SessionLog, faults: Sequence[FaultTimes]) -> bool:
-    """Whether the session was away during a fault that may cost away sessions their inbox."""
+    """Whether the session was away during a fault that may cost away sessions their inbox.
+
+    It is away until it is whole again, also on a connection on which it waits for RESUMED.
+    """
     for fault in faults:
         if not fault.tells_away:
             continue
         until = fault.settled or fault.healed or session.ended
-        gaps = zip(session.links, session.links[1:], strict=False)
-        for link, following in gaps:
-            if link.closed is not None and link.closed < until and following.opened > fault.applied:
-                return True
+        if any(left < until and back > fault.applied for left, back in _away(session)):
+            return True
     return False
+
+
+def _away(session: SessionLog) -> Iterable[tuple[float, float]]:
+    """From when until when a session that had begun was away."""
+    live = [link for link in session.links if link.live is not None]
+    backs = [link.live for link in live[1:]] + [math.inf]
+    for link, back in zip(live, backs, strict=True):
+        if link.closed is not None and back is not None:
+            yield link.closed, back
 
 
 def _check_stored(

@@ -131,13 +131,17 @@ def test_an_away_session_may_be_told_where_the_fault_allows_it() -> None:
     story = Story()
     session = story.session("anna")
     session.end, session.ended = "told", 6.0
-    session.links = [Link(0.4, closed=4.0), Link(5.9)]
+    session.links = [Link(0.4, closed=4.0, live=0.5), Link(5.9)]
     story.history.fault(FaultTimes("redis-empty", 4.5, observed=4.6, healed=5.0, tells_away=True))
     assert story.check().clean
-    session.links = [Link(0.4, closed=5.5), Link(5.9)]
+    session.links = [Link(0.4, closed=5.5, live=0.5), Link(5.9)]
     assert kinds(story.check()) == {"told"}, "it was live when the fault came"
     story.history.faults[0].settled = 5.6
     assert story.check().clean, "away while the node made itself whole"
+    session.links = [Link(0.4, closed=4.0, live=0.5), Link(4.3, closed=6.0)]
+    assert story.check().clean, "it was on its way back when the fault came, and not there yet"
+    session.links = [Link(0.4, closed=4.0, live=0.5), Link(4.1, live=4.3, closed=6.0)]
+    assert kinds(story.check()) == {"told"}, "it was back when the fault came"
 
 
 def test_a_message_that_comes_twice_is_doubled() -> None:
