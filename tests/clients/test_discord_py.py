@@ -149,7 +149,7 @@ async def test_edit_delete_reply_typing_and_history(world: World) -> None:
         seen = await hears
         assert (seen.id, seen.content, seen.embeds[0].title) == (first.id, "first", "a title")
 
-        hears = heard(human, "message")
+        hears = heard(human, "message", lambda m: m.author.id == robot.id)
         await seen.reply("an answer")
         reply = await hears
         assert reply.reference.message_id == first.id
