@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence import keys
+from fanfare.presence.client import TRIP, TRIP_S
 from fanfare.presence.scripts import Script
 from fanfare.tasks import Gathered
 from gateway.resume import Hop, Moved
@@ -17,9 +18,6 @@ __all__ = ["Moves", "renew", "rewrite"]
 _MOVE: Final = Script("move")
 _REHOP: Final = Script("rehop")
 _TTL_MS: Final = int(MOVED_TTL_S * 1000)
-_BATCH: Final = 256
-# One round trip; after that Redis counts as away.
-_TRIP_S: Final = 1.0
 _hops = msgspec.json.Decoder(list[Hop])
 
 
@@ -34,8 +32,8 @@ class Moves:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._reads: Gathered[str, bytes | None] = Gathered(self._read, _BATCH)
-        self._writes: Gathered[_Write, int] = Gathered(self._write, _BATCH)
+        self._reads: Gathered[str, bytes | None] = Gathered(self._read, TRIP)
+        self._writes: Gathered[_Write, int] = Gathered(self._write, TRIP)
 
     async def read(self, session: str) -> Moved | None:
         """A session's moves, None if it never moved. Raises: RedisError, TimeoutError: Redis is away."""
@@ -50,14 +48,14 @@ class Moves:
         return bool(await self._writes.of(_Write(session, expected, moved)))
 
     async def _read(self, sessions: list[str]) -> list[Any]:
-        async with asyncio.timeout(_TRIP_S):
+        async with asyncio.timeout(TRIP_S):
             return list(await self._redis.mget([keys.moved(session) for session in sessions]))
 
     async def _write(self, writes: list[_Write]) -> list[int]:
         args: list[Any] = [_TTL_MS]
         for write in writes:
             args += (write.expected, _pack(write.moved))
-        async with asyncio.timeout(_TRIP_S):
+        async with asyncio.timeout(TRIP_S):
             written: list[int] = await _MOVE.run(
                 self._redis, [keys.moved(one.session) for one in writes], args
             )

@@ -8,11 +8,15 @@ from redis.asyncio.connection import AbstractConnection
 
 from fanfare.settings import Settings
 
-__all__ = ["connect"]
+__all__ = ["TRIP", "TRIP_S", "connect"]
 
 # Long enough for a fail-over within one data centre, short enough to be told apart from an outage.
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
+TRIP: Final = 256
+"""Questions of many requests that share a round trip."""
+TRIP_S: Final = 1.0
+"""After this long without its answer Redis counts as away for them."""
 
 
 def connect(

@@ -308,10 +308,10 @@ def _may_be_told(session: SessionLog, faults: Sequence[FaultTimes]) -> bool:
 
 def _away(session: SessionLog) -> Iterable[tuple[float, float]]:
     """From when until when a session that had begun was away."""
-    live = [link for link in session.links if link.live is not None]
-    backs = [link.live for link in live[1:]] + [math.inf]
-    for link, back in zip(live, backs, strict=True):
-        if link.closed is not None and back is not None:
+    lived = session.lived
+    backs = [*(live for _, live in lived[1:]), math.inf]
+    for (link, _), back in zip(lived, backs, strict=True):
+        if link.closed is not None:
             yield link.closed, back
 
 

@@ -39,10 +39,9 @@ def resumes(history: History) -> Resumes:
 
 def _resumed(session: SessionLog) -> Iterable[tuple[str, str, float]]:
     """(node, the node before, seconds) of each resume that was finished."""
-    live = [link for link in session.links if link.live is not None]
-    for before, link in pairwise(live):
-        if before.node and link.node and link.live is not None:
-            yield link.node, before.node, link.live - link.opened
+    for (before, _), (link, live) in pairwise(session.lived):
+        if before.node and link.node:
+            yield link.node, before.node, live - link.opened
 
 
 def percentile(values: Sequence[float], of_hundred: float) -> float:

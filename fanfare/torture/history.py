@@ -77,6 +77,11 @@ class SessionLog:
     broken: str = ""
     """What the server did against the protocol."""
 
+    @property
+    def lived(self) -> list[tuple[Link, float]]:
+        """The connections on which it was whole, and from when on."""
+        return [(link, link.live) for link in self.links if link.live is not None]
+
 
 @dataclass
 class FaultTimes:

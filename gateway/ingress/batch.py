@@ -2,20 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError, RedisError
 
+from fanfare.presence.client import TRIP, TRIP_S
 from fanfare.presence.scripts import Script
 from fanfare.tasks import Gathered
 
 __all__ = ["RedisBatch"]
-
-_BATCH: Final = 256
-# One round trip; after that Redis counts as away.
-_TRIP_S: Final = 1.0
 
 Queue = Callable[[Pipeline], None]
 
@@ -27,7 +24,7 @@ class RedisBatch:
         """Args: scripts: those that the commands use; loaded where the server does not know them."""
         self._redis = redis
         self._scripts = scripts
-        self._trips: Gathered[Queue, list[Any]] = Gathered(self._ask, _BATCH)
+        self._trips: Gathered[Queue, list[Any]] = Gathered(self._ask, TRIP)
 
     async def run(self, queue: Queue) -> list[Any]:
         """Put commands into the next pipeline and wait for their answers.
@@ -49,7 +46,7 @@ class RedisBatch:
 
     async def _ask(self, queues: list[Queue]) -> list[Any]:
         try:
-            async with asyncio.timeout(_TRIP_S):
+            async with asyncio.timeout(TRIP_S):
                 return await self._trip(queues)
         except OSError as error:  # TimeoutError is one
             raise RedisError(repr(error)) from error
