@@ -257,8 +257,10 @@ class Client:
     def pause(self) -> None:
         """Read nothing more, as a program that is too slow does; the server's buffers fill up."""
         self._flowing.clear()
-        # The kernel would take some ten megabytes before the server notices.
-        self._socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _SLOW_BYTES)
+        transport = self._socket.transport
+        if not transport.is_closing():
+            # The kernel would take some ten megabytes before the server notices.
+            transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, _SLOW_BYTES)
 
     def unpause(self) -> None:
         """Read again."""

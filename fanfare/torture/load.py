@@ -99,7 +99,7 @@ class Load:
         await self.bots.stop()
         await asyncio.gather(*(receiver.stop(task) for receiver, task in self._tasks.items()))
         await asyncio.gather(*(each.cut() for each in self.abandoned))
-        for task in self._tasks.values():
+        for task in (*self._others, *self._tasks.values()):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
