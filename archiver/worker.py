@@ -3,7 +3,6 @@
 A batch whose transaction did not commit is done again; so may be one that did, and it changes nothing.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -14,6 +13,7 @@ from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
 from fanfare.presence.client import connect
 from fanfare.service import Service, State
 from fanfare.store.database import Connection, Database
+from fanfare.tasks import end
 
 __all__ = ["GROUP", "Archiver", "main"]
 
@@ -117,8 +117,7 @@ async def main(service: Service) -> None:
     try:
         await consumer.run(service.stopping)
     finally:
-        trimming.cancel()
-        await asyncio.wait((trimming,))
+        await end((trimming,))
         await database.close()
         await redis.aclose()
 

@@ -177,7 +177,7 @@ async def _watch(service: Service, work: asyncio.Future[None]) -> None:
         await asyncio.wait((work,), timeout=service.settings.drain_s + FAILED_DRAIN_S)
     if not work.done():
         service.log.error("it does not end, and is ended", action=Action.STOP)
-        work.cancel()
+        await end((work,))
     with contextlib.suppress(asyncio.CancelledError):
         try:
             await work

@@ -1,7 +1,8 @@
 """Ending tasks for certain, and sharing what they find.
 
-A cancellation can get lost: aiokafka's `close()` waits for a task of its own and swallows what comes meanwhile.
-So whoever must be sure that a task ends asks again.
+A cancellation can get lost: aiokafka's `close()` waits for a task of its own and swallows what comes meanwhile, and
+until Python 3.12 `asyncio.wait_for` forgets one that comes together with what it waits for. So whoever must be sure
+that a task ends asks again.
 """
 
 import asyncio
@@ -73,8 +74,7 @@ class Gathered(Generic[_Q, _T]):
     async def close(self) -> None:
         """Stop; who still waits is cancelled."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end((self._task,))
         for _, done in self._waiting:
             done.cancel()
 

@@ -11,6 +11,7 @@ from fanfare.bus.batches import Incoming, TopicPartition, decode
 from fanfare.bus.client import connection
 from fanfare.record import BadRecordError
 from fanfare.settings import Settings
+from fanfare.tasks import end
 
 __all__ = ["replay"]
 
@@ -80,8 +81,7 @@ async def _started(client: Any) -> None:
         await asyncio.shield(starting)
     except asyncio.CancelledError:
         await asyncio.wait((starting,), timeout=_START_S)
-        starting.cancel()
-        await asyncio.wait((starting,))
+        await end((starting,))
         raise
 
 

@@ -14,6 +14,7 @@ from fanfare.clock import now_s
 from fanfare.constants import WORKER_LEASE_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
+from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 
@@ -85,8 +86,7 @@ class Worker:
     async def close(self) -> None:
         """Stop renewing and give the number back."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end((self._task,))
             self._task = None
         number, self._number = self._number, None
         self._until_s = 0.0

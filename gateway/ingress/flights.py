@@ -22,6 +22,7 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import ClockSkewError, snowflake_ms
 from fanfare.presence.workers import NoWorkerNumberError
 from fanfare.record import Position, Record
+from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
@@ -162,9 +163,7 @@ class Flights:
     async def close(self) -> None:
         """Stop waiting. What was handed over may still be accepted; other nodes settle its nonces."""
         while tasks := [*self._tasks, *self._later_tasks]:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(tasks)
 
     def _post(self, record: Record) -> "asyncio.Future[Position]":
         try:

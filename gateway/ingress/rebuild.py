@@ -18,6 +18,7 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
 from fanfare.presence.loss import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
+from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.nonces import SETTLE, Claim, Nonces
@@ -70,10 +71,7 @@ class Rebuild:
 
     async def close(self) -> None:
         """Stop."""
-        for task in (self._begun, self._task):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait((task,))
+        await end(task for task in (self._begun, self._task) if task is not None)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None

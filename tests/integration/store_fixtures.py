@@ -13,6 +13,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from fanfare.settings import Settings
+from fanfare.tasks import end
 
 
 def settings_of(run: dict[str, Any], **more: Any) -> Settings:
@@ -81,10 +82,7 @@ class Gate:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks)
 
     async def _accept(self, reader, writer) -> None:
         task = asyncio.current_task()

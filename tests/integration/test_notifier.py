@@ -19,6 +19,7 @@ from fanfare.presence.client import connect
 from fanfare.presence.epoch import ensure, set_at_ms
 from fanfare.presence.loss import LossToken
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Position, Record
+from fanfare.tasks import end
 from fanout.worker import FanOut
 from notifier.worker import EpochError, Notifier
 from tests.integration.bus_fixtures import HOUR_MS, own_topic, running, unique, until
@@ -250,11 +251,7 @@ async def test_from_event_to_inbox_once_and_in_order_though_workers_come_and_go(
             work = asyncio.create_task(killed._work())
             await until(lambda: killed.joined)
             await post(50)
-            work.cancel()
-            lanes = [lane.task for lane in killed._lanes.values()]
-            for lane in lanes:
-                lane.cancel()
-            await asyncio.wait((work, *lanes))
+            await end((work, *(lane.task for lane in killed._lanes.values())))
             await killed._client.stop()
         await post(50)
         async with asyncio.timeout(60):

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
+from fanfare.tasks import end
 from gateway.presence import PresenceWriter
 from tests.integration.store_fixtures import settings_of
 
@@ -50,8 +51,7 @@ async def node(stores):
     node = Node(redis, inbox)
     task = asyncio.create_task(node.writer.run())
     yield node
-    task.cancel()
-    await asyncio.wait([task])
+    await end((task,))
     await redis.aclose()
 
 
