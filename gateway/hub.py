@@ -554,11 +554,13 @@ class Hub:
         for guild in list(session.guilds):
             self.part(session, guild)
 
-    def expire(self, now: float) -> None:
-        """Forget the sessions whose resume window is over."""
-        for session in [s for s in self.sessions.values() if s.link is None]:
-            if now - session.away_at > RESUME_WINDOW_S:
-                self.forget(session)
+    def expire(self, now: float) -> int:
+        """Forget the sessions whose resume window is over; returns how many others are away."""
+        away = [session for session in self.sessions.values() if session.link is None]
+        over = [session for session in away if now - session.away_at > RESUME_WINDOW_S]
+        for session in over:
+            self.forget(session)
+        return len(away) - len(over)
 
     def connected(self) -> list[Session]:
         """The sessions with a socket."""

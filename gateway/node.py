@@ -108,10 +108,9 @@ class Node:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
-            self.hub.expire(now)
-            connected = len(self.hub.connected())
-            counts.SESSIONS.labels("live").set(connected)
-            counts.SESSIONS.labels("away").set(len(self.hub.sessions) - connected)
+            away = self.hub.expire(now)
+            counts.SESSIONS.labels("live").set(len(self.hub.sessions) - away)
+            counts.SESSIONS.labels("away").set(away)
             if now > renew_at:
                 renew_at = now + MOVED_TTL_S / 3
                 await self._renew_moves()

@@ -34,7 +34,9 @@ _SINGLE_MMAP: Final = 1 << 0
 _NODROP: Final = 1 << 1
 _SQES: Final = 0x1000_0000
 _SQE_BYTES: Final = 64
-_CQE_BYTES: Final = 16
+# A result: which entry it is of, what came of it, flags.
+_CQE: Final = struct.Struct("QiI")
+_CQE_BYTES: Final = _CQE.size
 # Of an entry, in bytes: opcode, descriptor, address, length, flags of the send, and what comes back with its result.
 _OPCODE, _FD, _ADDRESS, _LENGTH, _SEND_FLAGS, _USER_DATA = 0, 4, 16, 24, 28, 32
 _RESULT: Final = 8
@@ -90,9 +92,7 @@ class Uring:
         self._tail = rings[sq[_TAIL] : sq[_TAIL] + 4].cast("I")
         self._head = rings[cq[_HEAD] : cq[_HEAD] + 4].cast("I")
         self._done = rings[cq[_TAIL] : cq[_TAIL] + 4].cast("I")
-        cqes = rings[cq[_CQES] : cq[_CQES] + _CQE_BYTES * self._results]
-        self._result = cqes.cast("i")[_RESULT // 4 :: _CQE_BYTES // 4]
-        self._of = cqes.cast("Q")[:: _CQE_BYTES // 8]
+        self._cqes = rings[cq[_CQES] : cq[_CQES] + _CQE_BYTES * self._results]
         numbers, wide = sqes.cast("i"), sqes.cast("Q")
         self._fds = numbers[_FD // 4 :: _SQE_BYTES // 4]
         self._lengths = numbers[_LENGTH // 4 :: _SQE_BYTES // 4]
@@ -101,6 +101,10 @@ class Uring:
         order = rings[sq[_SQ_ARRAY] : sq[_SQ_ARRAY] + 4 * self._entries].cast("I")
         order[:] = array("I", range(self._entries))
         wide[_USER_DATA // 8 :: _SQE_BYTES // 8] = array("Q", range(self._entries))
+        # What the results are when each socket took everything, in the order of the entries.
+        self._good = memoryview(bytearray(_CQE_BYTES * self._entries))
+        self._good.cast("Q")[:: _CQE_BYTES // 8] = array("Q", range(self._entries))
+        self._good_lengths = self._good.cast("i")[_RESULT // 4 :: _CQE_BYTES // 4]
         flags = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         numbers[_SEND_FLAGS // 4 :: _SQE_BYTES // 4] = array("i", [flags]) * self._entries
         sqes[_OPCODE::_SQE_BYTES] = bytes([_SEND]) * self._entries
@@ -128,8 +132,10 @@ class Uring:
             some = fds[at : at + self._entries - first]
             end = first + len(some)
             self._fds[first:end] = memoryview(some)
-            self._addresses[first:end] = memoryview(array("Q", [address]) * len(some))
-            self._lengths[first:end] = memoryview(array("i", [len(data)]) * len(some))
+            if at < self._entries:  # after a round through the ring the rest stands there
+                self._addresses[first:end] = memoryview(array("Q", [address]) * len(some))
+                lengths = memoryview(array("i", [len(data)]) * len(some))
+                self._lengths[first:end] = self._good_lengths[first:end] = lengths
             self._enter(len(some))
             short += self._outcomes(some, first, len(data))
             at += len(some)
@@ -151,15 +157,12 @@ class Uring:
         count = len(fds)
         if (self._done[0] - self._head[0]) & 0xFFFF_FFFF != count:
             raise OSError(errno.EIO, "io_uring: a send is still under way")
-        start = self._head[0] % self._results
-        wrapped = max(0, start + count - self._results)
-        parts = ((start, start + count - wrapped), (0, wrapped))
-        whole = struct.pack("i", length)
-        results = b"".join(self._result[low:high].tobytes() for low, high in parts)
+        start = self._head[0] % self._results * _CQE_BYTES
+        results = self._cqes[start : start + count * _CQE_BYTES].tobytes()
+        results += self._cqes[: count * _CQE_BYTES - len(results)].tobytes()  # from the start of the ring
         short = []
-        if results != whole * count:
-            of = [number for low, high in parts for number in self._of[low:high]]
-            for number, (result,) in zip(of, struct.iter_unpack("i", results), strict=True):
+        if results != self._good[first * _CQE_BYTES : (first + count) * _CQE_BYTES].tobytes():
+            for number, result, _ in _CQE.iter_unpack(results):
                 # Of those that failed, the transport will tell.
                 if result == -errno.EAGAIN or 0 <= result < length:
                     short.append((fds[number - first], max(0, result)))
