@@ -1,9 +1,10 @@
 """The last hop: dispatches to many sessions of one guild, against a C loop of send(2) over as many sockets.
 
-Method. Two real gateways. All sessions are on the second one, which has a core for itself; everything else, the
-compiled readers too, is on the other core. Value: frames received per CPU-second of the second gateway, everything it
-does counted (reading its inbox, building frames, heartbeats, timers). Rounds of a case and its baseline are
-interleaved, with no other sessions on the gateway; the medians of the rounds, and of their ratios, are the result.
+Method. Three real gateways. The sessions of a case are on the second one, which has a core for itself; everything else,
+the compiled readers too, is on the other core. Value: frames received per CPU-second of that gateway, everything it
+does counted (reading its inbox, building frames, heartbeats, timers). Where the baseline are sessions too, they are on
+the third gateway, which shares the core and is quiet meanwhile. Rounds of a case and its baseline are interleaved; the
+medians of the rounds, and of their ratios, are the result.
 
     plain    messages come in through the first gateway's REST, each when all sessions have received the one before, so
              each frame is one write. Baseline: a C program that sends as many bytes to as many sockets on the same
@@ -38,6 +39,7 @@ from fanfare.record import Record
 _CONTENT = 1 << 15
 _INTENTS = (1 << 0) | (1 << 9) | _CONTENT
 _MEASURED = "gateway.2"
+_BASELINE = "gateway.3"
 _UNIT = "deliveries/CPU-s"
 _CONTENT_CHARS = 32
 _BURST = 10
@@ -55,8 +57,9 @@ _OTHERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Guild:
-    """A guild with its sessions."""
+    """A guild with its sessions, all on one gateway."""
 
+    gateway: str
     crowd: Crowd
     channel: int
 
@@ -89,11 +92,10 @@ async def main() -> None:
     names = [name for name in ("burst", "zlib", "mixed") if asked.all or getattr(asked, name)]
     if asked.all or not names:
         names.insert(0, "plain")
-    async with rig("gateway=2") as system:
+    async with rig("gateway=3") as system:
         for size in [50] if asked.smoke else asked.sessions:
             for name in names:
-                # All are on one process at one time, and some space is left for its other files.
-                files = (2 if name in _OTHERS else 1) * size + _FILES
+                files = size + _FILES  # some space is left for other files of the gateway
                 if files > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
                     print(
                         f"{name} AT {size} IS LEFT OUT: A PROCESS MAY NOT OPEN {files} FILES", file=sys.stderr
@@ -106,19 +108,18 @@ async def main() -> None:
 async def _case(system: Rig, size: int, name: str, *, smoke: bool) -> Result:
     rounds, deliveries = (1, 500) if smoke else (5, 100_000)
     async with AsyncExitStack() as stack:
-        plain = await stack.enter_async_context(_guild(system, f"plain {size}", size))
-        if name in _OTHERS:
-            other = await stack.enter_async_context(_guild(system, f"{name} {size}", size, **_OTHERS[name]))
-            cases = [_Case("plain", plain, 1, ""), _Case(name, other, 1, "plain")]
-        else:
-            cases = [_Case(name, plain, _BURST if name == "burst" else 1, "")]
-        system.pin(_MEASURED)
-        pid = int(system.processes()[_MEASURED]["pid"])
+        how = _OTHERS.get(name, {})
+        guild = await stack.enter_async_context(_guild(system, _MEASURED, f"{name} {size}", size, **how))
+        cases = [_Case(name, guild, _BURST if name == "burst" else 1, "plain" if how else "")]
+        if how:
+            plain = await stack.enter_async_context(_guild(system, _BASELINE, f"plain {size}", size))
+            cases.insert(0, _Case("plain", plain, 1, ""))
+        system.pin(*(case.guild.gateway for case in cases))
         for at in range(rounds + 1):  # the first one is to get warm
             values: dict[str, float] = {}
             for case in cases:
                 messages = _messages(size, case.gather, deliveries // (1 if at or smoke else 5))
-                value, frame = await _round(system, case, pid, size, messages)
+                value, frame = await _round(system, case, size, messages)
                 values[case.name] = value
                 if case.against:
                     base = values[case.against]
@@ -132,6 +133,7 @@ async def _case(system: Rig, size: int, name: str, *, smoke: bool) -> Result:
 @asynccontextmanager
 async def _guild(
     system: Rig,
+    gateway: str,
     name: str,
     size: int,
     *,
@@ -142,19 +144,20 @@ async def _guild(
     """A guild, and its members' sessions for as long."""
     guild, channel = await system.guild(name)
     tokens = await system.people(guild, size, channel=channel, roles=roles)
-    crowd = await system.crowd(_MEASURED, tokens, query, *intents)
+    crowd = await system.crowd(gateway, tokens, query, *intents)
     try:
-        yield _Guild(crowd, channel)
+        yield _Guild(gateway, crowd, channel)
     finally:
         await crowd.close()
 
 
-async def _round(system: Rig, case: _Case, pid: int, size: int, messages: int) -> tuple[float, int]:
+async def _round(system: Rig, case: _Case, size: int, messages: int) -> tuple[float, int]:
     """Send messages at a pace that the gateway keeps; deliveries per CPU-second, and bytes a frame."""
     crowd = case.guild.crowd
+    pid = int(system.processes()[case.guild.gateway]["pid"])
     await crowd.counts()
     pause_s = _pause_s(size, case.gather)
-    async with system.rest("gateway.1") as rest, system.inbox(_MEASURED) as inbox:
+    async with system.rest("gateway.1") as rest, system.inbox(case.guild.gateway) as inbox:
         record = await _record(system, case, size)
         start = cpu_s(pid)
         got = bytes_ = 0
@@ -173,7 +176,7 @@ async def _round(system: Rig, case: _Case, pid: int, size: int, messages: int) -
 
 async def _record(system: Rig, case: _Case, size: int) -> Record:
     """A message of the channel as the gateway's inbox has it; one is sent to have it."""
-    async with system.rest("gateway.1") as rest, system.inbox(_MEASURED) as inbox:
+    async with system.rest("gateway.1") as rest, system.inbox(case.guild.gateway) as inbox:
         sent = await rest.send(case.guild.channel, secrets.token_hex(_CONTENT_CHARS // 2))
         await case.guild.crowd.received(size)
         return replace(await inbox.record(int(sent["id"])), nonce="")

@@ -130,12 +130,12 @@ class Rig:
             secret=SecretStr((self.folder / ".fanfare" / "secret").read_text().strip()),
         )
 
-    def pin(self, measured: str) -> None:
-        """Put one process on the last core and everything else, children included, on the others."""
+    def pin(self, *measured: str) -> None:
+        """Put these processes on the last core and everything else, children included, on the others."""
         if LAST_CORE == 0:
             return
         for name, process in self.processes().items():
-            cores = {LAST_CORE} if name == measured else set(range(LAST_CORE))
+            cores = {LAST_CORE} if name in measured else set(range(LAST_CORE))
             for task in Path(f"/proc/{process['pid']}/task").iterdir():
                 os.sched_setaffinity(int(task.name), cores)
         os.sched_setaffinity(0, set(range(LAST_CORE)))
