@@ -154,6 +154,10 @@ class Connection(asyncio.Protocol):
         if self._dialogue is not None:
             self._dialogue.closed()
         self._detach()
+        # The library's parser and its protocol hold each other, and an error of the parser holds both: some sixty
+        # objects that only a search for garbage would find, which is rare and takes long.
+        self._ws.parser.close()
+        self._ws.parser_exc = None
 
     # To the socket
 
