@@ -199,9 +199,10 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
         clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
         # What was imported stays; and a batch makes thousands of objects that its end frees without a search for
-        # cycles. At the default of 700, that search was a fifth of the time of a fan-out under load.
+        # cycles. At the default of 700, that search was a fifth of the time of a fan-out under load. What survives
+        # two searches is left alone: with more in one search everybody would wait for half a second.
         gc.freeze()
-        gc.set_threshold(_GARBAGE_OBJECTS, 20, 100)
+        gc.set_threshold(_GARBAGE_OBJECTS, 2, 1_000)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(_serve(settings, role, main))
     except SettingsError as error:
