@@ -11,13 +11,14 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from statistics import median
 
 import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 __all__ = ["Bare", "bare", "produce_p50"]
 
@@ -86,8 +87,9 @@ async def _produce(servers: str, topic: str, rate: str, seconds: str) -> None:
 
 async def _websocket() -> None:
     async def echo(connection: ServerConnection) -> None:
-        async for message in connection:
-            await connection.send(message)
+        with suppress(ConnectionClosed):  # its clients just go
+            async for message in connection:
+                await connection.send(message)
 
     async with serve(echo, "127.0.0.1", 0, backlog=4096) as server:
         print(next(iter(server.sockets)).getsockname()[1], flush=True)
