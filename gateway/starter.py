@@ -7,7 +7,7 @@ tell the client; on another node, cut the two histories with a fence and raise t
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,7 +19,6 @@ from fanfare.constants import EARLY_NUMBERS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes, keys
 from fanfare.presence.inboxes import InboxEntry, InboxGoneError, InboxState
-from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store, StoreUnavailableError
 from fanfare.tasks import Shared
@@ -28,15 +27,16 @@ from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Tokens
 from gateway import counts
 from gateway.codes import CloseCode
+from gateway.entrance import RETRY_S, Entrance
 from gateway.fences import Fences
-from gateway.frames import Dispatch, dispatch, wrap
-from gateway.guilds import GuildCache, UnknownGuildError
-from gateway.hub import Hub, Link, Session, guild_deleted, resumed
+from gateway.frames import dispatch, wrap
+from gateway.guilds import GuildCache
+from gateway.hub import Hub, Link, Session, resumed
 from gateway.inbox import NodeInbox
 from gateway.moves import Moves
 from gateway.presence import PresenceWriter
-from gateway.resume import Hop, Moved, above, path, reaches, segment, split_at, unregistered
-from gateway.ring import Event
+from gateway.replays import Replays, is_own_membership
+from gateway.resume import Hop, Moved, path, reaches, segment, split_at, unregistered
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
 from gateway.snapshot import guild_create, ready
@@ -46,10 +46,6 @@ __all__ = ["EndError", "InvalidSessionError", "Starter"]
 
 # How long a start waits for the database or Redis before the client is told to come again.
 _WAIT_S: Final = 10.0
-_RETRY_S: Final = 0.25
-_LOADS: Final = 16
-# Events kept while sessions that come at one time are shown them.
-_REPLAYED: Final = 10_000
 # Starts that need more than the ring, under way at one time. When all clients come at once, more would only run into
 # the time limits together, and come again, and so on.
 _TURNS: Final = 256
@@ -57,7 +53,6 @@ _TURNS: Final = 256
 _TURN_S: Final = 30.0
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1
-_MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
 
 
 class EndError(Exception):
@@ -90,10 +85,8 @@ class Starter:
     ) -> None:
         self._settings = settings
         self._redis = redis
-        self._store = store
         self._hub = hub
         self._inbox = inbox
-        self._presence = presence
         self._guilds = guilds
         self._tokens = Tokens(settings.secret.get_secret_value())
         self._ids = SessionIds(settings.secret.get_secret_value())
@@ -101,8 +94,8 @@ class Starter:
         self._tails = Tails(redis)
         self._moves = Moves(redis)
         self._states: Shared[str, InboxState] = Shared(lambda inbox: inboxes.state(redis, inbox))
-        self._replayed: dict[tuple[int, Position], Dispatch] = {}
-        self._loads = asyncio.Semaphore(_LOADS)
+        self._entrance = Entrance(hub, presence, store, guilds)
+        self._replays = Replays(hub, guilds)
         # Apart, because those wait for the database, these for Kafka.
         self._starts, self._moves_under_way = asyncio.Semaphore(_TURNS), asyncio.Semaphore(_TURNS)
         self._resuming: set[str] = set()
@@ -128,7 +121,7 @@ class Starter:
         session.shard = shard
         try:
             async with asyncio.timeout(_WAIT_S):
-                await self._enter(session)
+                await self._entrance.enter(session)
         except TimeoutError:
             raise EndError(CloseCode.UNKNOWN_ERROR, "Redis or the database is away: come again") from None
         self._still_here(session, link, claims.inbox)
@@ -168,7 +161,7 @@ class Starter:
         finally:
             self._resuming.discard(claims.key)
             if not self._resuming:
-                self._replayed.clear()
+                self._replays.clear()
         counts.RESUMES.labels(way).inc()
         counts.RESUME_SECONDS.labels(way).observe(time.monotonic() - started)
         return session
@@ -201,13 +194,13 @@ class Starter:
                 self._still_here(session, link, own)
                 try:
                     async with asyncio.timeout(_WAIT_S):
-                        asked = await self._enter(session)
+                        asked = await self._entrance.enter(session)
                     if home:
                         await self._from_stream(link, session, hops, seq, asked=asked)
                     else:
                         await self._adopt(link, session, hops, seq, tail, asked=asked)
                 except BaseException:
-                    self._leave(session)
+                    self._entrance.leave(session)
                     raise
         return "stream" if home else "adopted", session
 
@@ -243,7 +236,7 @@ class Starter:
         if upto < max(self._hub.ring.floor, last.t):
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         self._hub.keep(session)
-        self._replay(session, link, self._events(owed))
+        self._replays.put(session, link, self._replays.events(owed))
         session.skip = last.f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
@@ -269,7 +262,7 @@ class Starter:
             _check_known(session, owed, asked=asked)
             await self._hub.when(t)
         self._still_here(session, link, own)
-        if self._membership_changed(session.user.id, seen):
+        if self._entrance.membership_changed(session.user.id, seen):
             raise EndError(CloseCode.UNKNOWN_ERROR, "a guild was joined or left meanwhile: come again")
         # Before any frame goes out: else its client comes back with numbers that are on nobody's path.
         await self._take_over(session, [*hops, hop])
@@ -278,24 +271,13 @@ class Starter:
         self._still_here(session, link, own)
         if self._hub.ring.floor > hop.since:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
-        self._replay(session, link, [*self._events(owed), *self._early(hop)])
+        early = self._replays.early(hop)
+        if len(early) >= EARLY_NUMBERS:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "too much came meanwhile: come again")
+        self._replays.put(session, link, [*self._replays.events(owed), *early])
         session.replay.append(resumed(t, link.transport_kind))
         session.skip = hop.f
         self._hub.attach(session, link, cursor=self._hub.ring.after(t))
-
-    def _early(self, hop: Hop) -> list[Event]:
-        """What the node got above the hop's `f` before it was raised, under the numbers kept for it."""
-        ring = self._hub.ring
-        dispatches = (
-            (ring[at].dispatch, ring[at].view) for at in range(ring.after(hop.since), ring.after(hop.t))
-        )
-        early = [(one, view) for one, view in dispatches if above(one.record.position, hop.f)]
-        if len(early) >= EARLY_NUMBERS:
-            raise EndError(CloseCode.UNKNOWN_ERROR, "too much came meanwhile: come again")
-        return [
-            Event(self._dispatch(s, one.record), view)
-            for s, (one, view) in enumerate(early, start=hop.base + 1)
-        ]
 
     async def _take_over(self, session: Session, hops: list[Hop]) -> None:
         """Write where the session is from now on, at home too.
@@ -367,7 +349,7 @@ class Starter:
                     return user
                 if time.monotonic() > deadline:
                     raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again") from None
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
             else:
                 break
         if user is None:
@@ -383,67 +365,11 @@ class Starter:
         except TimeoutError:
             raise EndError(CloseCode.UNKNOWN_ERROR, "Redis is away: come again") from None
 
-    async def _enter(self, session: Session) -> bool:
-        """Register the session's user, then its guilds, and load them; False if the database could not be asked."""
-        user = session.user.id
-        await self._presence.add(user, session.key)
-        try:
-            while True:
-                seen = self._hub.ring.end
-                try:
-                    guilds, asked = await self._guilds_of(session)
-                    held = await asyncio.gather(
-                        *(self._load(guild, user) for guild in guilds if session.covers(guild))
-                    )
-                except StoreUnavailableError:
-                    await asyncio.sleep(_RETRY_S)
-                    continue
-                if not self._membership_changed(user, seen):
-                    session.guilds = {guild for guild in held if guild}
-                    await self._presence.add(user, session.key, session.guilds)
-                    if not self._membership_changed(user, seen):
-                        return asked
-        except BaseException:
-            self._leave(session)
-            raise
-
-    async def _guilds_of(self, session: Session) -> tuple[list[int], bool]:
-        """The guilds of the session's user; while the database is away, those that its client has been shown."""
-        try:
-            return await self._store.guild_ids(session.user.id), True
-        except StoreUnavailableError:
-            inbox = session.hops[-1].inbox
-            shown = await self._presence.guilds_of(session.user.id, session.key, inbox)
-            if shown is None:
-                raise
-            return shown, False
-
-    async def _load(self, guild: int, user: int) -> int:
-        """Hold a guild with the user in it; 0 if the user is not in it any more."""
-        async with self._loads:
-            try:
-                member = await self._guilds.member(guild, user)
-            except UnknownGuildError:
-                return 0
-        return guild if member is not None else 0
-
-    def _membership_changed(self, user: int, seen: int) -> bool:
-        """Whether the user joined or left a guild since the ring ended at `seen`."""
-        ring = self._hub.ring
-        if seen < ring.start:
-            return True
-        records = (ring[at].dispatch.record for at in range(seen, ring.end))
-        return any(record.type in _MEMBERSHIP and user in record.users for record in records)
-
-    def _leave(self, session: Session) -> None:
-        if session.key not in self._hub.sessions:
-            self._presence.remove(session.user.id, session.key)
-
     def _still_here(self, session: Session, link: Link, inbox: str) -> None:
         """End a start whose connection or inbox is gone."""
         if link.open and self._hub.inbox == inbox and self._inbox.ready.is_set():
             return
-        self._leave(session)
+        self._entrance.leave(session)
         raise EndError(CloseCode.UNKNOWN_ERROR, "the node's inbox was lost: come again")
 
     def _start(self, session: Session, link: Link, shard: tuple[int, int] | None) -> bytes:
@@ -462,51 +388,6 @@ class Starter:
             for at, (name, d) in enumerate(frames)
         )
 
-    def _events(self, entries: Iterable[InboxEntry]) -> list[Event]:
-        """Entries of inboxes as events. The guilds are taken as they are now."""
-        found = []
-        for entry in entries:
-            assert entry.record is not None
-            view = self._guilds.views.get(entry.record.guild)
-            found.append(Event(self._dispatch(entry.s, entry.record), view))
-        return found
-
-    def _dispatch(self, s: int, record: Record) -> Dispatch:
-        """A dispatch that sessions which come at one time share, so that its frames are made once."""
-        key = (s, record.position)
-        found = self._replayed.get(key)
-        if found is None:
-            found = Dispatch(s, record)
-            if len(self._replayed) < _REPLAYED:
-                self._replayed[key] = found
-        return found
-
-    def _replay(self, session: Session, link: Link, events: list[Event]) -> None:
-        """Frames of events that no ring has for the session, in its own form."""
-        session.transport = link.transport_kind
-        for event in events:
-            # A guild that was joined on the way is told of when its turn comes.
-            if _is_own_membership(session, event.dispatch.record):
-                self._hub.part(session, event.dispatch.record.guild)
-        for event in events:
-            own = _is_own_membership(session, event.dispatch.record)
-            frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
-            if frame is not None:
-                session.replay.append(frame)
-
-    def _membership(self, session: Session, event: Event) -> bytes | None:
-        """The frame of a guild that the session's user joined or left."""
-        guild, s = event.dispatch.record.guild, event.dispatch.s
-        if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
-            self._hub.part(session, guild)
-            return guild_deleted(s, guild, session.transport)
-        if event.view is None or session.user.id not in event.view.guild.members:
-            return None
-        self._hub.join(session, guild)
-        session.shown[guild] = event.view.guild.version
-        d = guild_create(event.view, session.user.id, joined=True)
-        return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
-
 
 @asynccontextmanager
 async def _turn(turns: asyncio.Semaphore, link: Link) -> AsyncIterator[None]:
@@ -524,13 +405,9 @@ async def _turn(turns: asyncio.Semaphore, link: Link) -> AsyncIterator[None]:
         turns.release()
 
 
-def _is_own_membership(session: Session, record: Record) -> bool:
-    return record.type in _MEMBERSHIP and session.user.id in record.users
-
-
 def _check_known(session: Session, owed: list[InboxEntry], *, asked: bool) -> None:
     """Raises EndError if the database has to be asked for a guild that was joined on the way, and is away."""
-    if not asked and any(_is_own_membership(session, one.record) for one in owed if one.record is not None):
+    if not asked and any(is_own_membership(session, one.record) for one in owed if one.record is not None):
         raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again")
 
 

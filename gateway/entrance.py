@@ -1,0 +1,88 @@
+"""What every start begins with: the session is registered for its user and its guilds, and these are loaded.
+
+The order is the one of docs/design.md, section 5: what comes after the registration reaches the node's inbox, what came
+before is in the snapshot.
+"""
+
+import asyncio
+from typing import Final
+
+from fanfare.store import Store, StoreUnavailableError
+from gateway.guilds import GuildCache, UnknownGuildError
+from gateway.hub import Hub, Session
+from gateway.presence import PresenceWriter
+from gateway.replays import MEMBERSHIP
+
+__all__ = ["RETRY_S", "Entrance"]
+
+RETRY_S: Final = 0.25
+"""How long to wait for the database before it is asked again."""
+_LOADS: Final = 16
+
+
+class Entrance:
+    """Lets sessions into a node."""
+
+    def __init__(self, hub: Hub, presence: PresenceWriter, store: Store, guilds: GuildCache) -> None:
+        self._hub = hub
+        self._presence = presence
+        self._store = store
+        self._guilds = guilds
+        self._loads = asyncio.Semaphore(_LOADS)
+
+    async def enter(self, session: Session) -> bool:
+        """Register the session's user, then its guilds, and load them; False if the database could not be asked."""
+        user = session.user.id
+        await self._presence.add(user, session.key)
+        try:
+            while True:
+                seen = self._hub.ring.end
+                try:
+                    guilds, asked = await self._guilds_of(session)
+                    held = await asyncio.gather(
+                        *(self._load(guild, user) for guild in guilds if session.covers(guild))
+                    )
+                except StoreUnavailableError:
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                if not self.membership_changed(user, seen):
+                    session.guilds = {guild for guild in held if guild}
+                    await self._presence.add(user, session.key, session.guilds)
+                    if not self.membership_changed(user, seen):
+                        return asked
+        except BaseException:
+            self.leave(session)
+            raise
+
+    def membership_changed(self, user: int, seen: int) -> bool:
+        """Whether the user joined or left a guild since the ring ended at `seen`."""
+        ring = self._hub.ring
+        if seen < ring.start:
+            return True
+        records = (ring[at].dispatch.record for at in range(seen, ring.end))
+        return any(record.type in MEMBERSHIP and user in record.users for record in records)
+
+    def leave(self, session: Session) -> None:
+        """Take back the registration of a session that did not come about."""
+        if session.key not in self._hub.sessions:
+            self._presence.remove(session.user.id, session.key)
+
+    async def _guilds_of(self, session: Session) -> tuple[list[int], bool]:
+        """The guilds of the session's user; while the database is away, those that its client has been shown."""
+        try:
+            return await self._store.guild_ids(session.user.id), True
+        except StoreUnavailableError:
+            inbox = session.hops[-1].inbox
+            shown = await self._presence.guilds_of(session.user.id, session.key, inbox)
+            if shown is None:
+                raise
+            return shown, False
+
+    async def _load(self, guild: int, user: int) -> int:
+        """Hold a guild with the user in it; 0 if the user is not in it any more."""
+        async with self._loads:
+            try:
+                member = await self._guilds.member(guild, user)
+            except UnknownGuildError:
+                return 0
+        return guild if member is not None else 0
