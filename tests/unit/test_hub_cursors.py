@@ -3,6 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfare import payloads
+from fanfare.presence.inboxes import InboxEntry
 from gateway.frames import Transport
 from gateway.ring import Ring
 from tests.unit.gateway_world import (
@@ -17,6 +19,7 @@ from tests.unit.gateway_world import (
     STAFF_ROLE,
     Wire,
     World,
+    member,
     session,
 )
 
@@ -83,3 +86,22 @@ def test_speed_changes_nothing_but_the_time(steps, transport, intents, ring_byte
         numbers = [message["s"] for message in live.messages]
         assert numbers == sorted(set(numbers))
     assert not world.hub.catching
+
+
+def test_what_was_joined_for_others_is_not_for_who_comes_into_their_class_later():
+    world = World()
+    start = world.hub.ring.end
+    world.say("for the staff", channel=HIDDEN)
+
+    staff, alice = Wire(), Wire()
+    alice.blocked = True
+    for ident, wire in ((STAFF, staff), (ALICE, alice)):
+        session(world.hub, ident, wire, cursor=start)
+    assert staff.contents == ["for the staff"]
+    alice.session.announce = (world.hub.ring.end, world.hub.s)
+    change = world.log.change(
+        "GUILD_MEMBER_UPDATE", payloads.member(member(ALICE, STAFF_ROLE)), world.version + 1
+    )
+    world.hub.take(InboxEntry(world.hub.s + 3, change))
+    alice.drain()
+    assert alice.contents == ["RESUMED", "GUILD_MEMBER_UPDATE"]
