@@ -9,9 +9,8 @@ from typing import Final
 
 from fanfare.store import Store, StoreUnavailableError
 from gateway.guilds import GuildCache, UnknownGuildError
-from gateway.hub import Hub, Session
+from gateway.hub import Hub, Session, is_membership
 from gateway.presence import PresenceWriter
-from gateway.replays import MEMBERSHIP
 
 __all__ = ["RETRY_S", "Entrance"]
 
@@ -59,8 +58,7 @@ class Entrance:
         ring = self._hub.ring
         if seen < ring.start:
             return True
-        records = (ring[at].dispatch.record for at in range(seen, ring.end))
-        return any(record.type in MEMBERSHIP and user in record.users for record in records)
+        return any(is_membership(ring[at].dispatch.record, user) for at in range(seen, ring.end))
 
     def leave(self, session: Session) -> None:
         """Take back the registration of a session that did not come about."""

@@ -28,14 +28,15 @@ from gateway.writes import Write, one_by_one
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Hub", "Link", "Session"]
+__all__ = ["Hub", "Link", "Session", "is_membership"]
 
 # Frames of a cursor go out in pieces of about this size.
 _CHUNK_BYTES: Final = 64 * 1024
 _JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
 _LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE"})
+_MEMBERSHIP: Final = _JOINS | _LEAVES
 # Guild events that the users they are about get whatever their intents.
-_PERSONAL: Final = _JOINS | _LEAVES | {"GUILD_MEMBER_UPDATE"}
+_PERSONAL: Final = _MEMBERSHIP | {"GUILD_MEMBER_UPDATE"}
 
 
 class Link(Protocol):
@@ -424,7 +425,7 @@ class Hub:
             if user in record.users and session.intents & needed == needed:
                 return event.dispatch.frame(session.transport, content=True)
             return None
-        if record.audience == GUILD and user in record.users and record.type in _JOINS | _LEAVES:
+        if record.audience == GUILD and is_membership(record, user):
             return self._membership_frame(session, event)
         view = event.view or self.guilds.views.get(record.guild)
         if view is None or user not in view.guild.members or record.guild not in session.guilds:
@@ -642,6 +643,11 @@ def resumed(s: int, transport: Transport) -> bytes:
 def _at_once(session: Session, guild: int) -> None:
     """Without anybody to note it."""
     session.coming |= {guild}
+
+
+def is_membership(record: Record, user: int) -> bool:
+    """Whether a record tells that a user joined or left a guild."""
+    return record.type in _MEMBERSHIP and user in record.users
 
 
 def _is_message(record: Record) -> bool:

@@ -7,15 +7,13 @@ from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Position, Record
 from gateway.frames import Dispatch, dispatch, wrap
 from gateway.guilds import GuildCache
-from gateway.hub import Hub, Link, Session, guild_deleted
+from gateway.hub import Hub, Link, Session, guild_deleted, is_membership
 from gateway.resume import Hop, above
 from gateway.ring import Event
 from gateway.snapshot import guild_create
 
-__all__ = ["MEMBERSHIP", "Replays", "is_own_membership"]
+__all__ = ["Replays"]
 
-MEMBERSHIP: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD", "GUILD_MEMBER_REMOVE"})
-"""Types of the events by which somebody joins or leaves a guild."""
 # Events kept while sessions that come at one time are shown them.
 _SHARED: Final = 10_000
 
@@ -58,10 +56,10 @@ class Replays:
         session.transport = link.transport_kind
         for event in events:
             # A guild that was joined on the way is told of when its turn comes.
-            if is_own_membership(session, event.dispatch.record):
+            if is_membership(event.dispatch.record, session.user.id):
                 self._hub.part(session, event.dispatch.record.guild)
         for event in events:
-            own = is_own_membership(session, event.dispatch.record)
+            own = is_membership(event.dispatch.record, session.user.id)
             frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
             if frame is not None:
                 session.replay.append(frame)
@@ -88,8 +86,3 @@ class Replays:
         session.shown[guild] = event.view.guild.version
         d = guild_create(event.view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)
-
-
-def is_own_membership(session: Session, record: Record) -> bool:
-    """Whether a record tells that the session's user joined or left a guild."""
-    return record.type in MEMBERSHIP and session.user.id in record.users

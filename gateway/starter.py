@@ -31,11 +31,11 @@ from gateway.entrance import RETRY_S, Entrance
 from gateway.fences import Fences
 from gateway.frames import dispatch, wrap
 from gateway.guilds import GuildCache
-from gateway.hub import Hub, Link, Session, resumed
+from gateway.hub import Hub, Link, Session, is_membership, resumed
 from gateway.inbox import NodeInbox
 from gateway.moves import Moves
 from gateway.presence import PresenceWriter
-from gateway.replays import Replays, is_own_membership
+from gateway.replays import Replays
 from gateway.resume import Hop, Moved, path, reaches, segment, split_at, unregistered
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
@@ -407,7 +407,8 @@ async def _turn(turns: asyncio.Semaphore, link: Link) -> AsyncIterator[None]:
 
 def _check_known(session: Session, owed: list[InboxEntry], *, asked: bool) -> None:
     """Raises EndError if the database has to be asked for a guild that was joined on the way, and is away."""
-    if not asked and any(is_own_membership(session, one.record) for one in owed if one.record is not None):
+    user = session.user.id
+    if not asked and any(is_membership(one.record, user) for one in owed if one.record is not None):
         raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again")
 
 
