@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSession
 from fanfare.bus.batches import BatchRunner, Handler, Incoming, PoisonError, TopicPartition
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.deadletters import DeadLetters
+from fanfare.bus.fetch_sessions import FetchSessions
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
@@ -217,6 +218,7 @@ class Consumer:
             max_partition_fetch_bytes=512 * 1024,
             retry_backoff_ms=50,
         )
+        client._client.send = FetchSessions(client._client.send).send  # noqa: SLF001 - aiokafka has no setting for it
         client.subscribe(self._topics, listener=_Listener(self))
         return client
 
