@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
+from fanfare.presence.line import LineRedis
 from fanfare.settings import Settings
 
 __all__ = ["TRIP", "TRIP_S", "connect"]
@@ -21,7 +21,7 @@ TRIP_S: Final = 1.0
 
 def connect(
     settings: Settings, *, client_name: str = "fanfare", connected: Callable[[], None] | None = None
-) -> "Redis":
+) -> LineRedis:
     """A client of the Redis in the settings; it connects when it is first used, and again after an outage.
 
     Args:
@@ -38,7 +38,7 @@ def connect(
             connected()
 
         options["redis_connect_func"] = on_connect
-    client: Redis = Redis.from_url(
+    client: LineRedis = LineRedis.from_url(  # type: ignore[assignment] # it is typed as the base class
         settings.redis.get_secret_value(),
         client_name=client_name,
         socket_connect_timeout=_CONNECT_S,
