@@ -6,7 +6,8 @@ the second gateway receive each. A time counts from when the message should have
 (so there is no coordinated omission), to when each of the ten had it; the acceptance by Kafka is a part of that.
 Percentiles are exact: of all times of a round. Baseline: the p50 of a bare acks=all produce by aiokafka, idempotent, no
 linger, at the same pace and timed in the same way, to a topic of its own on the same broker. Rounds are interleaved;
-medians.
+medians. For half a minute before, messages are sent and not counted: under load Kafka's JVM compiles for so long, and
+takes twice the CPU time. `chain` walks the same way with the bare libraries (see there): what could be had with them.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from aiokafka.admin import NewTopic
 
 from benchmarks.bare import produce_p50
+from benchmarks.chain import CHAIN_TOPICS, chain_times
 from benchmarks.native_tools import compiled, ended
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Rig, rig
@@ -29,6 +31,7 @@ _TOPIC = "benchmark"
 _WHICH = ("p50", "p95", "p99", "p99.9", "most")
 _AIMS = {"p50": 4.0, "p99": 15.0}
 _UNIT = "ms"
+_WARM_S = 30.0
 
 
 async def main() -> None:
@@ -51,18 +54,21 @@ async def _measure(system: Rig, rate: int, receivers: int, rounds: int, seconds:
     guild, channel = await system.guild("latency")
     tokens = await system.people(guild, _SENDERS + receivers, channel=channel)
     async with admin(system.settings()) as kafka:
-        await kafka.create_topics([NewTopic(_TOPIC, 1, 1)])
+        await kafka.create_topics([NewTopic(name, 1, 1) for name in (_TOPIC, *CHAIN_TOPICS)])
     client = await _client(system, tokens, channel)
     try:
         delivered: list[list[float]] = []
         accepted: list[list[float]] = []
         baselines: list[float] = []
-        await _round(client, rate, min(seconds, 3.0))  # warm
+        chains: list[list[float]] = []
+        short = min(seconds, 5.0)
+        await _round(client, rate, _WARM_S if rounds > 1 else seconds)
         for _ in range(rounds):
             accept, deliver = await _round(client, rate, seconds)
             accepted.append(accept)
             delivered.append(deliver)
-            baselines.append(await produce_p50(system.run["kafka"], _TOPIC, rate, min(seconds, 5.0)))
+            baselines.append(await produce_p50(system.run["kafka"], _TOPIC, rate, short))
+            chains.append(await chain_times(system.run["kafka"], system.run["redis"], rate, short))
     finally:
         await ended(client)
     results = []
@@ -76,6 +82,12 @@ async def _measure(system: Rig, rate: int, receivers: int, rounds: int, seconds:
         )
         for at, which in enumerate(_WHICH)
     ]
+    for part, which in ((0.5, "p50"), (0.99, "p99")):
+        pairs = [
+            (times[int(len(times) * part)], baseline)
+            for times, baseline in zip(chains, baselines, strict=True)
+        ]
+        results.append(ratio(f"chain of bare libraries: {which}", _UNIT, pairs, None))
     return results
 
 

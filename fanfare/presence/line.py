@@ -106,6 +106,9 @@ class _Line(asyncio.Protocol):
             self.close(RedisConnectionError(f"what came is no answer to what was asked: {error!r}"))
 
     def _answered(self, answer: Any) -> None:
+        if isinstance(answer, RedisConnectionError):  # as when it still loads its data
+            self.close(answer)
+            return
         call = self._calls[0]
         call.answers.append(answer)
         if len(call.answers) == call.count:
