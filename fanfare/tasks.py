@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["Gathered", "Shared", "end", "retrieve", "uninterrupted"]
+__all__ = ["Gathered", "Shared", "end", "retrieve", "together", "uninterrupted"]
 
 _AGAIN_S: Final = 0.2
 _T = TypeVar("_T")
@@ -109,6 +109,39 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_AGAIN_S)
+
+
+async def together(*works: Coroutine[Any, Any, None]) -> None:
+    """Run works that are to go on for ever, until one of them does not; the others are ended then, for certain.
+
+    A TaskGroup cancels each of its tasks once, and waits for ever for one whose cancellation got lost.
+
+    Raises what the first one raised.
+    """
+    tasks = [asyncio.get_running_loop().create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        await _until_ended(tasks)
+        raise
+    if await _until_ended(tasks):
+        raise asyncio.CancelledError
+    for task in done:
+        if task.cancelled():
+            raise RuntimeError("a task was cancelled, and not by whom it belongs to")
+        task.result()
+
+
+async def _until_ended(tasks: Iterable[asyncio.Future[Any]]) -> bool:
+    """`end` tasks, also when told meanwhile not to wait; whether that was so."""
+    told = False
+    ending = asyncio.get_running_loop().create_task(end(tasks))
+    while not ending.done():
+        try:
+            await asyncio.wait((ending,))
+        except asyncio.CancelledError:
+            told = True
+    return told
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:

@@ -14,7 +14,7 @@ from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss import loss_token
 from fanfare.settings import Settings
-from fanfare.tasks import Shared
+from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway import counts
@@ -106,10 +106,8 @@ class NodeInbox:
         """
         while True:
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(hub))
-                    group.create_task(self._renew())
-            except* InboxGoneError:
+                await together(self._read(hub), self._renew())
+            except InboxGoneError:
                 self.ready.clear()
                 await repair()
                 self.ready.set()

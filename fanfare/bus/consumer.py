@@ -26,7 +26,7 @@ from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
 from fanfare.service import FatalError
 from fanfare.settings import Settings
-from fanfare.tasks import end
+from fanfare.tasks import end, together
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
 
@@ -152,13 +152,8 @@ class Consumer:
             work.result()
 
     async def _work(self) -> None:
-        try:
-            await self._join()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._fetch(), name="fetch")
-                tasks.create_task(self._commit_each_second(), name="commit")
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+        await self._join()
+        await together(self._fetch(), self._commit_each_second())
 
     async def _join(self) -> None:
         """Join the group; waits as long as Kafka is away or the topics are not there, and says so once."""

@@ -69,6 +69,8 @@ class _Line(asyncio.Protocol):
             redis.TimeoutError: so did no answer come.
 
         """
+        if self.closed:
+            raise RedisConnectionError("the connection was closed")
         call = _Call(len(commands), self._loop.create_future(), self._loop.time())
         self._calls.append(call)
         if self._looking is None:
@@ -140,12 +142,16 @@ class LineRedis(Redis):
 
     _line: _Line | None = None
     _opening: "asyncio.Task[_Line] | None" = None
+    ended = False
+    """It was closed."""
 
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
             (answer,) = await self.ask([args])
         except (RedisConnectionError, RedisTimeoutError):
+            if self.ended:
+                raise
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         found = _understood(self.response_callbacks, args, options, answer)
         if isinstance(found, Exception):
@@ -164,6 +170,8 @@ class LineRedis(Redis):
             redis.TimeoutError: no answer came.
 
         """
+        if self.ended:
+            raise RedisConnectionError("the client was closed")
         line = self._line
         if line is None or line.closed:
             line = await self._open()
@@ -174,7 +182,11 @@ class LineRedis(Redis):
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect(), name="redis line")
             self._opening.add_done_callback(retrieve)
-        return await asyncio.shield(self._opening)
+        opening = self._opening
+        await asyncio.wait((opening,))
+        if opening.cancelled():
+            raise RedisConnectionError("the client was closed")
+        return opening.result()
 
     async def _connect(self) -> _Line:
         try:
@@ -187,6 +199,7 @@ class LineRedis(Redis):
 
     @override
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        self.ended = True
         if self._opening is not None:
             await end((self._opening,))
         if self._line is not None:
@@ -209,6 +222,8 @@ class _LinePipeline(Pipeline):
         try:
             answers = await self._client.ask([args for args, _ in stack])
         except (RedisConnectionError, RedisTimeoutError):
+            if self._client.ended:
+                raise
             return await super().execute(raise_on_error)
         self.command_stack = []
         found = [

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from fanfare import tasks
-from fanfare.tasks import Gathered, Shared, end, uninterrupted
+from fanfare.tasks import Gathered, Shared, end, together, uninterrupted
 
 
 async def test_a_task_that_swallows_its_cancellation_ends_all_the_same(monkeypatch):
@@ -184,3 +184,66 @@ async def test_who_still_waits_at_the_end_is_cancelled():
     assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
         asyncio.CancelledError
     ] * 3
+
+
+class Stubborn:
+    """A work whose first cancellations get lost."""
+
+    def __init__(self, lost: int) -> None:
+        self.lost = lost
+        self.ended = False
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.lost -= 1
+                if self.lost < 0:
+                    self.ended = True
+                    raise
+
+
+async def test_works_end_together_though_cancellations_get_lost():
+    one, other = Stubborn(2), Stubborn(0)
+    task = asyncio.create_task(together(one.run(), other.run()))
+    await asyncio.sleep(0)
+    await end([task])
+    assert task.cancelled()
+    assert one.ended
+    assert other.ended
+
+
+async def test_what_ends_one_of_the_works_is_raised_when_all_have_ended():
+    other = Stubborn(1)
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        await together(other.run(), fail())
+    assert other.ended
+
+
+async def test_who_is_cancelled_while_the_others_end_is_cancelled():
+    other = Stubborn(1)
+
+    async def fail() -> None:
+        raise ValueError
+
+    task = asyncio.create_task(together(other.run(), fail()))
+    while other.lost == 1:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert other.ended
+
+
+async def test_a_work_that_somebody_else_cancels_is_an_error():
+    async def gone() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="cancelled"):
+        await together(Stubborn(0).run(), gone())
