@@ -57,6 +57,7 @@ class _Line(asyncio.Protocol):
         )
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_Call] = deque()
+        self._heard = 0.0
         self._looking: asyncio.TimerHandle | None = None
         self.closed = self._transport.is_closing()
         self._transport.set_protocol(self)
@@ -99,6 +100,7 @@ class _Line(asyncio.Protocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _MISSING:
@@ -123,12 +125,12 @@ class _Line(asyncio.Protocol):
         self.close(RedisConnectionError(f"Redis closed the connection: {exc!r}"))
 
     def _look(self) -> None:
-        """Give the connection up where the oldest call has waited for too long."""
+        """Give the connection up where somebody waits and nothing comes."""
         self._looking = None
         if not self._calls:
             return
         limit_s: float | None = self._connection.socket_timeout
-        if limit_s is not None and self._loop.time() - self._calls[0].since > limit_s:
+        if limit_s is not None and self._loop.time() - max(self._heard, self._calls[0].since) > limit_s:
             self.close(RedisTimeoutError(f"Redis has not answered for {limit_s:.0f} s"))
         else:
             self._looking = self._loop.call_later(_LOOK_S, self._look)

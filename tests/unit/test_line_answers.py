@@ -8,6 +8,7 @@ import pytest
 from redis._parsers.base import BaseParser
 from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fanfare.presence.line import _Line
 
@@ -110,3 +111,31 @@ async def test_a_lost_connection_is_told_to_all(line):
     for call in calls:
         with pytest.raises(RedisConnectionError, match="closed"):
             await call
+
+
+async def test_a_connection_is_given_up_when_somebody_waits_and_nothing_comes(line, monkeypatch):
+    now = line._loop.time()
+    monkeypatch.setattr(line, "_loop", Clock(lambda: now))
+    first, second = await asked(line, ("GET", "a")), await asked(line, ("GET", "b"))
+    now += 4
+    line.data_received(b":1\r\n")
+    assert await first == [1]
+    now += 4
+    line._look()
+    assert not line.closed
+    now += 2
+    line._look()
+    with pytest.raises(RedisTimeoutError):
+        await second
+    assert line.closed
+
+
+class Clock:
+    """A loop whose time is told."""
+
+    def __init__(self, time: Any) -> None:
+        self.time = time
+        self.create_future = asyncio.get_running_loop().create_future
+
+    def call_later(self, *_: object) -> SimpleNamespace:
+        return SimpleNamespace(cancel=lambda: None)
