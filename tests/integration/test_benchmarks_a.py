@@ -26,9 +26,12 @@ _ROOT = Path(__file__).parents[2]
             "latency",
             [],
             [
-                f"{what}: {p}"
-                for what in ("delivered", "accepted")
-                for p in ("p50", "p95", "p99", "p99.9", "most")
+                *(
+                    f"{what}: {p}"
+                    for what in ("delivered", "accepted")
+                    for p in ("p50", "p95", "p99", "p99.9", "most")
+                ),
+                *(f"chain of bare libraries: {p}" for p in ("p50", "p99")),
             ],
         ),
         (
