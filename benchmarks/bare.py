@@ -10,9 +10,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from statistics import median
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -20,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-__all__ = ["Bare", "bare", "produce_p50"]
+__all__ = ["Bare", "bare", "paced", "produce_p50"]
 
 # About what a record of chat.events has.
 _VALUE = b"x" * 700
@@ -62,6 +63,16 @@ async def produce_p50(servers: str, topic: str, rate: int, seconds: float) -> fl
     return float(said)
 
 
+async def paced(send: Callable[[float], Coroutine[Any, Any, None]], rate: int, count: int) -> None:
+    """Call `send` at a pace (a second), each time with when it is due, whether or not those before are done."""
+    start = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for at in range(count):
+            due = start + at / rate
+            await asyncio.sleep(due - time.monotonic())
+            group.create_task(send(due))
+
+
 async def _produce(servers: str, topic: str, rate: str, seconds: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
     await producer.start()
@@ -74,12 +85,7 @@ async def _produce(servers: str, topic: str, rate: str, seconds: str) -> None:
     try:
         for warm in (True, False):
             times.clear()
-            start = time.monotonic()
-            async with asyncio.TaskGroup() as group:
-                for at in range(int(int(rate) * float(seconds) * (0.2 if warm else 1))):
-                    due = start + at / int(rate)
-                    await asyncio.sleep(due - time.monotonic())
-                    group.create_task(send(due))
+            await paced(send, int(rate), int(int(rate) * float(seconds) * (0.2 if warm else 1)))
     finally:
         await producer.stop()
     print(median(times), flush=True)

@@ -17,6 +17,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
+from benchmarks.bare import paced
 from benchmarks.native_tools import ended
 
 __all__ = ["CHAIN_TOPICS", "chain_times"]
@@ -31,15 +32,18 @@ _WARM_S = 2.0
 async def chain_times(servers: str, redis: str, rate: int, seconds: float) -> list[float]:
     """The times from when each message should have been sent to when it came, in ms, sorted."""
     count = int(rate * seconds)
+    total = str(count + int(rate * _WARM_S))
     async with AsyncExitStack() as stack:
-        processes = []
-        for stage in (_read, _append, _pass_on):
-            process = await _start(stage.__name__, servers, redis, str(count + int(rate * _WARM_S)))
+
+        async def start(*arguments: str) -> asyncio.subprocess.Process:
+            process = await _start(*arguments)
             stack.push_async_callback(ended, process)
-            processes.append(process)
-        source = await _start(_send.__name__, servers, redis, str(rate), str(count))
-        stack.push_async_callback(ended, source)
-        reader = processes[0]
+            return process
+
+        reader = await start(_read.__name__, servers, redis, total)
+        for stage in (_append, _pass_on):
+            await start(stage.__name__, servers, redis, total)
+        await start(_send.__name__, servers, redis, total, str(rate))
         assert reader.stdout is not None
         said = await asyncio.wait_for(reader.stdout.readline(), seconds + 60)
     return sorted(float(ms) for ms in said.split()[-count:])
@@ -86,19 +90,14 @@ async def _consumer(servers: str, topic: str) -> AsyncIterator[AIOKafkaConsumer]
         await consumer.stop()
 
 
-async def _send(servers: str, _: str, rate: str, count: str) -> None:
+async def _send(servers: str, _: str, count: str, rate: str) -> None:
     async with _producer(servers) as producer:
         _ready()
 
         async def send(due: float) -> None:
             await producer.send_and_wait(CHAIN_TOPICS[0], b"%.9f " % due + _FILLING, partition=0)
 
-        start = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for at in range(int(count) + int(int(rate) * _WARM_S)):
-                due = start + at / int(rate)
-                await asyncio.sleep(due - time.monotonic())
-                group.create_task(send(due))
+        await paced(send, int(rate), int(count))
 
 
 async def _pass_on(servers: str, _: str, count: str) -> None:
@@ -134,9 +133,7 @@ async def _read(_: str, url: str, count: str) -> None:
         while len(times) < int(count):
             answer: Any = await redis.xread({_STREAM: last}, count=1000, block=1000)
             now = time.monotonic()
-            rows = (
-                next(iter(answer.values()))[0] if isinstance(answer, dict) else answer[0][1] if answer else []
-            )
+            rows = answer[0][1] if answer else []
             times += [(now - float(fields[b"e"].split(b" ", 1)[0])) * 1000 for _, fields in rows]
             last = rows[-1][0] if rows else last
         print(*(f"{ms:.3f}" for ms in times), flush=True)
