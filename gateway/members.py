@@ -3,79 +3,98 @@
 import asyncio
 from typing import Any, Final
 
-from fanfare import payloads
 from fanfare.model import Member
 from fanfare.store import Store
+from fanfare.store.errors import StoreUnavailableError
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
 from gateway.frames import dispatch, encode, wrap
 from gateway.guilds import GuildCache, UnknownGuildError
 from gateway.hub import Hub, Session
-from gateway.session import RequestMembers
+from gateway.member_requests import RequestMembers, chunks, rate_limited
 
-__all__ = ["chunks", "send_members"]
+__all__ = ["MemberRequests"]
 
-_CHUNK: Final = 1000
+_PAGE: Final = 1000
 _GUILD_MEMBERS: Final = 1 << 1
 _SEARCH_LIMIT: Final = 100
 _PAUSE_S: Final = 0.05
+# Requests of a session that are carried out at once; each can hold the members of a guild in memory.
+_AT_ONCE: Final = 32
+_LOOK_S: Final = 5.0
+_RETRY_S: Final = 5.0
+
+_log = logs.get("members")
 
 
-def chunks(asked: RequestMembers, members: list[Member], missing: list[int]) -> list[dict[str, Any]]:
-    """The `d` of each GUILD_MEMBERS_CHUNK; there is always one, because clients wait for it."""
-    parts = [members[at : at + _CHUNK] for at in range(0, len(members), _CHUNK)] or [[]]
-    found = []
-    for index, part in enumerate(parts):
-        d: dict[str, Any] = {
-            "guild_id": str(asked.guild_id),
-            "members": [payloads.member(member) for member in part],
-            "chunk_index": index,
-            "chunk_count": len(parts),
-            "not_found": [str(user) for user in missing],
-        }
-        if asked.presences:
-            d["presences"] = []
-        if asked.nonce is not None:
-            d["nonce"] = asked.nonce
-        found.append(d)
-    return found
+class MemberRequests:
+    """Answers op 8: always with chunks, or with RATE_LIMITED where they cannot be had now."""
 
+    def __init__(self, hub: Hub, guilds: GuildCache, store: Store) -> None:
+        self._hub = hub
+        self._guilds = guilds
+        self._store = store
+        self._under_way: dict[Session, int] = {}
 
-async def send_members(
-    hub: Hub, guilds: GuildCache, store: Store, session: Session, asked: RequestMembers
-) -> None:
-    """Answer a request. A guild that the session is not in has no members to show."""
-    members: list[Member] = []
-    if asked.guild_id in session.guilds:
-        members = await _find(guilds, store, session, asked)
-    missing = sorted(set(asked.user_ids) - {member.user.id for member in members})
-    for d in chunks(asked, members, missing):
-        # The chunk carries the client's position, so all up to it must have been sent.
+    async def answer(self, session: Session, asked: RequestMembers) -> None:
+        """Carry a request out. A guild that the session is not in has no members to show."""
+        if self._under_way.get(session, 0) >= _AT_ONCE:
+            await self._tell(session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
+            return
+        self._under_way[session] = self._under_way.get(session, 0) + 1
+        try:
+            for d in await self._chunks(session, asked):
+                await self._tell(session, "GUILD_MEMBERS_CHUNK", d)
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer, the log gets the reason
+            if not isinstance(error, StoreUnavailableError | TimeoutError):
+                _log.error("members were not found", action=Action.REQUEST_FAILED, exc_info=error)
+            await self._tell(session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
+        finally:
+            self._under_way[session] -= 1
+            if not self._under_way[session]:
+                del self._under_way[session]
+
+    async def _chunks(self, session: Session, asked: RequestMembers) -> list[dict[str, Any]]:
+        async with asyncio.timeout(_LOOK_S):
+            inside = asked.guild_id in session.guilds
+            return chunks(asked, await self._find(session, asked) if inside else [])
+
+    async def _find(self, session: Session, asked: RequestMembers) -> list[Member]:
+        guild_id = asked.guild_id
+        if asked.users is not None:
+            return list((await self._store.members(guild_id, asked.user_ids)).values())
+        if asked.query:
+            if "\0" in asked.query:
+                return []  # no name has one, and PostgreSQL cannot be asked for it
+            limit = min(asked.limit or 1, _SEARCH_LIMIT)
+            return await self._store.search_members(guild_id, asked.query, limit)
+        if not session.intents & _GUILD_MEMBERS:
+            return []
+        return await self._everybody(guild_id, asked.limit)
+
+    async def _everybody(self, guild_id: int, limit: int) -> list[Member]:
+        """The members by id, `limit` of them; 0: all."""
+        try:
+            guild = await self._guilds.get(guild_id)
+        except UnknownGuildError:
+            return []
+        found: list[Member]
+        if len(guild.members) >= guild.member_count:
+            found = sorted(guild.members.values(), key=lambda member: member.user.id)
+            return found[: limit or None]
+        found, after = [], 0
+        while not limit or len(found) < limit:
+            page = await self._store.member_page(guild_id, after, _PAGE)
+            found += page
+            if len(page) < _PAGE:
+                break
+            after = page[-1].user.id
+        return found[: limit or None]
+
+    async def _tell(self, session: Session, event: str, d: dict[str, Any]) -> None:
+        # The event carries the client's position, so all up to it must have been sent.
         while session.cursor is not None:
             await asyncio.sleep(_PAUSE_S)
-        if session.link is None:
-            return
-        payload = dispatch(hub.s, "GUILD_MEMBERS_CHUNK", encode(d))
-        session.link.send(wrap(payload, session.transport))
-
-
-async def _find(guilds: GuildCache, store: Store, session: Session, asked: RequestMembers) -> list[Member]:
-    if asked.user_ids:
-        return list((await store.members(asked.guild_id, list(asked.user_ids))).values())
-    if asked.query:
-        return await store.search_members(asked.guild_id, asked.query, min(asked.limit or 1, _SEARCH_LIMIT))
-    if not session.intents & _GUILD_MEMBERS:
-        return []
-    try:
-        guild = await guilds.get(asked.guild_id)
-    except UnknownGuildError:
-        return []
-    if len(guild.members) >= guild.member_count:
-        found = sorted(guild.members.values(), key=lambda member: member.user.id)
-        return found[: asked.limit] if asked.limit else found
-    found, after = [], 0
-    while not asked.limit or len(found) < asked.limit:
-        page = await store.member_page(asked.guild_id, after, _CHUNK)
-        found += page
-        if len(page) < _CHUNK:
-            break
-        after = page[-1].user.id
-    return found[: asked.limit] if asked.limit else found
+        if session.link is not None:
+            payload = dispatch(self._hub.s, event, encode(d))
+            session.link.send(wrap(payload, session.transport))

@@ -32,11 +32,11 @@ from gateway.guilds import GuildCache
 from gateway.hub import Hub, Session
 from gateway.inbox import NodeInbox
 from gateway.ingress.ingress import Ingress
-from gateway.members import send_members
+from gateway.member_requests import RequestMembers
+from gateway.members import MemberRequests
 from gateway.presence import PresenceWriter
 from gateway.repairer import Repairer
 from gateway.rest import RestContext, make_app, start_rest
-from gateway.session import RequestMembers
 from gateway.socket import Connection
 from gateway.starter import Starter
 from gateway.wheel import Wheel
@@ -72,8 +72,8 @@ class Node:
         self.log = logs.get("gateway")
         self._guilds = guilds
         self._presence = presence
-        self._store = store
         self._ingress = ingress
+        self._members = MemberRequests(hub, guilds, store)
         self._work: set[asyncio.Task[None]] = set()
         self._wanted: set[tuple[str, int]] = set()
         hub.want_guild = self._want_guild
@@ -91,7 +91,7 @@ class Node:
 
     async def members(self, session: Session, asked: RequestMembers) -> None:
         """Send the chunks of a member request."""
-        await send_members(self.hub, self._guilds, self._store, session, asked)
+        await self._members.answer(session, asked)
 
     def give_up(self) -> None:
         """What was missed is not to be had any more: tell every session, forget what events kept current."""

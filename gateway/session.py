@@ -22,7 +22,9 @@ from fanfare.constants import (
     OWN_FRAME_BYTES,
     OWN_UNANSWERED,
 )
+from gateway import member_requests
 from gateway.codes import FIRST_OWN_OP, CloseCode, Op
+from gateway.member_requests import RequestMembers
 
 __all__ = [
     "Close",
@@ -30,7 +32,6 @@ __all__ = [
     "Effect",
     "Identify",
     "Reply",
-    "RequestMembers",
     "Resume",
     "SendMessage",
     "State",
@@ -89,18 +90,6 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestMembers:
-    """Send members of a guild in chunks."""
-
-    guild_id: int
-    query: str | None
-    user_ids: tuple[int, ...]
-    limit: int
-    nonce: str | None
-    presences: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SendMessage:
     """Publish a message; `body` is JSON."""
 
@@ -112,8 +101,6 @@ Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage
 _IGNORED: Final = frozenset(
     {Op.PRESENCE_UPDATE, Op.VOICE_STATE_UPDATE, Op.REQUEST_SOUNDBOARD_SOUNDS, Op.REQUEST_CHANNEL_INFO}
 )
-
-_Snowflake = int | str
 
 
 class _Frame(msgspec.Struct):
@@ -133,19 +120,9 @@ class _Resume(msgspec.Struct):
     seq: int | None = None
 
 
-class _RequestMembers(msgspec.Struct):
-    guild_id: _Snowflake | tuple[_Snowflake]
-    query: str | None = None
-    user_ids: _Snowflake | list[_Snowflake] | None = None
-    limit: int = 0
-    nonce: str | None = None
-    presences: bool | int = False
-
-
 _frame = msgspec.json.Decoder(_Frame)
 _identify = msgspec.json.Decoder(_Identify)
 _resume = msgspec.json.Decoder(_Resume)
-_members = msgspec.json.Decoder(_RequestMembers)
 
 
 class Dialogue:
@@ -282,21 +259,10 @@ class Dialogue:
     def _request_members(self, d: bytes) -> list[Effect]:
         if self.state is not State.OPEN:
             return self._unauthenticated()
-        asked = _members.decode(d)
-        guild = asked.guild_id[0] if isinstance(asked.guild_id, tuple) else asked.guild_id
-        users = (
-            asked.user_ids if isinstance(asked.user_ids, list) else [asked.user_ids] if asked.user_ids else []
-        )
-        return [
-            RequestMembers(
-                int(guild),
-                asked.query,
-                tuple(int(user) for user in users[:100]),
-                max(asked.limit, 0),
-                asked.nonce if asked.nonce is not None and len(asked.nonce.encode()) <= 32 else None,
-                bool(asked.presences),
-            )
-        ]
+        asked = member_requests.read(d)
+        if asked is None:
+            return self._close(CloseCode.DECODE_ERROR, "op 8: guild_id is missing, or no id")
+        return [asked]
 
     def _send(self, d: bytes) -> list[Effect]:
         if self.state is not State.OPEN:

@@ -25,7 +25,8 @@ from gateway import counts
 from gateway.codes import CloseCode, Op
 from gateway.frames import Transport, control, wrap
 from gateway.hub import Hub, Session
-from gateway.session import Close, Dialogue, Effect, Identify, Reply, RequestMembers, Resume, SendMessage
+from gateway.member_requests import RequestMembers
+from gateway.session import Close, Dialogue, Effect, Identify, Reply, Resume, SendMessage
 from gateway.starter import EndError, InvalidSessionError, Starter
 from gateway.wheel import Wheel
 

@@ -5,11 +5,16 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.stack import Stack
 
 # Where a shell runs the tests in the background it is ignored, and programs that tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How fast the machine is says nothing about the code.
+settings.register_profile("fanfare", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fanfare")
 
 
 @pytest.fixture(scope="session", autouse=True)

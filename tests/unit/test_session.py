@@ -14,7 +14,7 @@ from fanfare.constants import (
     OWN_UNANSWERED,
 )
 from gateway.codes import CloseCode, Op
-from gateway.session import Close, Dialogue, Identify, Reply, RequestMembers, Resume, SendMessage, State
+from gateway.session import Close, Dialogue, Identify, Reply, Resume, SendMessage, State
 
 INTERVAL_S = HEARTBEAT_INTERVAL_MS / 1000
 
@@ -208,23 +208,6 @@ def test_silence_ends_it(opened):
 def test_nobody_has_to_identify_at_once(fresh):
     assert fresh.check(59.9) == []
     assert closes(fresh.check(60.1), CloseCode.SESSION_TIMED_OUT)
-
-
-@pytest.mark.parametrize("guild", [7, "7", ["7"], [7]])
-@pytest.mark.parametrize(("users", "ids"), [(None, ()), ("8", (8,)), ([8, "9"], (8, 9)), ([], ())])
-def test_member_requests_as_libraries_send_them(opened, guild, users, ids):
-    d = {"guild_id": guild, "user_ids": users, "presences": 256, "limit": 0, "nonce": "n"}
-    assert opened.receive(frame(8, d), 0.0) == [RequestMembers(7, None, ids, 0, "n", presences=True)]
-
-
-def test_member_requests_are_bounded(opened):
-    d = {"guild_id": 1, "query": "", "user_ids": list(range(200)), "limit": -3, "nonce": "é" * 17}
-    [asked] = opened.receive(frame(8, d), 0.0)
-    assert (len(asked.user_ids), asked.limit, asked.nonce) == (100, 0, None)
-
-
-def test_member_requests_with_ids_that_are_none(opened):
-    assert closes(opened.receive(frame(8, {"guild_id": "seven"}), 0.0), CloseCode.DECODE_ERROR)
 
 
 def test_nothing_follows_the_end(opened):
