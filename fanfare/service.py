@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn
 
 from fanfare import clock
+from fanfare.service_links import service_links
 from fanfare.settings import Settings, SettingsError, load_settings
 from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
@@ -27,6 +28,7 @@ __all__ = ["FatalError", "Service", "State", "run"]
 # A process that hangs when it is to stop is ended after the drain time and this.
 FAILED_DRAIN_S: Final = 20.0
 _GARBAGE_OBJECTS: Final = 50_000
+_SERVES_CLIENTS: Final = "gateway"
 
 
 class FatalError(Exception):
@@ -196,8 +198,16 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
     """Run a service until it is told to stop, and exit."""
     try:
         settings = load_settings()
+        if role == _SERVES_CLIENTS:
+            settings.require_public()
         clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
+        if links := service_links(os.environ):
+            logs.get(role).info(
+                "variables of Kubernetes' service links are left out; enableServiceLinks: false stops them",
+                action=Action.START,
+                names=links,
+            )
         # What was imported stays; and a batch makes thousands of objects that its end frees without a search for
         # cycles. At the default of 700, that search was a fifth of the time of a fan-out under load. What survives
         # two searches is left alone: with more in one search everybody would wait for half a second.

@@ -1,16 +1,24 @@
 """Settings: one frozen model per process, read from `FANFARE_*` variables only.
 
 Every process reads the same variables; `fanfare up` fills in the addresses of the embedded parts before it starts
-the services. A `FANFARE_*` variable that is not listed here is refused, so that a typo is not ignored in silence.
+the services. A `FANFARE_*` variable that is not listed here is refused, so that a typo is not ignored in silence; but
+not what Kubernetes makes for Services by itself. An empty variable counts as not set.
 """
 
+import difflib
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
+
+from fanfare.addresses import reach, url_host
+from fanfare.service_links import is_service_link
+from fanfare.settings_rules import problems, public_problems
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -21,10 +29,23 @@ class SettingsError(Exception):
     """The environment holds a setting that cannot be used; the message says which and what to do."""
 
 
+class _Environment(EnvSettingsSource):
+    """The environment without the variables of Kubernetes' service links."""
+
+    @override
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        every = super()._load_env_vars()
+        return {
+            name: value for name, value in every.items() if not is_service_link(name.upper(), value or "")
+        }
+
+
 class Settings(BaseSettings):
     """All settings. The variable of a field is `FANFARE_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+    )
 
     home: Path = Field(
         default=Path(".fanfare"), description="Folder of the embedded parts' data, logs and run file."
@@ -98,6 +119,7 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(
         default=3000,
         ge=1000,
+        le=1_800_000,
         description="After this long without a heartbeat a worker's partitions go to another one. Brokers refuse less "
         "than their group.min.session.timeout.ms (6000 where nobody changed it).",
     )
@@ -148,48 +170,108 @@ class Settings(BaseSettings):
         # A variable is text, and the numbers of a Literal are not read from text.
         return int(brokers) if isinstance(brokers, str) and brokers.isdigit() else brokers
 
+    @field_validator("host", "internal_host")
+    @classmethod
+    def _bare(cls, host: str) -> str:
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("kafka")
+    @classmethod
+    def _no_spaces(cls, servers: str) -> str:
+        return ",".join(server.strip() for server in servers.split(","))
+
     @field_validator("public_url")
     @classmethod
-    def _plain_url(cls, url: str) -> str:
-        if url and (not url.startswith(("ws://", "wss://")) or "?" in url):
-            raise ValueError(
-                "must be a ws:// or wss:// URL without a query, because clients append their own"
-            )
+    def _ends_in_slash(cls, url: str) -> str:
         return url if not url or url.endswith("/") else url + "/"
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _Environment(settings_cls)
 
     def public_gateway(self) -> str:
         """The websocket URL that clients are given; ends in `/`."""
         scheme = "wss" if self.tls_cert else "ws"
-        return self.public_url or f"{scheme}://{self.host}:{self.gateway_port}/gateway/"
+        return self.public_url or f"{scheme}://{url_host(reach(self.host))}:{self.gateway_port}/gateway/"
 
     def public_api(self) -> str:
         """The base URL of REST, with the version."""
         scheme = "https" if self.tls_cert else "http"
-        return f"{scheme}://{self.host}:{self.rest_port}/api/v10"
+        return f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}/api/v10"
+
+    def require_public(self) -> None:
+        """For whoever serves clients.
+
+        Raises:
+            SettingsError: clients could not find the gateways.
+
+        """
+        if found := public_problems(self):
+            raise SettingsError("; ".join(found))
 
 
 def load_settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        SettingsError: a variable is unknown or its value cannot be used.
+        SettingsError: a variable is unknown or its value cannot be used; the message has all that is wrong.
 
     """
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name not in known)
-    if unknown:
-        raise SettingsError(
-            f"unknown setting {', '.join(unknown)}: correct or unset it; the known ones are "
-            + ", ".join(sorted(known))
-        )
+    said = [*_unknown(os.environ), *_wrapped(os.environ)]
     try:
-        return _read()
+        settings = _read()
     except ValidationError as error:
-        said = "; ".join(
+        said += [
             f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}"
             for item in error.errors(include_input=False)
-        )
-        raise SettingsError(said) from None
+        ]
+    else:
+        said += problems(settings)
+    if said:
+        raise SettingsError("; ".join(said))
+    return settings
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    """What is wrong with the names of variables."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = [
+        name
+        for name, value in sorted(environment.items())
+        if name.upper().startswith(PREFIX) and name not in known and not is_service_link(name, value)
+    ]
+    said = []
+    for name in unknown:
+        if name.upper() in known:
+            said.append(f"{name} has to be written in capitals: {name.upper()}")
+        elif near := difflib.get_close_matches(name, known, 1, 0.8):
+            said.append(f"unknown setting {name}: did you mean {near[0]}?")
+        else:
+            said.append(f"unknown setting {name}: unset it")
+    if said:
+        said.append("the known ones are " + ", ".join(sorted(known)))
+    return said
+
+
+def _wrapped(environment: Mapping[str, str]) -> list[str]:
+    """What stands around values and cannot be meant, such as the quotation marks that Docker's --env-file keeps."""
+    said = []
+    for name, value in sorted(environment.items()):
+        if not name.startswith(PREFIX) or not value:
+            continue
+        if value != value.strip():
+            said.append(f"{name} begins or ends with a space or a line's end: write the value without")
+        elif len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            said.append(f"{name} stands in quotation marks, which belong to the value: write it without them")
+    return said
 
 
 @cache

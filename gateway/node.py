@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
+from fanfare.addresses import reach, url_host
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import MOVED_TTL_S
@@ -228,11 +229,11 @@ async def main(service: Service) -> None:
             tls,
         )
         scheme, web = ("wss", "https") if tls else ("ws", "http")
-        own_ws, own_rest = servers[-1].sockets[0].getsockname()[1], rest.ports[-1]
+        host, own_ws = url_host(reach(settings.host)), servers[-1].sockets[0].getsockname()[1]
         service.facts = lambda: {
             "sessions": len(hub.connected()),
-            "address": f"{scheme}://{settings.host}:{own_ws}/gateway/",
-            "api": f"{web}://{settings.host}:{own_rest}/api/v10",
+            "address": f"{scheme}://{host}:{own_ws}/gateway/",
+            "api": f"{web}://{host}:{rest.ports[-1]}/api/v10",
             "inbox": hub.inbox,
         }
         await _nonces_known(ingress)
@@ -261,10 +262,12 @@ def _sockets(host: str, port: int, fd: int) -> list[socket.socket]:
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        # All addresses are those of both families, where there are two.
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"cannot listen on {url_host(host)}:{port}: {error.strerror}; "
             "set FANFARE_GATEWAY_PORT, FANFARE_REST_PORT or FANFARE_HOST"
         ) from error
 

@@ -176,7 +176,7 @@ def kafka(
     The bootstrap server is filled in where it is not given.
     """
     from fanfare.embedded.jars import default_folder, verify
-    from fanfare.embedded.java import TOOLS, tool_command
+    from fanfare.embedded.java import TOOLS, tool_command, with_brokers
 
     name = tool.removeprefix("kafka-").removesuffix(".sh")
     if name not in TOOLS:
@@ -185,15 +185,10 @@ def kafka(
         sys.stderr.write(f"The tools: {', '.join(sorted(TOOLS))}\n")
         raise typer.Exit(2 if tool else 0)
     arguments = list(context.args)
-    if not any(word.split("=")[0] in _WHERE for word in arguments) and name not in _LOCAL_TOOLS:
-        arguments = ["--bootstrap-server", _plain_bootstrap(load_settings()), *arguments]
+    if with_brokers(name, arguments, "") != arguments:
+        arguments = with_brokers(name, arguments, _plain_bootstrap(load_settings()))
     command = tool_command(verify(default_folder()), name, *arguments)
     os.execv(command[0], command)  # noqa: S606 - it takes our place: signals and exit code are its own
-
-
-# Options that say where Kafka is, or that nobody needs to know.
-_WHERE = ("--bootstrap-server", "--bootstrap-controller", "--broker-list", "--help", "--version", "-h")
-_LOCAL_TOOLS = ("dump-log", "storage")
 
 
 def _plain_bootstrap(settings: Settings) -> str:

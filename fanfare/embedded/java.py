@@ -3,32 +3,61 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["TOOLS", "java_command", "tool_command"]
+__all__ = ["TOOLS", "java_command", "tool_command", "with_brokers"]
 
-# Kafka's console tools by the names of their scripts in its distribution.
+# Kafka's console tools by the names of their scripts in its distribution; those that begin are the ones in our jars.
 TOOLS = {
     "acls": "org.apache.kafka.tools.AclCommand",
     "broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    "client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
     "cluster": "org.apache.kafka.tools.ClusterTool",
-    "configs": "org.apache.kafka.tools.ConfigCommand",
+    # Of all the tools, only these two are still where they were before Kafka 4.
+    "configs": "kafka.admin.ConfigCommand",
+    "storage": "kafka.tools.StorageTool",
     "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
+    "console-share-consumer": "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
     "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
+    "delegation-tokens": "org.apache.kafka.tools.DelegationTokenCommand",
     "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "groups": "org.apache.kafka.tools.GroupsCommand",
+    "jmx": "org.apache.kafka.tools.JmxTool",
     "leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
     "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
     "producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
     "reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-    "storage": "kafka.tools.StorageTool",
+    "replica-verification": "org.apache.kafka.tools.ReplicaVerificationTool",
+    "share-consumer-perf-test": "org.apache.kafka.tools.ShareConsumerPerformance",
+    "share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+    "streams-application-reset": "org.apache.kafka.tools.StreamsResetter",
+    "streams-groups": "org.apache.kafka.tools.streams.StreamsGroupCommand",
     "topics": "org.apache.kafka.tools.TopicCommand",
     "transactions": "org.apache.kafka.tools.TransactionsCommand",
+    "verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
+    "verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
 }
+# These ask no broker.
+_LOCAL = ("dump-log", "jmx", "storage")
+# These begin with a command of their own, and the options follow it.
+_COMMAND_FIRST = ("cluster",)
+# Options that say where Kafka is, or that nobody needs to know.
+_WHERE = ("--bootstrap-server", "--bootstrap-controller", "--broker-list", "--help", "--version", "-h")
+_BROKERS_OPTION = {"replica-verification": "--broker-list"}
+
+
+def with_brokers(tool: str, arguments: Sequence[str], servers: str) -> list[str]:
+    """The arguments of a tool, with the bootstrap servers where it wants them and they do not say any."""
+    if tool in _LOCAL or any(word.split("=")[0] in _WHERE for word in arguments):
+        return list(arguments)
+    where = [_BROKERS_OPTION.get(tool, "--bootstrap-server"), servers]
+    if tool in _COMMAND_FIRST:
+        return [*arguments, *where] if arguments else []
+    return [*where, *arguments]
 
 
 def java_command(

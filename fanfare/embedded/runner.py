@@ -13,7 +13,7 @@ from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.output import Output
 from fanfare.embedded.stack import Plan, Stack
-from fanfare.settings import Settings
+from fanfare.settings import Settings, SettingsError
 
 __all__ = ["run_until_stopped"]
 
@@ -48,7 +48,7 @@ async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, 
             finally:
                 await stack.stop()
                 output.say("stopped")
-    except UpError as error:
+    except (UpError, SettingsError) as error:
         _tell(ready_fd, {"error": str(error)})
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fanfare.addresses import reach, url_host
 from fanfare.embedded import probe
 from fanfare.embedded.child import Spec
 from fanfare.embedded.errors import UpError
@@ -135,8 +136,7 @@ def service_specs(
 
     """
     common = _environment(settings, addresses, sockets, folder)
-    everywhere = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not bound
-    reach = "127.0.0.1" if settings.internal_host in everywhere else settings.internal_host
+    internal_host = url_host(reach(settings.internal_host))
     specs: list[Spec] = []
     for role, command in commands.items():
         program = [sys.executable, *command[1:]] if command[0] in {"python", "python3"} else command
@@ -149,7 +149,7 @@ def service_specs(
             if role == GATEWAY:
                 fds = (sockets.rest.fileno(), sockets.gateway.fileno())
                 env |= {f"{PREFIX}REST_FD": str(fds[0]), f"{PREFIX}GATEWAY_FD": str(fds[1])}
-            internal = f"http://{reach}:{port}"
+            internal = f"http://{internal_host}:{port}"
             specs.append(
                 Spec(
                     name=name,

@@ -92,10 +92,22 @@ class Stack:
         host = self._settings.host
         rest = ports.listen("FANFARE_REST_PORT", host, self._settings.rest_port)
         try:
-            return Sockets(rest, ports.listen("FANFARE_GATEWAY_PORT", host, self._settings.gateway_port))
+            gateway = ports.listen("FANFARE_GATEWAY_PORT", host, self._settings.gateway_port)
         except BaseException:
             rest.close()
             raise
+        found = Sockets(rest, gateway)
+        if not self._plan.stores_only:
+            try:
+                self._with_ports(found).require_public()
+            except BaseException:
+                found.close()
+                raise
+        return found
+
+    def _with_ports(self, sockets: Sockets) -> Settings:
+        ports_ = {"rest_port": sockets.rest_port, "gateway_port": sockets.gateway_port}
+        return self._settings.model_copy(update=ports_)
 
     async def _start_stores(self) -> Addresses:
         given = self._settings
@@ -159,15 +171,13 @@ class Stack:
 
     def _filled_settings(self) -> Settings:
         assert self._sockets is not None
-        return self._settings.model_copy(
+        return self._with_ports(self._sockets).model_copy(
             update={
                 "home": self._folder.home,
                 "kafka": self._addresses.kafka,
                 "redis": SecretStr(self._addresses.redis),
                 "postgres": SecretStr(self._addresses.postgres),
                 "secret": SecretStr(self._addresses.secret),
-                "rest_port": self._sockets.rest_port,
-                "gateway_port": self._sockets.gateway_port,
             }
         )
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from fanfare.addresses import url_host
 from fanfare.settings import SettingsError
 from fanfare.telemetry import metrics
 
@@ -74,12 +75,12 @@ class InternalServer:
             await runner.cleanup()
             why = "is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
             raise SettingsError(
-                f"internal address {host}:{port} {why}: set FANFARE_INTERNAL_PORT or FANFARE_INTERNAL_HOST"
+                f"internal address {url_host(host)}:{port} {why}: set FANFARE_INTERNAL_PORT or FANFARE_INTERNAL_HOST"
             ) from None
         self._runner = runner
         self._watchdog = Watchdog()
         bound = runner.addresses[0][1]
-        self.address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        self.address = f"http://{url_host(host)}:{bound}"
 
     async def stop(self) -> None:
         """Close the port."""
