@@ -445,7 +445,7 @@ def _each_role(base: type[Fault], prefix: str, gateway_aim_s: float) -> list[typ
 
 def by_name() -> dict[str, Callable[[], Fault]]:
     """All faults in the order of the table."""
-    from fanfare.torture import disturbances, redis_faults  # noqa: PLC0415 - they build on this module
+    from fanfare.torture import disturbances, redis_faults, refusals  # noqa: PLC0415 - they build on this module
 
     kinds: list[type[Fault]] = [
         *_each_role(KillProcess, "kill", 1.0),
@@ -461,5 +461,6 @@ def by_name() -> dict[str, Callable[[], Fault]]:
         CutFanoutKafka,
         CutNotifierKafka,
         *disturbances.KINDS,
+        *refusals.KINDS,
     ]
     return {kind.name: kind for kind in kinds}

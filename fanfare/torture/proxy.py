@@ -4,7 +4,8 @@
 
 Ports of loopback. Lines on stdin: `drop PORT` (a network that swallows everything: what is connected hangs, what
 connects gets no answer), `reset PORT` (what is connected is cut off, what connects too) and `heal PORT`, with the
-port listened on. It ends with its stdin.
+port listened on; and `target PORT OTHER`: from now on new connections lead to another port, and old ones stay. It
+ends with its stdin.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ __all__ = ["Mode", "Proxies"]
 
 HOST = "127.0.0.1"
 READ_BYTES = 64 * 1024
+_TARGET = "target"
 
 
 class Mode(StrEnum):
@@ -94,8 +96,11 @@ async def _serve(pairs: list[tuple[int, int]]) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
         while line := await stdin.readline():
-            mode, which = line.decode().split()
-            links[int(which)].turn(Mode(mode))
+            word, which, *other = line.decode().split()
+            if word == _TARGET:
+                links[int(which)].target = int(other[0])
+            else:
+                links[int(which)].turn(Mode(word))
 
 
 class Proxies:
@@ -129,9 +134,16 @@ class Proxies:
 
     def turn(self, port: int, mode: Mode) -> None:
         """Change what a link does."""
+        self._say(f"{mode} {port}")
+
+    def lead(self, port: int, target: int) -> None:
+        """Lead new connections of a link to another port; those that are open stay where they are."""
+        self._say(f"{_TARGET} {port} {target}")
+
+    def _say(self, line: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{mode} {port}\n".encode())
+        self._process.stdin.write(f"{line}\n".encode())
 
     @override
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
@@ -113,12 +114,12 @@ class System:
         self._plant = plant
         self._disks = _DISKS_MB if small_disks else {}
         self._ports = _ports_in_a_row(scale.brokers)
-        self._redis_port = free_port()
+        self.redis_port = free_port()
         self.redis_link = free_port()
         """Port of the link to Redis that can be cut."""
         self.kafka_links = {port: free_port() for port in self._ports}
         self._proxies = Proxies(
-            [(self.redis_link, self._redis_port), *((link, port) for port, link in self.kafka_links.items())]
+            [(self.redis_link, self.redis_port), *((link, port) for port, link in self.kafka_links.items())]
         )
         self._watch: asyncio.Task[None] | None = None
 
@@ -176,7 +177,7 @@ class System:
             "INTERNAL_PORT": "0",
             "POSTGRES_PORT": "0",
             "KAFKA_PORT": str(self._ports[0]),
-            "REDIS_PORT": str(self._redis_port),
+            "REDIS_PORT": str(self.redis_port),
             "BROKERS": str(self.scale.brokers),
         }
         ours = {f"FANFARE_{name}": value for name, value in settings.items()}
@@ -217,10 +218,16 @@ class System:
             secret=SecretStr((self.data.home / "secret").read_text().strip()),
         )
 
-    def redis(self) -> "Redis":
-        """A client that gives up soon."""
-        client: Redis = Redis.from_url(self.run["redis"], socket_timeout=1.0, socket_connect_timeout=1.0)
+    def redis(self, port: int = 0) -> "Redis":
+        """A client that gives up soon. Args: port: of another server with the same password."""
+        url = self._redis_at(port) if port else self.run["redis"]
+        client: Redis = Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0)
         return client
+
+    @property
+    def redis_password(self) -> str:
+        """The password of Redis."""
+        return str(urlsplit(self.run["redis"]).password)
 
     # Processes
 
@@ -301,10 +308,17 @@ class System:
         """Cut or heal a link."""
         self._proxies.turn(port, mode)
 
+    def lead(self, port: int, target: int) -> None:
+        """Lead new connections of a link to another port; those that are open stay."""
+        self._proxies.lead(port, target)
+
     @property
     def redis_by_link(self) -> str:
         """URL of Redis through the link that can be cut."""
-        return str(self.run["redis"]).replace(f":{self._redis_port}/", f":{self.redis_link}/")
+        return self._redis_at(self.redis_link)
+
+    def _redis_at(self, port: int) -> str:
+        return str(self.run["redis"]).replace(f":{self.redis_port}/", f":{port}/")
 
     def _write_changes(self) -> None:
         path = self.folder / "changes.json"
