@@ -21,11 +21,13 @@ from fanfare.bus.topics import CHAT_DELIVERIES, CHAT_EVENTS, describe
 from fanfare.constants import EPOCH_HOLD_S
 from fanfare.embedded.ports import free_port
 from fanfare.torture.faults import Context, Fault
+from fanfare.torture.history import Outcome
 from fanfare.torture.system import BadSystemError, System, eventually
 
 __all__ = ["KINDS"]
 
 _SEEN_S: Final = 30.0
+_NEWEST: Final = 200
 _SERVICES: Final = ("gateway", "fanout", "notifier", "archiver")
 # What notifiers wait, and the way of a fence.
 _REPAIR_S: Final = EPOCH_HOLD_S + 4.0
@@ -54,6 +56,7 @@ class _Refusal(Fault):
         if self.tells_away:
             times.settled = times.healed + _REPAIR_S
         await system.ready()
+        await _takes_sends(context)
 
     @abstractmethod
     def choose(self, rng: Random) -> tuple[str, str]:
@@ -200,6 +203,7 @@ class RedisDemoted(Fault):
         times.observed = times.healed = time.monotonic()
         times.settled = times.healed + _REPAIR_S
         await system.ready()
+        await _takes_sends(context)
 
     @override
     async def clean(self, system: System) -> None:
@@ -239,6 +243,21 @@ class RedisDemoted(Fault):
         async with _redis(system) as old, _redis(system, self._port) as new:
             await old.config_set("masterauth", password)
             await eventually(lambda: _followed(new), _SEEN_S, "the replica does not follow")
+
+
+async def _takes_sends(context: Context) -> None:
+    """Wait until sends are accepted again: a system that refuses everything loses nothing, either."""
+    since = time.monotonic()
+
+    async def accepted() -> bool:
+        newest = list(context.history.attempts.values())[-_NEWEST:]
+        return any(
+            attempt.outcome is Outcome.ACCEPTED and attempt.began > since
+            for attempts in newest
+            for attempt in attempts
+        )
+
+    await eventually(accepted, _SEEN_S, "no send is accepted")
 
 
 async def _followed(redis: Any) -> bool:

@@ -100,3 +100,23 @@ async def test_a_dropping_link_hangs_and_never_goes_on_with_a_gap(link) -> None:
         proxies.turn(port, Mode.HEAL)
         await until_whole(port)
         assert await talk.says() == b""
+
+
+async def test_new_connections_can_be_led_elsewhere_while_old_ones_stay(link):
+    port, proxies = link
+
+    async def shout(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(100):
+                writer.write(data.upper())
+        writer.close()
+
+    async with await asyncio.start_server(shout, HOST, 0) as other, talking(port) as old:
+        assert await old.says() == b"hello"
+        proxies.lead(port, other.sockets[0].getsockname()[1])
+        said = b""
+        async with asyncio.timeout(SOON_S):
+            while said != b"HELLO":
+                async with talking(port) as new:
+                    said = await new.says()
+        assert await old.says() == b"hello"
