@@ -92,8 +92,8 @@ def redis_of(settings: Settings) -> Redis:
 async def settle(settings: Settings) -> None:
     """As if Redis had been there for a day: workers need not wait for nodes to register, nor for nonces."""
     async with redis_of(settings) as redis:
-        await redis.set(keys.EPOCH, f"{int((time.time() - _DAY_S) * 1000)}.benchmark")
-        await redis.set(keys.NONCES_READY, await loss_token(redis))
+        await redis.set(keys.epoch(), f"{int((time.time() - _DAY_S) * 1000)}.benchmark")
+        await redis.set(keys.nonces_ready(), await loss_token(redis))
 
 
 @dataclass(slots=True)

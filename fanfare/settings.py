@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         "the data folder.",
     )
 
+    prefix: str = Field(
+        default="",
+        pattern=r"^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$",
+        description="What the names of topics, groups, Redis keys and of the PostgreSQL schema begin with: another one "
+        "for each installation that shares a store. Letters, digits and hyphens.",
+    )
+
     # Where the stores are. Empty: the embedded one.
     kafka: str = Field(default="", description="Bootstrap servers, HOST:PORT[,HOST:PORT...].")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

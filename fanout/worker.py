@@ -123,7 +123,7 @@ class FanOut:
         """
         token = await self._loss.of(self._redis)
         # One call and one answer: as many commands in a pipeline cost this process three times as much.
-        names = [keys.NONCES_READY, *(key for key, _ in claimed)]
+        names = [keys.nonces_ready(), *(key for key, _ in claimed)]
         answer: Any = await _CLAIM.run(
             self._redis, names, [token, _FIRST_TTL_S, *(value for _, value in claimed)]
         )

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from fanfare.bus.batches import TopicPartition
 from fanfare.bus.client import KafkaAwayError, admin
 from fanfare.bus.follow import RetentionPassedError, follow
-from fanfare.bus.groups import end_offsets
+from fanfare.bus.groups import committed_offsets, end_offsets
 from fanfare.bus.producer import Producer, RefusedError
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence import inboxes
@@ -171,8 +171,8 @@ class Repairer:
 
     async def _probe(self, client: Any) -> None:
         """Fetch what the notifiers have committed; it is safe once the inbox is read to the end it has now."""
-        committed = await client.list_consumer_group_offsets(_NOTIFIER_GROUP)
-        offsets = {f"{tp.topic}/{tp.partition}": at.offset for tp, at in committed.items() if at.offset >= 0}
+        committed = await committed_offsets(self._settings, client, _NOTIFIER_GROUP)
+        offsets = {f"{topic}/{partition}": offset for (topic, partition), offset in committed.items()}
         self._safe.probe(offsets, await inboxes.last_s(self._redis, self._inbox.name))
         while self._safe.probing and not self._safe.covered(self._hub.s):
             await asyncio.sleep(_POLL_S)

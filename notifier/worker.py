@@ -123,7 +123,7 @@ class Notifier:
         for key in (*guild_keys, *user_keys):
             pipe.hkeys(key)
         # After the rest: if Redis is emptied between two commands, this shows it.
-        pipe.get(keys.EPOCH)
+        pipe.get(keys.epoch())
         pipe.time()
         *answers, epoch, time = await pipe.execute()
         await self._check(epoch, int(time[0]) * 1000 + int(time[1]) // 1000)

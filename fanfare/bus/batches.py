@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
-from typing_extensions import override
 
 from fanfare.bus.deadletters import DeadLetters
+from fanfare.bus.names import TopicPartition
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.record import BadRecordError, Position, Record
 from fanfare.service import FatalError
@@ -23,17 +23,6 @@ from fanfare.telemetry.logs import Action
 __all__ = ["BatchRunner", "Handler", "Incoming", "Message", "PoisonError", "TopicPartition", "decode"]
 
 TRIES: Final = 3
-
-
-class TopicPartition(NamedTuple):
-    """A partition."""
-
-    topic: str
-    partition: int
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}"
 
 
 class Message(Protocol):

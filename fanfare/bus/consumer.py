@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSessionTimeoutError, KafkaError
 
@@ -21,6 +20,7 @@ from fanfare.bus.batches import BatchRunner, Handler, Incoming, PoisonError, Top
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.fetch_sessions import FetchSessions
+from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
@@ -104,6 +104,7 @@ class Consumer:
         self._settings = settings
         self._group = group
         self._topics = list(topics)
+        self._names = Names(settings)
         self._batch_records = batch_records or settings.batch_records
         self._gather_ms = gather_ms
         self._log = logs.get("consumer").bind(group=group)
@@ -192,12 +193,12 @@ class Consumer:
         """Topics that do not exist; subscribing could make them, with wrong settings."""
         async with admin(self._settings) as client:
             there = set(await client.list_topics())
-        return [topic for topic in self._topics if topic not in there]
+        return [name for topic in self._topics if (name := self._names.kafka(topic)) not in there]
 
     def _make(self) -> Any:
         client = AIOKafkaConsumer(
             **connection(self._settings),
-            group_id=self._group,
+            group_id=self._names.kafka(self._group),
             client_id=self._settings.process or f"fanfare-{self._group}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -214,7 +215,7 @@ class Consumer:
             retry_backoff_ms=50,
         )
         client._client.send = FetchSessions(client._client.send).send  # noqa: SLF001 - aiokafka has no setting for it
-        client.subscribe(self._topics, listener=_Listener(self))
+        client.subscribe([self._names.kafka(topic) for topic in self._topics], listener=_Listener(self))
         return client
 
     def _session_timeout(self) -> FatalError:
@@ -241,8 +242,8 @@ class Consumer:
                 continue
             backoff = Backoff()
             # No await between taking the records out of the client and this: so they belong to these lanes.
-            for (topic, partition), messages in fetched.items():
-                lane = self._lanes.get(TopicPartition(topic, partition))
+            for partition, messages in fetched.items():
+                lane = self._lanes.get(self._names.back(partition))
                 if lane is not None and not lane.closing:
                     self._put(lane, messages)
 
@@ -262,7 +263,7 @@ class Consumer:
         lane.wake.set()
         if len(lane.queue) >= _LANE_RECORDS and not lane.paused:
             lane.paused = True
-            self._client.pause(KafkaPartition(*lane.partition))
+            self._client.pause(self._names.partition(lane.partition))
 
     async def _process(self, lane: _Lane) -> None:
         """Run the batches of a lane one after the other, until it is closed."""
@@ -275,7 +276,7 @@ class Consumer:
             messages = [queue.popleft() for _ in range(min(len(queue), self._batch_records))]
             if lane.paused and len(queue) < self._batch_records:
                 lane.paused = False
-                self._client.resume(KafkaPartition(*lane.partition))
+                self._client.resume(self._names.partition(lane.partition))
             await lane.runner.run(lane.partition, messages)
             lane.done = messages[-1].offset + 1
 
@@ -289,9 +290,10 @@ class Consumer:
         assert self._died is not None
         return self._died
 
-    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        """Take note of the partitions that this member has from now on."""
-        self._lanes = {partition: _Lane(partition, self._runner) for partition in partitions}
+    def assigned(self, partitions: Iterable[Any]) -> None:
+        """Take note of the partitions, aiokafka's, that this member has from now on."""
+        ours = map(self._names.back, partitions)
+        self._lanes = {partition: _Lane(partition, self._runner) for partition in ours}
         for lane in self._lanes.values():
             lane.task = asyncio.create_task(self._process(lane), name=f"lane {lane.partition}")
             lane.task.add_done_callback(self._ended)
@@ -339,7 +341,7 @@ class Consumer:
                 raise FatalError(f"the consumer of {self._group} would not find leaders any more: {why}")
             lanes = list(self._lanes.values())
             for lane in lanes:
-                high = self._client.highwater(KafkaPartition(*lane.partition))
+                high = self._client.highwater(self._names.partition(lane.partition))
                 if high is not None and lane.expected is not None:
                     behind = high - (lane.done if lane.done is not None else lane.expected - len(lane.queue))
                     self._lag(lane).set(max(behind, 0))
@@ -353,7 +355,7 @@ class Consumer:
         due = {lane: lane.done for lane in lanes if lane.done is not None and lane.done != lane.committed}
         if not due:
             return
-        offsets = {KafkaPartition(*lane.partition): done for lane, done in due.items()}
+        offsets = {self._names.partition(lane.partition): done for lane, done in due.items()}
         try:
             await asyncio.wait_for(self._client.commit(offsets), timeout)
         except (CommitFailedError, IllegalStateError):
@@ -392,4 +394,4 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is 
             await self._consumer.revoked()
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
-        self._consumer.assigned([TopicPartition(*partition) for partition in assigned])
+        self._consumer.assigned(assigned)

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from fanfare.bus.batches import Incoming, TopicPartition, decode
 from fanfare.bus.client import connection
+from fanfare.bus.names import Names
 from fanfare.record import BadRecordError
 from fanfare.settings import Settings
 
@@ -44,7 +44,8 @@ async def follow(
         auto_offset_reset="none",
         fetch_max_wait_ms=_WAIT_MS,
     )
-    wanted = {KafkaPartition(*partition): offset for partition, offset in starts.items()}
+    names = Names(settings)
+    wanted = {names.partition(partition): offset for partition, offset in starts.items()}
     try:
         await client.start()
         client.assign(list(wanted))
@@ -59,7 +60,7 @@ async def follow(
             except OffsetOutOfRangeError:
                 raise RetentionPassedError from None
             for partition, messages in fetched.items():
-                at = TopicPartition(partition.topic, partition.partition)
+                at = names.back(partition)
                 yield at, [found for message in messages if (found := _decoded(at, message)) is not None]
     finally:
         await client.stop()

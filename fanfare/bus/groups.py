@@ -1,25 +1,25 @@
 """Consumer groups: who is in them, what each member has, and how far behind it is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError
 
 from fanfare.bus.client import KafkaAwayError, admin, connection
+from fanfare.bus.names import Names
 from fanfare.settings import Settings
 
-__all__ = ["describe_groups", "end_offsets"]
+__all__ = ["committed_offsets", "describe_groups", "end_offsets"]
 
 Bounds = dict[tuple[str, int], tuple[int, int]]
 
 
 async def describe_groups(settings: Settings) -> dict[str, dict[str, Any]]:
-    """All consumer groups, by name.
+    """All consumer groups of this installation, by name.
 
     Returns:
         For each group `{"state", "members": [{"id", "client", "host", "partitions": ["topic/0"]}], "lag",
@@ -31,22 +31,44 @@ async def describe_groups(settings: Settings) -> dict[str, dict[str, Any]]:
         KafkaAwayError: no broker answers.
 
     """
+    kafka = Names(settings)
     async with admin(settings) as client:
         try:
-            names = sorted({name for name, *_ in await client.list_consumer_groups()})
+            ours = kafka.listed({name for name, *_ in await client.list_consumer_groups()})
+            names = [kafka.kafka(name) for name in ours]
             # One by one: aiokafka 0.14 reads answers about several groups wrongly (it takes version 3 for 2).
             answers = await asyncio.gather(*(client.describe_consumer_groups([name]) for name in names))
-            described = {group[1]: group for (answer,) in answers for group in answer.groups}
-            committed = dict(
-                zip(names, await asyncio.gather(*map(client.list_consumer_group_offsets, names)), strict=True)
-            )
+            described = {kafka.ours(group[1]): group for (answer,) in answers for group in answer.groups}
+            found = await asyncio.gather(*(committed_offsets(settings, client, name) for name in ours))
+            committed = dict(zip(ours, found, strict=True))
         except KafkaError as error:
             raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
-    members = {name: _members(described[name][5]) for name in names if name in described}
-    known = {(tp.topic, tp.partition) for offsets in committed.values() for tp in offsets}
+    members = {name: _members(kafka, described[name][5]) for name in ours if name in described}
+    known = {partition for offsets in committed.values() for partition in offsets}
     known |= {has for each in members.values() for member in each for has in member["has"]}
     bounds = await _bounds(settings, known)
     return {name: _group(str(described[name][2]), members[name], committed[name], bounds) for name in members}
+
+
+async def committed_offsets(settings: Settings, client: Any, group: str) -> dict[tuple[str, int], int]:
+    """What a group has committed, per partition of this installation.
+
+    Args:
+        settings: where Kafka is.
+        client: an admin client.
+        group: which.
+
+    Raises:
+        KafkaError: Kafka did not answer.
+
+    """
+    names = Names(settings)
+    found = await client.list_consumer_group_offsets(names.kafka(group))
+    return {
+        names.back(partition): at.offset
+        for partition, at in found.items()
+        if at.offset >= 0 and names.is_ours(partition.topic)
+    }
 
 
 async def end_offsets(
@@ -61,20 +83,22 @@ async def end_offsets(
     return {partition: end for partition, (_, end) in (await _bounds(settings, partitions)).items()}
 
 
-def _members(rows: Iterable[Any]) -> list[dict[str, Any]]:
+def _members(kafka: Names, rows: Iterable[Any]) -> list[dict[str, Any]]:
     found = []
     for member_id, client, host, _, assignment, *_ in rows:
         has: list[tuple[str, int]] = []
         if assignment:
             for topic, partitions in ConsumerProtocol.ASSIGNMENT.decode(assignment).assignment:
-                has += [(topic, partition) for partition in partitions]
+                if kafka.is_ours(topic):
+                    has += [(kafka.ours(topic), partition) for partition in partitions]
         found.append({"id": member_id, "client": client, "host": host.lstrip("/"), "has": sorted(has)})
     return sorted(found, key=lambda member: (member["client"], member["id"]))
 
 
-def _group(state: str, members: list[dict[str, Any]], committed: Any, bounds: Bounds) -> dict[str, Any]:
+def _group(
+    state: str, members: list[dict[str, Any]], offsets: Mapping[tuple[str, int], int], bounds: Bounds
+) -> dict[str, Any]:
     owners = {partition: member["client"] for member in members for partition in member["has"]}
-    offsets = {(tp.topic, tp.partition): found.offset for tp, found in committed.items() if found.offset >= 0}
     partitions = {}
     lag = 0
     for topic, number in sorted({*owners, *offsets}):
@@ -102,16 +126,18 @@ def _group(state: str, members: list[dict[str, Any]], committed: Any, bounds: Bo
 
 async def _bounds(settings: Settings, partitions: Iterable[tuple[str, int]]) -> Bounds:
     """First and next offset of each partition that exists."""
+    names = Names(settings)
     async with _reader(settings) as reader:
         try:
             there = await reader.topics()
-            wanted = [KafkaPartition(*partition) for partition in partitions if partition[0] in there]
+            every = [names.partition(partition) for partition in partitions]
+            wanted = [partition for partition in every if partition.topic in there]
             if not wanted:
                 return {}
             begins, ends = await asyncio.gather(reader.beginning_offsets(wanted), reader.end_offsets(wanted))
         except KafkaError as error:
             raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
-    return {(tp.topic, tp.partition): (begins[tp], ends[tp]) for tp in wanted}
+    return {names.back(tp): (begins[tp], ends[tp]) for tp in wanted}
 
 
 @asynccontextmanager

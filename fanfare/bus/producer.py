@@ -19,6 +19,7 @@ from aiokafka.partitioner import murmur2
 
 from fanfare.bus import topics as bus_topics
 from fanfare.bus.client import admin, bootstrap, connection
+from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import PROBE_S, Stuck
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
@@ -74,10 +75,12 @@ class StoppedError(KafkaError):  # type: ignore[misc] # aiokafka is untyped
 class _Lane:
     """One partition: what is queued, and since when nothing moved."""
 
-    __slots__ = ("partition", "progress", "queue", "task", "topic", "waiting")
+    __slots__ = ("name", "partition", "progress", "queue", "task", "topic", "waiting")
 
-    def __init__(self, topic: str, partition: int) -> None:
+    def __init__(self, topic: str, name: str, partition: int) -> None:
         self.topic = topic
+        self.name = name
+        """Of the topic, in Kafka."""
         self.partition = partition
         self.queue: deque[_Item] = deque()
         self.waiting = 0
@@ -130,6 +133,7 @@ class Producer:
         """
         self._settings = settings
         self._topics = list(topics) if topics is not None else list(bus_topics.specs(settings))
+        self._names = Names(settings)
         self._limit_bytes = limit_bytes
         self._log = logs.get("producer")
         self._client: Any = None
@@ -198,7 +202,7 @@ class Producer:
             lanes = [
                 lane for lane in self._lanes.values() if lane.waiting and now - lane.progress > _OVERDUE_S
             ]
-            why = await stuck.look(client, {(lane.topic, lane.partition) for lane in lanes})
+            why = await stuck.look(client, {(lane.name, lane.partition) for lane in lanes})
             if why and client is self._client:
                 self._log.error("the producer is stuck", action=Action.KAFKA_AWAY, why=why)
                 self._replace()
@@ -206,9 +210,9 @@ class Producer:
     async def _find_topics(self) -> None:
         async with admin(self._settings) as client:
             found = {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
-        if missing := [name for name in self._topics if not found.get(name)]:
+        if missing := [name for name in map(self._names.kafka, self._topics) if not found.get(name)]:
             raise UnknownTopicError(f"no topic {', '.join(missing)}: `fanfare topics create` makes them")
-        self._counts = {name: found[name] for name in self._topics}
+        self._counts = {name: found[self._names.kafka(name)] for name in self._topics}
 
     async def _connect(self) -> Any:
         client = AIOKafkaProducer(
@@ -224,7 +228,7 @@ class Producer:
         try:
             await client.start()
             for name in self._topics:  # known from now on, so that send() need not wait
-                await client.partitions_for(name)
+                await client.partitions_for(self._names.kafka(name))
         except BaseException:
             await _close(client)
             raise
@@ -329,7 +333,7 @@ class Producer:
     def _lane(self, topic: str, partition: int) -> _Lane:
         if not 0 <= partition < self._count(topic):
             raise UnknownTopicError(f"{topic} has no partition {partition}")
-        lane = self._lanes[(topic, partition)] = _Lane(topic, partition)
+        lane = self._lanes[(topic, partition)] = _Lane(topic, self._names.kafka(topic), partition)
         return lane
 
     async def _drain(self, lane: _Lane) -> None:
@@ -359,7 +363,7 @@ class Producer:
             # Alone: aiokafka puts it into the batch that waits, where there is one.
             (one,) = records
             sent: asyncio.Future[Any] = await self._client.send(
-                lane.topic, value=one.value, key=one.key, partition=lane.partition, headers=list(one.headers)
+                lane.name, value=one.value, key=one.key, partition=lane.partition, headers=list(one.headers)
             )
             return sent
         parts = []
@@ -368,11 +372,11 @@ class Producer:
             fields = {"timestamp": None, "key": record.key, "value": record.value}
             headers = list(record.headers)
             if builder.append(headers=headers, **fields) is None:  # it is full
-                parts.append(await self._client.send_batch(builder, lane.topic, partition=lane.partition))
+                parts.append(await self._client.send_batch(builder, lane.name, partition=lane.partition))
                 builder = self._client.create_batch()
                 builder.append(headers=headers, **fields)
         builder.close()  # the sender may take it at any time
-        parts.append(await self._client.send_batch(builder, lane.topic, partition=lane.partition))
+        parts.append(await self._client.send_batch(builder, lane.name, partition=lane.partition))
         return asyncio.ensure_future(_first(parts))
 
     def _answered(self, lane: _Lane, item: _Item, answer: asyncio.Future[Any]) -> None:

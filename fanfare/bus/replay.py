@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from fanfare.bus.batches import Incoming, TopicPartition, decode
 from fanfare.bus.client import connection
+from fanfare.bus.names import Names
 from fanfare.record import BadRecordError
 from fanfare.settings import Settings
 from fanfare.tasks import end
@@ -33,9 +34,10 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerato
         KafkaError: Kafka is away.
 
     """
+    names = Names(settings)
     # Without a group a consumer has all partitions of its topic.
     client: Any = AIOKafkaConsumer(
-        topic,
+        names.kafka(topic),
         **connection(settings),
         group_id=None,
         enable_auto_commit=False,
@@ -60,7 +62,7 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerato
         while open_:
             fetched = await client.getmany(*open_, timeout_ms=_FETCH_MS)
             for partition, messages in fetched.items():
-                known = TopicPartition(partition.topic, partition.partition)
+                known = names.back(partition)
                 yield [
                     found
                     for message in messages

@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 
 from fanfare.bus.client import KafkaAwayError, bootstrap, connection
+from fanfare.bus.names import Names
 from fanfare.bus.topics import TopicsError, list_topics
 from fanfare.settings import Settings
 
@@ -49,11 +50,12 @@ async def tail(
         TopicsError: there is no such topic or partition.
 
     """
-    if topic not in await list_topics(settings):
+    names = Names(settings)
+    if names.asked(topic) not in await list_topics(settings):
         raise TopicsError(f"there is no topic {topic}: `fanfare topics list` shows them")
     reader = AIOKafkaConsumer(
         **connection(settings),
-        group_id=group,
+        group_id=group and names.kafka(group),
         client_id=settings.process or "fanfare-tail",
         auto_offset_reset="earliest" if from_beginning else "latest",
         enable_auto_commit=group is not None,
@@ -65,7 +67,9 @@ async def tail(
         fetch_max_wait_ms=100,
     )
     try:
-        await _begin(reader, settings, topic, group, partition, from_beginning=from_beginning)
+        await _begin(
+            reader, settings, names.kafka(names.asked(topic)), group, partition, from_beginning=from_beginning
+        )
         while True:
             fetched = await reader.getmany(timeout_ms=1000, max_records=100)
             for messages in fetched.values():

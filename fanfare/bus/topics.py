@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from fanfare.bus.client import KafkaAwayError, admin
+from fanfare.bus.names import Names
 from fanfare.settings import Settings
 
 __all__ = [
@@ -130,13 +131,14 @@ async def create_topics(settings: Settings, wanted: Iterable[TopicSpec] | None =
 
     """
     every = list(wanted) if wanted is not None else list(specs(settings).values())
+    names = Names(settings)
     async with admin(settings) as client:
         try:
             replication = min(3, await _brokers(client, settings.brokers))
             there = set(await client.list_topics())
-            missing = [spec for spec in every if spec.name not in there]
-            made = await _create(client, missing, replication)
-            await _leaders(client, [spec.name for spec in every])
+            missing = [spec for spec in every if names.kafka(spec.name) not in there]
+            made = await _create(client, names, missing, replication)
+            await _leaders(client, [names.kafka(spec.name) for spec in every])
         except KafkaError as error:
             raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
     return made
@@ -152,12 +154,14 @@ async def _brokers(client: Any, least: int) -> int:
     raise TopicsError(f"only {count} of {least} brokers came up")
 
 
-async def _create(client: Any, missing: list[TopicSpec], replication: int) -> list[str]:
+async def _create(client: Any, names: Names, missing: list[TopicSpec], replication: int) -> list[str]:
     if not missing:
         return []
     answer = await client.create_topics(
         [
-            NewTopic(spec.name, spec.partitions, replication, topic_configs=spec.config(replication))
+            NewTopic(
+                names.kafka(spec.name), spec.partitions, replication, topic_configs=spec.config(replication)
+            )
             for spec in missing
         ]
     )
@@ -167,7 +171,7 @@ async def _create(client: Any, missing: list[TopicSpec], replication: int) -> li
             continue  # somebody else was faster
         if code:
             raise TopicsError(f"topic {name}: {for_code(code).__name__} {message[0] if message else ''}")
-        made.append(name)
+        made.append(names.ours(name))
     return made
 
 
@@ -182,9 +186,9 @@ async def _leaders(client: Any, names: list[str]) -> None:
 
 
 async def list_topics(settings: Settings) -> list[str]:
-    """The names of all topics but Kafka's own."""
+    """The names of all topics but Kafka's own; with a prefix, of those that have it, without it."""
     async with admin(settings) as client:
-        return sorted(name for name in await client.list_topics() if not name.startswith("__"))
+        return Names(settings).listed(await client.list_topics())
 
 
 async def describe(settings: Settings, names: Iterable[str]) -> list[TopicInfo]:
@@ -194,7 +198,8 @@ async def describe(settings: Settings, names: Iterable[str]) -> list[TopicInfo]:
         TopicsError: there is no such topic.
 
     """
-    wanted = list(names)
+    kafka = Names(settings)
+    wanted = [kafka.kafka(kafka.asked(name)) for name in names]
     async with admin(settings) as client:
         configs: dict[str, dict[str, str]] = {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
@@ -210,7 +215,8 @@ async def describe(settings: Settings, names: Iterable[str]) -> list[TopicInfo]:
                 PartitionInfo(p["partition"], p["leader"], list(p["replicas"]), list(p["isr"]))
                 for p in topic["partitions"]
             ]
-            found.append(TopicInfo(topic["topic"], sorted(partitions), configs.get(topic["topic"], {})))
+            name = topic["topic"]
+            found.append(TopicInfo(kafka.ours(name), sorted(partitions), configs.get(name, {})))
         return found
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
+from fanfare.presence import keys
 from fanfare.presence.line import LineRedis
 from fanfare.settings import Settings
 
@@ -30,6 +31,7 @@ def connect(
         connected: called for each new connection, before it is used.
 
     """
+    keys.use_prefix(settings.prefix)
     options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
     if connected is not None:
 

@@ -18,7 +18,7 @@ async def ensure(redis: Redis) -> None:
     """Set the epoch if there is none."""
     seconds, microseconds = await _time(redis)
     now_ms = seconds * 1000 + microseconds // 1000
-    await redis.set(keys.EPOCH, f"{now_ms}.{secrets.token_hex(8)}", nx=True)
+    await redis.set(keys.epoch(), f"{now_ms}.{secrets.token_hex(8)}", nx=True)
 
 
 def set_at_ms(epoch: bytes) -> int:

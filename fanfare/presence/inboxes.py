@@ -94,7 +94,7 @@ def append(pipe: Pipeline, inbox: str, records: Sequence[tuple[Record, bytes]]) 
     for record, packed in records:
         topic, partition, offset = record.position
         args += (f"p:{topic}/{partition}", offset, " ".join(record.scopes()), packed)
-    APPEND.queue(pipe, [keys.inbox(inbox), keys.at(inbox), keys.EPOCH], args)
+    APPEND.queue(pipe, [keys.inbox(inbox), keys.at(inbox), keys.epoch()], args)
 
 
 async def create(

@@ -17,8 +17,8 @@ __all__ = ["CHANNEL_NAME", "Change", "Changing", "changing"]
 
 T = TypeVar("T")
 
-# Channel of LISTEN/NOTIFY on which the relay is woken.
-CHANNEL_NAME: Final = "fanfare_outbox"
+# SQL of the channel of LISTEN/NOTIFY on which the relay is woken; a database has one set of them for all schemas.
+CHANNEL_NAME: Final = "concat('fanfare_outbox', '.' || nullif(current_schema(), 'public'))"
 
 _encoder = msgspec.json.Encoder()
 
@@ -90,7 +90,7 @@ class Changing:
             "INSERT INTO outbox (guild_id, record) VALUES ($1, $2)",
             [(self.guild_id, record.pack()) for record in self._records],
         )
-        await self.connection.execute("SELECT pg_notify($1, '')", CHANNEL_NAME)
+        await self.connection.execute(f"SELECT pg_notify({CHANNEL_NAME}, '')")
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ asyncpg is untyped; its `Any` ends in this module and in the row mappers of its 
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Literal, Self
@@ -15,7 +16,17 @@ import asyncpg
 from fanfare.settings import Settings
 from fanfare.store.errors import StoreUnavailableError
 
-__all__ = ["CONNECT_S", "STATEMENT_S", "Connection", "Database", "Row", "dial", "dsn", "translated"]
+__all__ = [
+    "CONNECT_S",
+    "STATEMENT_S",
+    "Connection",
+    "Database",
+    "Row",
+    "dial",
+    "dsn",
+    "own_number",
+    "translated",
+]
 
 # To get a connection, and for one statement: a caller knows within their sum that the database is away.
 CONNECT_S: Final = 2.0
@@ -57,17 +68,22 @@ async def translated() -> AsyncIterator[None]:
 
 
 def dsn(settings: Settings) -> str:
-    """The address in the settings, with the authority to trust; giving one asks for verify-full."""
+    """The address in the settings, with the schema, and the authority to trust; giving one asks for verify-full."""
     url = settings.postgres.get_secret_value()
-    if settings.postgres_ca is None:
-        return url
     parts = urlsplit(url)
-    query = {
-        "sslmode": "verify-full",
-        **dict(parse_qsl(parts.query)),
-        "sslrootcert": str(settings.postgres_ca),
-    }
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    query = dict(parse_qsl(parts.query))
+    if settings.postgres_ca is not None:
+        query = {"sslmode": "verify-full", **query, "sslrootcert": str(settings.postgres_ca)}
+    if settings.prefix:
+        # asyncpg makes what it does not know a setting of the connection.
+        query["search_path"] = f'"{settings.prefix}"'
+    return urlunsplit(parts._replace(query=urlencode(query))) if query else url
+
+
+async def own_number(connection: Connection, number: int) -> int:
+    """A number for an advisory lock, made this installation's own: a database has one set of them for all schemas."""
+    schema: str = await connection.fetchval("SELECT current_schema()") or ""
+    return number if schema == "public" else number ^ zlib.crc32(schema.encode()) << 24
 
 
 async def dial(url: str, *, statement_s: float | None = STATEMENT_S) -> Connection:

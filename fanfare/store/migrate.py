@@ -25,10 +25,10 @@ def migrate(settings: Settings) -> None:
         StoreUnavailableError: PostgreSQL is away.
 
     """
-    asyncio.run(_migrate(dsn(settings)))
+    asyncio.run(_migrate(dsn(settings), settings.prefix))
 
 
-async def _migrate(url: str) -> None:
+async def _migrate(url: str, schema: str) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: dial(url, statement_s=None), poolclass=NullPool
     )
@@ -36,6 +36,8 @@ async def _migrate(url: str) -> None:
         async with engine.begin() as connection:
             await connection.execute(text("SET LOCAL lock_timeout = '600s'"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            if schema:
+                await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()

@@ -16,7 +16,7 @@ from fanfare.bus.producer import RefusedError
 from fanfare.bus.topics import GUILD_EVENTS
 from fanfare.record import Position, Record
 from fanfare.store.changes import CHANNEL_NAME
-from fanfare.store.database import Connection, Row, dial, translated
+from fanfare.store.database import Connection, Row, dial, own_number, translated
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.store.store import Store
 from fanfare.telemetry import logs
@@ -72,10 +72,12 @@ async def _relay(connection: Connection, producer: Poster, stopping: asyncio.Eve
     refusals = Backoff()
     async with translated():
         await connection.execute(f"SET idle_session_timeout = '{_SILENCE_S}s'")
-        await connection.add_listener(CHANNEL_NAME, lambda *_: woken.set())
+        lock = await own_number(connection, _LOCK)
+        channel = await connection.fetchval(f"SELECT {CHANNEL_NAME}")
+        await connection.add_listener(channel, lambda *_: woken.set())
         connection.add_termination_listener(lambda _: woken.set())
         while not stopping.is_set() and not await connection.fetchval(
-            "SELECT pg_try_advisory_lock($1)", _LOCK
+            "SELECT pg_try_advisory_lock($1)", lock
         ):
             await _first(stopping, timeout_s=_POLL_S)
         if not stopping.is_set():

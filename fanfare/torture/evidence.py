@@ -125,7 +125,7 @@ async def _inboxes(system: System, message: int) -> list[str]:
                 packed = fields.get(b"e")
                 if packed is not None and Record.unpack(packed).id == message:
                     lines.append(f"{name}: s {entry.decode()}")
-        fields_at: Any = await redis.get(keys.EPOCH)
+        fields_at: Any = await redis.get(keys.epoch())
         lines.append(f"epoch {fields_at!r}")
     except (RedisError, OSError) as error:
         lines.append(f"inboxes cannot be read: {error!r}")

@@ -132,7 +132,7 @@ class Nonces:
         """
 
         def queue(pipe: Pipeline) -> None:
-            _ = pipe.get(keys.NONCES_READY)
+            _ = pipe.get(keys.nonces_ready())
             _ = pipe.set(key, wanted.words, nx=True, get=True, px=_TTL_MS)
 
         token = await self._loss.of(self._redis)

@@ -43,7 +43,7 @@ class Rebuild:
 
     async def unless_complete(self) -> None:
         """Wait until none is missing; cancelling leaves the work under way. Raises what went wrong."""
-        if await self._redis.get(keys.NONCES_READY) == (await loss_token(self._redis)).encode():
+        if await self._redis.get(keys.nonces_ready()) == (await loss_token(self._redis)).encode():
             return
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="rebuild nonces")
@@ -89,7 +89,7 @@ class Rebuild:
                     for incoming in batch:
                         count += note(pipe, incoming, now_s() * 1000)
                     await pipe.execute()
-        await self._redis.set(keys.NONCES_READY, token)
+        await self._redis.set(keys.nonces_ready(), token)
         self._log.info("nonces are complete", action=Action.READY, records=count)
 
 

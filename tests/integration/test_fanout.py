@@ -30,7 +30,7 @@ def settings(stores):
 @pytest.fixture
 async def redis(settings):
     redis = connect(settings)
-    await redis.set(keys.NONCES_READY, await loss_token(redis))
+    await redis.set(keys.nonces_ready(), await loss_token(redis))
     yield redis
     await redis.aclose()
 
@@ -150,7 +150,7 @@ async def test_after_redis_lost_writes_nothing_goes_through_until_the_first_posi
     await pair.producer.send(pair.events, message(now_ms, nonce, number=1), key=2)
     await pair.delivered(1)
     standing = await redis.getdel(keys.first(5, nonce))
-    await redis.set(keys.NONCES_READY, "of another server")
+    await redis.set(keys.nonces_ready(), "of another server")
     await pair.producer.send(pair.events, message(now_ms, nonce, number=2), key=2)
     await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
     member = pair.member()
@@ -158,7 +158,7 @@ async def test_after_redis_lost_writes_nothing_goes_through_until_the_first_posi
         await eventually(lambda: held(member))
         assert not await redis.exists(keys.first(5, nonce)), "it did not put itself in the other's place"
         await redis.set(keys.first(5, nonce), standing)
-        await redis.set(keys.NONCES_READY, await loss_token(redis))
+        await redis.set(keys.nonces_ready(), await loss_token(redis))
         deliveries = await read(pair.settings, pair.deliveries, 2)
     assert [each.value for each in deliveries] == [b'{"n":1}', b'{"n":3}']
 

@@ -147,9 +147,9 @@ async def test_two_inboxes_in_one_pipeline_answer_for_themselves(redis):
 
 async def test_the_epoch_comes_with_the_answer(redis):
     inbox = await make(redis)
-    known = await redis.get(keys.EPOCH)
+    known = await redis.get(keys.epoch())
     assert (await append(redis, inbox, record(0)))[1] == known
-    await redis.set(keys.EPOCH, "word")
+    await redis.set(keys.epoch(), "word")
     assert (await append(redis, inbox, record(1)))[1] == b"word"
 
 

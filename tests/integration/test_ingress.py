@@ -294,7 +294,7 @@ async def test_what_redis_lost_is_filled_in_again_from_the_log(stores: Stack, ho
         sent = await one.send(place.alice, place.channel, said("x", "n"))
         await place.redis.flushdb()
         if how != "emptied":
-            await place.redis.set(keys.NONCES_READY, "of another server")
+            await place.redis.set(keys.nonces_ready(), "of another server")
         if how == "went back to when it was under way":
             await place.redis.set(keys.lease("one"), "inbox")
             claim = Claim(sent.id, place.channel, "one", 1)
@@ -310,7 +310,7 @@ async def test_what_redis_lost_is_filled_in_again_from_the_log(stores: Stack, ho
 
         await eventually(accepted)
         assert retried[0].id == sent.id
-        assert await place.redis.get(keys.NONCES_READY) == (await loss_token(place.redis)).encode()
+        assert await place.redis.get(keys.nonces_ready()) == (await loss_token(place.redis)).encode()
         assert await place.redis.get(keys.first(place.alice.id, "n"))
         assert len(await place.records()) == 1
 

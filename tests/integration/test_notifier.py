@@ -55,7 +55,7 @@ def notifier(redis):
 
 async def old_epoch(redis) -> None:
     """As if Redis had not been emptied for a day."""
-    await redis.set(keys.EPOCH, f"{int((time.time() - 86_400) * 1000)}.{secrets.token_hex(8)}")
+    await redis.set(keys.epoch(), f"{int((time.time() - 86_400) * 1000)}.{secrets.token_hex(8)}")
 
 
 async def inbox(redis, *, guilds=(), users=()) -> str:
@@ -127,13 +127,15 @@ async def test_an_emptied_redis_holds_the_batch_until_nodes_could_register(redis
     with pytest.raises(EpochError):
         await notify(notifier, record(1))
     assert not notifier.settled
-    epoch = await redis.get(keys.EPOCH)
+    epoch = await redis.get(keys.epoch())
     assert epoch is not None
     name = await inbox(redis, guilds=[1])
     with pytest.raises(EpochError):
         await notify(notifier, record(1))
     # Only the time since it was set counts, by Redis's clock.
-    await redis.set(keys.EPOCH, b"%d." % (set_at_ms(epoch) - int(EPOCH_HOLD_S * 1000)) + epoch.split(b".")[1])
+    await redis.set(
+        keys.epoch(), b"%d." % (set_at_ms(epoch) - int(EPOCH_HOLD_S * 1000)) + epoch.split(b".")[1]
+    )
     await notify(notifier, record(1))
     assert await got(redis, name) == [1]
 
@@ -161,11 +163,11 @@ async def test_a_notifier_that_starts_after_the_loss_holds_too(redis):
 
 
 async def test_the_epoch_is_set_once(redis):
-    await redis.delete(keys.EPOCH)
+    await redis.delete(keys.epoch())
     await ensure(redis)
-    first = await redis.get(keys.EPOCH)
+    first = await redis.get(keys.epoch())
     await ensure(redis)
-    assert await redis.get(keys.EPOCH) == first
+    assert await redis.get(keys.epoch()) == first
     assert abs(set_at_ms(first) - (await redis.time())[0] * 1000) < 60_000
 
 
