@@ -1,6 +1,7 @@
 """A Kafka client that will not get on is noticed, and no other one is."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,3 +68,40 @@ async def test_the_count_begins_anew(client: Any, kafka: SimpleNamespace, away: 
         kafka.writable = away != "Kafka is away"
         assert not await stuck.look(client, set() if away == "nothing waits" else PARTITION)
         kafka.writable = True
+
+
+@pytest.mark.parametrize(
+    ("leader", "replicas", "isr", "takes"),
+    [
+        (1, [1], [1], True),
+        (1, [1, 2, 3], [1, 2, 3], True),
+        (1, [1, 2, 3], [1, 2], True),
+        (1, [1, 2, 3], [1], False),
+        (-1, [1, 2, 3], [2, 3], False),
+    ],
+)
+async def test_kafka_takes_records_where_there_is_a_leader_and_enough_replicas_keep_up(
+    monkeypatch: pytest.MonkeyPatch, leader: int, replicas: list[int], isr: list[int], *, takes: bool
+) -> None:
+    """With acks=all and min.insync.replicas 2, one replica alone takes nothing: the client is not to blame."""
+    described = [
+        {
+            "topic": "chat.events",
+            "partitions": [
+                {"partition": 3, "leader": leader, "replicas": replicas, "isr": isr},
+                {"partition": 4, "leader": -1, "replicas": replicas, "isr": []},
+            ],
+        }
+    ]
+
+    class Admin:
+        async def describe_topics(self, _: list[str]) -> Any:
+            return described
+
+    @asynccontextmanager
+    async def admin(_: Settings) -> Any:
+        yield Admin()
+
+    monkeypatch.setattr("fanfare.bus.stuck.admin", admin)
+    assert await Stuck(Settings())._writable(PARTITION) is takes
+    assert not await Stuck(Settings())._writable({*PARTITION, ("chat.events", 9)})
