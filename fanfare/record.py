@@ -76,6 +76,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     source: tuple[str, int, int] | None = None
     """Source position; absent in the source topics, where it is the record's own."""
     payload: bytes = b""
+    before: bytes = b""
+    """Of a change to a guild: JSON of what it replaced, so that who comes later can tell how the guild was before."""
 
     @property
     def position(self) -> Position:
@@ -100,7 +102,10 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
             text.append(("gated", f"{self.gated[0]}-{self.gated[1]}"))
         if self.source is not None:
             text.append(("source", str(self.position)))
-        return [(name, value.encode()) for name, value in text]
+        found = [(name, value.encode()) for name, value in text]
+        if self.before:
+            found.append(("before", self.before))
+        return found
 
     @classmethod
     def from_kafka(
@@ -183,6 +188,7 @@ _READ: Final[dict[str, Callable[[bytes], Any]]] = {
     "users": _ints,
     "mentions": _ints,
     "inboxes": _names,
+    "before": bytes,
 }
 
 _encoder = msgspec.msgpack.Encoder()

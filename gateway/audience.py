@@ -1,20 +1,34 @@
 """Who may see an event. Pure: a guild's state goes in as a `View` that never changes.
 
 Sessions of a guild that share roles, intents and transport form an audience class, so that a broadcast is one
-decision and one buffer for each class, however many sessions are in it.
+decision and one buffer for each class, however many sessions are in it. What is not named here goes to nobody: an event
+type needs its line in the table of intents before anybody gets it.
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from fanfare.model import Guild
+from fanfare import payloads
+from fanfare.model import Channel, Guild
 from fanfare.permissions import P, in_channel
 from fanfare.record import GUILD, Record
-from gateway.frames import Transport
+from gateway.frames import Transport, encode
 
-__all__ = ["MESSAGE_CONTENT", "AudienceClass", "View", "classify", "content_for", "intent_of", "sees"]
+__all__ = [
+    "GUILDS",
+    "MESSAGE_CONTENT",
+    "NOBODY",
+    "AudienceClass",
+    "Rights",
+    "View",
+    "classify",
+    "content_for",
+    "intent_of",
+    "rights_of",
+    "sees",
+]
 
-_GUILDS: Final = 1 << 0
+GUILDS: Final = 1 << 0
 _GUILD_MEMBERS: Final = 1 << 1
 _GUILD_MODERATION: Final = 1 << 2
 _GUILD_EXPRESSIONS: Final = 1 << 3
@@ -23,10 +37,16 @@ _MESSAGES: Final = (1 << 9, 1 << 12)
 _REACTIONS: Final = (1 << 10, 1 << 13)
 _TYPING: Final = (1 << 11, 1 << 14)
 MESSAGE_CONTENT: Final = 1 << 15
-# A plain number: the operators of a flag make an object each time.
+NOBODY: Final = 1 << 63
+"""An intent that no client can ask for."""
+# Plain numbers: the operators of a flag make an object each time.
 _VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
+_CONNECT: Final = int(P.CONNECT)
+_VOICE_TYPES: Final = frozenset({2, 13})
+# Rights that are kept of a channel: far more than a guild has different sets of roles.
+_KEPT: Final = 10_000
 
-# Intent of each dispatch: (in a guild, in a direct conversation). Not named: none is needed.
+# Intent of each dispatch: (in a guild, in a direct conversation). Not named: nobody gets it.
 _INTENTS: Final[Mapping[str, tuple[int, int]]] = {
     **dict.fromkeys(
         (
@@ -40,13 +60,15 @@ _INTENTS: Final[Mapping[str, tuple[int, int]]] = {
             "CHANNEL_UPDATE",
             "CHANNEL_DELETE",
         ),
-        (_GUILDS, 0),
+        (GUILDS, NOBODY),
     ),
-    "CHANNEL_PINS_UPDATE": (_GUILDS, 1 << 12),
-    **dict.fromkeys(("GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE", "GUILD_MEMBER_REMOVE"), (_GUILD_MEMBERS, 0)),
-    **dict.fromkeys(("GUILD_BAN_ADD", "GUILD_BAN_REMOVE"), (_GUILD_MODERATION, 0)),
-    "GUILD_EMOJIS_UPDATE": (_GUILD_EXPRESSIONS, 0),
-    "PRESENCE_UPDATE": (_GUILD_PRESENCES, 0),
+    "CHANNEL_PINS_UPDATE": (GUILDS, 1 << 12),
+    **dict.fromkeys(
+        ("GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE", "GUILD_MEMBER_REMOVE"), (_GUILD_MEMBERS, NOBODY)
+    ),
+    **dict.fromkeys(("GUILD_BAN_ADD", "GUILD_BAN_REMOVE"), (_GUILD_MODERATION, NOBODY)),
+    "GUILD_EMOJIS_UPDATE": (_GUILD_EXPRESSIONS, NOBODY),
+    "PRESENCE_UPDATE": (_GUILD_PRESENCES, NOBODY),
     **dict.fromkeys(("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK"), _MESSAGES),
     **dict.fromkeys(
         (
@@ -71,63 +93,142 @@ class AudienceClass(NamedTuple):
     transport: Transport
 
 
+Rights = tuple[tuple[int, ...], int]
+"""What decides what somebody may do in a guild: sorted roles, and the user where it is one with rights of their own."""
+
+
 class View:
     """One version of a guild's state. A change makes another view; members may only be added as they are looked up."""
 
-    __slots__ = ("_permissions", "guild", "snapshot", "special")
+    __slots__ = ("channel_lists", "guild", "held", "json", "seen", "snapshot", "special")
 
-    def __init__(self, guild: Guild) -> None:
+    def __init__(self, guild: Guild, before: "View | None" = None) -> None:
+        """Args: before: another version of the guild: what is the same in both is not worked out again."""
         self.guild = guild
-        self.special = frozenset(
-            {guild.owner_id}
-            | {
-                overwrite.id
-                for channel in guild.channels.values()
-                for overwrite in channel.overwrites
-                if overwrite.type == 1
-            }
-        )
         self.snapshot: tuple[bytes, bool] | None = None
         """What GUILD_CREATE says to everybody, and whether without members (gateway.snapshot)."""
-        self._permissions: dict[tuple[tuple[int, ...], int, int], int] = {}
+        self.channel_lists: dict[frozenset[int], bytes] = {}
+        """The channels that it names to those who see these (gateway.snapshot)."""
+        self.special: frozenset[int] = frozenset()
+        """Who has rights of their own: the owner, and who is named in an overwrite."""
+        self.json: dict[int, bytes] = {}
+        """The channels as clients see them, as far as anybody asked. So with the next two."""
+        self.held: dict[int, dict[Rights, int]] = {}
+        """Permission bits, per channel."""
+        self.seen: dict[Rights, frozenset[int]] = {}
+        """The channels that are visible."""
+        old = before.guild if before is not None else None
+        same_channels = old is not None and old.channels is guild.channels
+        same_owner = old is not None and old.owner_id == guild.owner_id
+        same_roles = old is not None and old.roles is guild.roles and same_owner
+        if before is not None and same_channels:
+            self.json = before.json
+        elif before is not None:
+            self.json = _unchanged(guild, before, before.json)
+        if before is not None and same_channels and same_owner:
+            self.special = before.special
+        else:
+            self.special = frozenset({guild.owner_id}.union(*map(_named, guild.channels.values())))
+        if before is not None and same_channels and same_roles:
+            self.held, self.seen = before.held, before.seen
+        elif before is not None and same_roles:
+            self.held = _unchanged(guild, before, before.held)
 
     def permissions(self, roles: tuple[int, ...], user: int, channel_id: int) -> int:
         """Permission bits in a channel; none in one that does not exist."""
-        at = (roles, user, channel_id)
-        held = self._permissions.get(at)
+        known = self.held.get(channel_id)
+        if known is None:
+            if channel_id not in self.guild.channels:
+                return 0
+            known = self.held[channel_id] = {}
+        at = (roles, user)
+        held = known.get(at)
         if held is None:
-            channel = self.guild.channels.get(channel_id)
-            held = in_channel(self.guild, roles, user, channel) if channel is not None else 0
-            self._permissions[at] = held
+            if len(known) >= _KEPT:
+                known.clear()
+            held = known[at] = in_channel(self.guild, roles, user, self.guild.channels[channel_id])
         return held
+
+    def shows(self, rights: Rights, channel_id: int) -> bool:
+        """Whether a channel is there for somebody."""
+        return bool(self.permissions(*rights, channel_id) & _VIEW_CHANNEL)
+
+    def visible(self, rights: Rights) -> frozenset[int]:
+        """The channels that are there for somebody."""
+        found = self.seen.get(rights)
+        if found is None:
+            if len(self.seen) >= _KEPT:
+                self.seen.clear()
+            found = frozenset(ident for ident in self.guild.channels if self.shows(rights, ident))
+            self.seen[rights] = found
+        return found
+
+    def has_the_rights_of(self, other: "View") -> bool:
+        """Whether everybody with the same roles has the same rights in both."""
+        return self.seen is other.seen
+
+    def channel_json(self, channel_id: int) -> bytes:
+        """A channel as clients see it."""
+        found = self.json.get(channel_id)
+        if found is None:
+            found = self.json[channel_id] = encode(payloads.channel(self.guild.channels[channel_id]))
+        return found
+
+
+def _named(channel: Channel) -> set[int]:
+    """The members that a channel's overwrites name."""
+    return {overwrite.id for overwrite in channel.overwrites if overwrite.type == 1}
+
+
+_Found = TypeVar("_Found")
+
+
+def _unchanged(guild: Guild, before: View, found: Mapping[int, _Found]) -> dict[int, _Found]:
+    """What was found out of the channels that are as they were before."""
+    old = before.guild.channels
+    return {
+        ident: found[ident]
+        for ident, channel in guild.channels.items()
+        if ident in found and old.get(ident) is channel
+    }
 
 
 def intent_of(name: str, *, in_guild: bool) -> int:
-    """The intent bit without which a session does not get the dispatch; 0 if it needs none."""
-    intents = _INTENTS.get(name)
-    return 0 if intents is None else intents[0 if in_guild else 1]
+    """The intent bit without which a session does not get the dispatch."""
+    return _INTENTS.get(name, (NOBODY, NOBODY))[0 if in_guild else 1]
 
 
-def classify(view: View, user: int, intents: int, transport: Transport) -> AudienceClass:
-    """The class of a session.
+def rights_of(view: View, user: int) -> Rights:
+    """The rights of a member.
 
     Raises:
         KeyError: the view does not know the user as a member.
 
     """
-    roles = tuple(sorted(view.guild.members[user].roles))
-    return AudienceClass(roles, user if user in view.special else 0, intents, transport)
+    return tuple(sorted(view.guild.members[user].roles)), user if user in view.special else 0
+
+
+def classify(view: View, user: int, intents: int, transport: Transport) -> AudienceClass:
+    """The class of a session. Raises as `rights_of`."""
+    roles, special = rights_of(view, user)
+    return AudienceClass(roles, special, intents, transport)
 
 
 def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     """Whether sessions of the class get the record, which is one for a guild or for a channel of it."""
-    needed = intent_of(record.type, in_guild=True)
-    if needed and not audience.intents & needed:
+    if not audience.intents & intent_of(record.type, in_guild=True):
         return False
-    if record.audience == GUILD:
-        return True
+    if not record.channel:
+        return record.audience == GUILD
     held = view.permissions(audience.roles, audience.user, record.channel)
+    if record.audience != GUILD and not held & _CONNECT and _is_voice(view, record.channel):
+        return False
     return bool(held & _VIEW_CHANNEL) and held & record.permission == record.permission
+
+
+def _is_voice(view: View, channel_id: int) -> bool:
+    channel = view.guild.channels.get(channel_id)
+    return channel is not None and channel.type in _VOICE_TYPES
 
 
 def content_for(user: int, intents: int, record: Record) -> bool:

@@ -1,7 +1,8 @@
-"""What a guild event does to a guild's state. Pure: the old state is left as it was."""
+"""What a guild event does to a guild's state, and how it was before it. Pure: the state given is left as it was."""
 
 import datetime as dt
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -10,7 +11,11 @@ from fanfare.constants import LARGE_GUILD
 from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
 from fanfare.record import Record
 
-__all__ = ["apply"]
+__all__ = ["UnknownPastError", "apply", "undo"]
+
+
+class UnknownPastError(Exception):
+    """A change does not say what was before it."""
 
 
 class _Channel(msgspec.Struct):
@@ -32,6 +37,18 @@ class _Role(msgspec.Struct):
 
 class _RoleGone(msgspec.Struct):
     role_id: int
+
+
+class _LostOverwrite(msgspec.Struct):
+    channel_id: int
+    overwrite: Overwrite
+
+
+class _RoleWas(msgspec.Struct):
+    role: Role
+    overwrites: list[_LostOverwrite]
+    members: list[int] | None
+    """Who held it; None if they were too many to be named."""
 
 
 class _Member(msgspec.Struct):
@@ -57,6 +74,22 @@ def apply(guild: Guild, record: Record) -> Guild:
     change = _CHANGES.get(record.type)
     changed = change(guild, record.payload) if change is not None else guild
     return replace(changed, version=record.version)
+
+
+def undo(guild: Guild, record: Record) -> Guild:
+    """The guild before an event that made its present version.
+
+    Raises:
+        UnknownPastError: the event does not say how it was.
+
+    """
+    assert record.version == guild.version
+    change = _UNDONE.get(record.type)
+    try:
+        was = change(guild, record) if change is not None else guild
+    except msgspec.DecodeError as error:
+        raise UnknownPastError(f"{record.type} without what was before") from error
+    return replace(was, version=guild.version - 1)
 
 
 def _read(payload: bytes, kind: Any) -> Any:
@@ -93,7 +126,22 @@ def _role(guild: Guild, payload: bytes) -> Guild:
 
 def _role_gone(guild: Guild, payload: bytes) -> Guild:
     gone = _read(payload, _RoleGone).role_id
-    return replace(guild, roles={key: value for key, value in guild.roles.items() if key != gone})
+    channels = {
+        ident: replace(channel, overwrites=tuple(one for one in channel.overwrites if one.id != gone))
+        for ident, channel in guild.channels.items()
+        if any(one.id == gone for one in channel.overwrites)
+    }
+    members = {
+        ident: replace(member, roles=tuple(role for role in member.roles if role != gone))
+        for ident, member in guild.members.items()
+        if gone in member.roles
+    }
+    return replace(
+        guild,
+        roles={key: value for key, value in guild.roles.items() if key != gone},
+        channels=guild.channels | channels if channels else guild.channels,
+        members=guild.members | members if members else guild.members,
+    )
 
 
 def _member(guild: Guild, payload: bytes) -> Guild:
@@ -137,4 +185,63 @@ _CHANGES = {
     "GUILD_MEMBER_UPDATE": _member_changed,
     "GUILD_MEMBER_REMOVE": _member_gone,
     "GUILD_UPDATE": _guild,
+}
+
+
+def _without_role(guild: Guild, record: Record) -> Guild:
+    gone = _read(record.payload, _Role).role.id
+    return replace(guild, roles={key: value for key, value in guild.roles.items() if key != gone})
+
+
+def _with_role(guild: Guild, record: Record) -> Guild:
+    was: _RoleWas = _read(record.before, _RoleWas)
+    if was.members is None:
+        raise UnknownPastError("a role that very many members held is gone")
+    channels = dict(guild.channels)
+    for lost in was.overwrites:
+        channel = channels.get(lost.channel_id)
+        if channel is not None:
+            overwrites = sorted((*channel.overwrites, lost.overwrite), key=lambda one: one.id)
+            channels[channel.id] = replace(channel, overwrites=tuple(overwrites))
+    members = {
+        ident: replace(member, roles=tuple(sorted((*member.roles, was.role.id))))
+        for ident in was.members
+        if (member := guild.members.get(ident)) is not None
+    }
+    return replace(
+        guild,
+        roles=guild.roles | {was.role.id: was.role},
+        channels=channels,
+        members=guild.members | members,
+    )
+
+
+def _member_back(guild: Guild, record: Record) -> Guild:
+    return replace(_member(guild, record.before), member_count=guild.member_count + 1)
+
+
+def _created(guild: Guild, _: Record) -> Guild:
+    raise UnknownPastError(f"before it there was no guild {guild.id}")
+
+
+def _replaced(change: Callable[[Guild, bytes], Guild]) -> Callable[[Guild, Record], Guild]:
+    return lambda guild, record: change(guild, record.before)
+
+
+def _reversed(change: Callable[[Guild, bytes], Guild]) -> Callable[[Guild, Record], Guild]:
+    return lambda guild, record: change(guild, record.payload)
+
+
+_UNDONE: Final[dict[str, Callable[[Guild, Record], Guild]]] = {
+    "CHANNEL_CREATE": _reversed(_channel_gone),
+    "CHANNEL_UPDATE": _replaced(_channel),
+    "CHANNEL_DELETE": _reversed(_channel),
+    "GUILD_CREATE": _created,
+    "GUILD_ROLE_CREATE": _without_role,
+    "GUILD_ROLE_UPDATE": _replaced(_role),
+    "GUILD_ROLE_DELETE": _with_role,
+    "GUILD_MEMBER_ADD": _reversed(_member_gone),
+    "GUILD_MEMBER_UPDATE": _replaced(_member_changed),
+    "GUILD_MEMBER_REMOVE": _member_back,
+    "GUILD_UPDATE": _replaced(_guild),
 }

@@ -17,6 +17,9 @@ __all__ = ["RETRY_S", "Entrance"]
 RETRY_S: Final = 0.25
 """How long to wait for the database before it is asked again."""
 _LOADS: Final = 16
+# A change is on its way for some 10 ms; this long while Kafka or a worker is away, then a start goes on without it.
+_CHANGES_S: Final = 2.0
+_POLL_S: Final = 0.01
 
 
 class Entrance:
@@ -47,11 +50,22 @@ class Entrance:
                 if not self.membership_changed(user, seen):
                     session.guilds = {guild for guild in held if guild}
                     await self._presence.add(user, session.key, session.guilds)
+                    await self._caught_up(session.guilds)
                     if not self.membership_changed(user, seen):
                         return asked
         except BaseException:
             self.leave(session)
             raise
+
+    async def _caught_up(self, guilds: set[int]) -> None:
+        """Wait, but not for long, until the inbox has brought the changes that these guilds were loaded with.
+
+        Until then it cannot be told who might see what the inbox brings before them.
+        """
+        patience = int(_CHANGES_S / _POLL_S)
+        while self._guilds.ahead.keys() & guilds and patience:
+            patience -= 1
+            await asyncio.sleep(_POLL_S)
 
     def membership_changed(self, user: int, seen: int) -> bool:
         """Whether the user joined or left a guild since the ring ended at `seen`."""

@@ -45,6 +45,8 @@ class GuildCache:
         self._presence = presence
         self.views: dict[int, View] = {}
         """The guilds that are loaded, each in its present version."""
+        self.ahead: dict[int, int] = {}
+        """Guilds that were loaded with a change that the inbox is still to bring, and the version it makes."""
         self.in_use: Callable[[int], bool] = lambda _: False
         """Whether a session is in the guild. The hub replaces it."""
         self._generation = 0
@@ -144,7 +146,9 @@ class GuildCache:
                 self._waiting[record.guild].append(record)
             return None
         if record.version > view.guild.version:
-            view = self._show(changes.apply(view.guild, record))
+            view = self._show(changes.apply(view.guild, record), view)
+        if record.version >= self.ahead.get(record.guild, record.version + 1):
+            del self.ahead[record.guild]
         return view
 
     async def sweep(self) -> None:
@@ -160,6 +164,7 @@ class GuildCache:
     def forget(self, guild_id: int) -> None:
         """Let go of a guild."""
         self._asked.pop(guild_id, None)
+        self.ahead.pop(guild_id, None)
         view = self.views.pop(guild_id, None)
         if view is not None:
             for channel_id in view.guild.channels:
@@ -170,6 +175,7 @@ class GuildCache:
         """Events may have been lost: forget everything that they keep current."""
         self._generation += 1
         self.views.clear()
+        self.ahead.clear()
         self._asked.clear()
         self._guild_of.clear()
 
@@ -180,10 +186,16 @@ class GuildCache:
                 self._waiting[guild_id] = []
                 await self._presence.hold(guild_id)
                 guild = _found(guild_id, await self._store.guild(guild_id))
+                loaded = guild.version
+                applied = await self._presence.applied(guild_id)
                 if generation != self._generation:
                     continue
+                came = max((record.version for record in self._waiting[guild_id]), default=0)
                 for record in self._waiting[guild_id]:
                     guild = changes.apply(guild, record)
+                # 0: not known any more, because Redis was emptied since.
+                if 0 < max(applied, came) < loaded:
+                    self.ahead[guild_id] = loaded
                 return self._show(guild)
         except BaseException:
             self._asked.pop(guild_id, None)
@@ -192,8 +204,8 @@ class GuildCache:
         finally:
             del self._loading[guild_id], self._waiting[guild_id]
 
-    def _show(self, guild: Guild) -> View:
-        view = self.views[guild.id] = View(guild)
+    def _show(self, guild: Guild, before: View | None = None) -> View:
+        view = self.views[guild.id] = View(guild, before)
         self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
         return view
 

@@ -14,15 +14,17 @@ from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
 from fanfare.model import User
 from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import GUILD, USERS, Record
-from gateway.audience import AudienceClass, View, classify, content_for, intent_of, sees
+from gateway.audience import AudienceClass, View, classify, content_for, intent_of, rights_of, sees
 from gateway.codes import CloseCode
 from gateway.frames import Dispatch, Transport, dispatch, encode, wrap
 from gateway.guilds import GuildCache
+from gateway.past import Past
 from gateway.resume import Fence, Hop, above
 from gateway.ring import Event, Ring
-from gateway.rooms import TOGETHER_BYTES, Room, broadcast
+from gateway.rooms import TOGETHER_BYTES, Room, broadcast, broadcast_change
 from gateway.runs import Runs
 from gateway.snapshot import guild_create
+from gateway.visibility import frames_of
 from gateway.writes import Write, one_by_one
 
 if TYPE_CHECKING:
@@ -137,6 +139,7 @@ class Hub:
         self.newest: dict[str, int] = {}
         """Newest `s` per scope."""
         self.ring = Ring(RING_BYTES, s)
+        self.past = Past(guilds)
         self._runs = Runs(_CHUNK_BYTES)
         self._write = write
         self.sessions: dict[str, Session] = {}
@@ -166,6 +169,7 @@ class Hub:
         self.catching.clear()
         self._runs.clear()
         self.ring = Ring(RING_BYTES, self.s)
+        self.past.clear()
 
     # Events
 
@@ -189,21 +193,22 @@ class Hub:
             return
         assert record is not None
         view = self.guilds.apply(record) if record.version else before
-        event = Event(Dispatch(entry.s, record), view)
+        # While the guild is ahead of the inbox, how it is here shows only later.
+        known = view if record.guild not in self.guilds.ahead else None
+        event = Event(Dispatch(entry.s, record), known)
         index = self.ring.append(event)
         if alike:
             if view is not None:
-                self._owe(event, more=more)
+                self._owe(event if known is view else Event(event.dispatch, view), more=more)
             return
         if record.audience == USERS:
             self._deliver_to_users(event)
             return
         concerned = self._hold_back(record, index)
-        if view is not None:
-            if record.type != "GUILD_CREATE":
-                broadcast(self.rooms.get(record.guild, {}), [event], view, self.users, self._write)
-            if view is not before and before is not None:
-                self._reclassify(record, before, view)
+        if record.version:
+            self._change(event, index, before, view)
+        elif view is not None:
+            broadcast(self.rooms.get(record.guild, {}), [event], view, self.users, self._write)
         for session in concerned:
             self.pump(session)
 
@@ -309,20 +314,35 @@ class Hub:
                     held.append(session)
         return held
 
-    def _reclassify(self, record: Record, before: View, after: View) -> None:
-        """Put the sessions whose rights have changed into their new classes."""
-        changed = set(before.special ^ after.special)
-        if record.type == "GUILD_MEMBER_UPDATE":
-            changed |= {
-                user
-                for user in after.guild.members.keys() & before.guild.members.keys()
-                if after.guild.members[user] is not before.guild.members[user]
-            }
-        for user in changed:
-            for session in self.users.get(user, ()):
-                if record.guild in session.classes:
-                    self._leave_room(session, record.guild)
-                    self._enter_room(session, record.guild)
+    def _change(self, event: Event, index: int, before: View | None, view: View | None) -> None:
+        """Write a change to a guild, and put the sessions whose rights have changed into their new classes.
+
+        Args:
+            event: the change.
+            index: of it in the ring.
+            before: the guild before, if it was loaded.
+            view: the guild after, the same if it held the change already.
+
+        """
+        record = event.dispatch.record
+        changed = before is not None and view is not before
+        self.past.note(self.ring, index, before if changed else None)
+        if view is None or record.type == "GUILD_CREATE":
+            return
+        event = Event(event.dispatch, view, before if changed else None)
+        users = _moved(before, view) if before is not None else set()
+        moved = [one for user in users for one in self.users.get(user, ()) if record.guild in one.classes]
+        # A role that is gone is gone for whole classes: they share their frames.
+        apart: set[Session] = set(moved) if record.type != "GUILD_ROLE_DELETE" else set()
+        for session in apart:
+            if session.cursor is None and session.link is not None:
+                frame = self.frame_for(session, event)
+                if frame is not None:
+                    session.link.send(frame)
+        broadcast_change(self.rooms.get(record.guild, {}), event, apart, self._write)
+        for session in moved:
+            self._leave_room(session, record.guild)
+            self._enter_room(session, record.guild)
 
     # Cursors
 
@@ -373,6 +393,15 @@ class Hub:
                 event = self.ring[session.cursor]
                 if self._has_to_wait(session, event):
                     return b"".join(found) or None
+                if not self._is_known(session, event):
+                    if event.dispatch.record.guild in self.guilds.ahead:
+                        return b"".join(found) or None
+                    # A resume reads it from the inbox, or the client is told that it cannot be had.
+                    self.close(
+                        session, CloseCode.UNKNOWN_ERROR, "the guild is not known at this place: resume"
+                    )
+                    self.forget(session)
+                    return None
                 frame = self.frame_for(session, event)
                 session.cursor += 1
             else:
@@ -402,11 +431,21 @@ class Hub:
             self.want_guild(session, record.guild)
         return not self._may_show(session, event)
 
+    def _is_known(self, session: Session, event: Event) -> bool:
+        """Whether it is known who might see an event at its position, if that matters to the session."""
+        record = event.dispatch.record
+        if event.view is None and record.audience != USERS and record.guild in session.guilds:
+            self.past.fill(self.ring, record.guild)
+            return event.view is not None or is_membership(record, session.user.id)
+        return True
+
     def _may_show(self, session: Session, event: Event) -> bool:
         return event.dispatch.record.guild in session.coming and self._view_of(session, event) is not None
 
     def _view_of(self, session: Session, event: Event) -> View | None:
         """The guild as it was at the event, or else as it is, with the session's user in it."""
+        if event.view is None:
+            self.past.fill(self.ring, event.dispatch.record.guild)
         for view in (event.view, self.guilds.views.get(event.dispatch.record.guild)):
             if view is not None and session.user.id in view.guild.members:
                 return view
@@ -427,16 +466,26 @@ class Hub:
             return None
         if record.audience == GUILD and is_membership(record, user):
             return self._membership_frame(session, event)
-        view = event.view or self.guilds.views.get(record.guild)
+        view = event.view
         if view is None or user not in view.guild.members or record.guild not in session.guilds:
             return None
-        if 0 < record.version <= session.shown.get(record.guild, 0):
-            return None
-        own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
-        if not own and not sees(view, self._class_in(session, view), record):
+        if record.version:
+            return self._change_frames(session, event, view)
+        if not sees(view, self._class_in(session, view), record):
             return None
         content = content_for(user, session.intents, record)
         return event.dispatch.frame(session.transport, content=content)
+
+    def _change_frames(self, session: Session, event: Event, view: View) -> bytes | None:
+        """The frames of a change to a guild that the session is in before and after it."""
+        record, user = event.dispatch.record, session.user.id
+        if record.version <= session.shown.get(record.guild, 0):
+            return None
+        before = event.before or view
+        was = rights_of(before if user in before.guild.members else view, user)
+        own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
+        audience = classify(view, user, session.intents, session.transport)
+        return frames_of(event, was, audience, own=own)
 
     def _class_in(self, session: Session, view: View) -> AudienceClass:
         """The session's class in a version of one of its guilds; the present one it stands in already."""
@@ -653,3 +702,12 @@ def is_membership(record: Record, user: int) -> bool:
 def _is_message(record: Record) -> bool:
     """Whether a record is for those in a guild alone, and changes nothing about it."""
     return not (record.version or record.fence or record.users or record.audience == USERS)
+
+
+def _moved(before: View, after: View) -> set[int]:
+    """The users whose rights a change may have changed apart from others with their roles."""
+    moved = set(before.special ^ after.special)
+    old, new = before.guild.members, after.guild.members
+    if old is not new:
+        moved |= {user for user in new.keys() & old.keys() if new[user].roles != old[user].roles}
+    return moved

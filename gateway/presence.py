@@ -96,6 +96,13 @@ class PresenceWriter:
             return None
         return [int(word) for word in value.split()[1:]]
 
+    async def applied(self, guild: int) -> int:
+        """The newest version of a guild whose event stands in every inbox concerned; 0: not known, or Redis is away."""
+        try:
+            return int(await self.redis.get(keys.applied(guild)) or 0)
+        except (RedisError, OSError):
+            return 0
+
     def remove(self, user: int, session: str) -> None:
         """Want it no longer."""
         sessions = self._users.get(user, {})

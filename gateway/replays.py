@@ -1,21 +1,33 @@
-"""What a session missed in other inboxes, as frames in its own form."""
+"""What a session missed in other inboxes, as frames in its own form.
 
-from collections.abc import Iterable
+Who sees an event is decided by the guild as it was at the event. This node has the guild as it is, and each change that
+was missed says what it replaced, so the missed events are gone through backwards.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fanfare.presence.inboxes import InboxEntry
-from fanfare.record import Position, Record
+from fanfare.record import USERS, Position, Record
+from gateway.audience import View
 from gateway.frames import Dispatch, dispatch, wrap
 from gateway.guilds import GuildCache
 from gateway.hub import Hub, Link, Session, guild_deleted, is_membership
-from gateway.resume import Hop, above
+from gateway.past import view_before
+from gateway.resume import Fence, Hop, above
 from gateway.ring import Event
 from gateway.snapshot import guild_create
 
-__all__ = ["Replays"]
+__all__ = ["Replays", "UnknownRightsError"]
 
 # Events kept while sessions that come at one time are shown them.
 _SHARED: Final = 10_000
+# Earlier versions of guilds, likewise.
+_SHARED_VIEWS: Final = 200
+
+
+class UnknownRightsError(Exception):
+    """It cannot be told who might see an event that a session is owed."""
 
 
 class Replays:
@@ -25,41 +37,124 @@ class Replays:
         self._hub = hub
         self._guilds = guilds
         self._shared: dict[tuple[int, Position], Dispatch] = {}
+        self._views: dict[tuple[int, int], View] = {}
 
     def clear(self) -> None:
         """Forget what is shared: nobody is on the way."""
         self._shared.clear()
+        self._views.clear()
 
-    def events(self, entries: Iterable[InboxEntry]) -> list[Event]:
-        """Entries of inboxes as events. The guilds are taken as they are now."""
-        found = []
-        for entry in entries:
-            assert entry.record is not None
-            view = self._guilds.views.get(entry.record.guild)
-            found.append(Event(self._dispatch(entry.s, entry.record), view))
+    def events(
+        self,
+        session: Session,
+        owed: Sequence[InboxEntry],
+        *,
+        ring_from: int,
+        f: Fence,
+        unread: Iterable[Record],
+    ) -> list[Event]:
+        """Entries of inboxes as events, each with the session's guild as it was there, where that can be told.
+
+        Args:
+            session: in the guilds that it is in now.
+            owed: the entries.
+            ring_from: index in the ring where what follows the entries begins.
+            f: but for what is not above this.
+            unread: what follows the entries and is not in the ring yet.
+
+        """
+        views = self._views_after(session, ring_from, f, list(unread))
+        found: list[Event] = []
+        for entry in reversed(owed):
+            record = entry.record
+            assert record is not None
+            view = views.get(record.guild)
+            event = Event(self._dispatch(entry.s, record), view)
+            if record.version and view is not None:
+                if record.version == view.guild.version:
+                    event.before = self._before(view, record)
+                if event.before is not None:
+                    views[record.guild] = event.before
+                else:
+                    # Where the session's user joins, what was before is not for them.
+                    event.view = view if is_membership(record, session.user.id) else None
+                    del views[record.guild]
+            found.append(event)
+        found.reverse()
         return found
 
-    def early(self, hop: Hop) -> list[Event]:
+    def _views_after(
+        self, session: Session, ring_from: int, f: Fence, unread: list[Record]
+    ) -> dict[int, View]:
+        """The session's guilds as they were after all that it is owed."""
+        present = self._guilds.views
+        views = {guild: present[guild] for guild in session.guilds if guild in present}
+        met: set[int] = set()
+        for change in self._hub.past.changes(self._hub.ring, ring_from):
+            record = change.dispatch.record
+            guild = record.guild
+            if guild in met or guild not in views or not above(record.position, f):
+                continue
+            met.add(guild)
+            if change.view is None:
+                self._hub.past.fill(self._hub.ring, guild)
+            if change.before is not None:
+                views[guild] = change.before
+            else:
+                del views[guild]
+        for record in reversed(unread):
+            view = views.get(record.guild)
+            if record.version and view is not None and record.version == view.guild.version:
+                before = self._before(view, record)
+                if before is not None:
+                    views[record.guild] = before
+                else:
+                    del views[record.guild]
+        return views
+
+    def _before(self, view: View, record: Record) -> View | None:
+        """The guild before a change; shared by those who come at one time, if it is known whole."""
+        key = (record.guild, record.version)
+        found = self._views.get(key)
+        if found is None:
+            found = view_before(view, record)
+            whole = len(view.guild.members) >= view.guild.member_count
+            if found is not None and whole and len(self._views) < _SHARED_VIEWS:
+                self._views[key] = found
+        return found
+
+    def early(self, session: Session, hop: Hop) -> list[Event]:
         """What the node got above the hop's `f` before it was raised, under the numbers kept for it."""
         ring = self._hub.ring
-        dispatches = (
-            (ring[at].dispatch, ring[at].view) for at in range(ring.after(hop.since), ring.after(hop.t))
-        )
-        early = ((one, view) for one, view in dispatches if above(one.record.position, hop.f))
-        return [
-            Event(self._dispatch(s, one.record), view)
-            for s, (one, view) in enumerate(early, start=hop.base + 1)
-        ]
+        found: list[Event] = []
+        for at in range(ring.after(hop.since), ring.after(hop.t)):
+            event = ring[at]
+            record = event.dispatch.record
+            if not above(record.position, hop.f):
+                continue
+            if event.view is None and record.guild in session.guilds:
+                self._hub.past.fill(ring, record.guild)
+            dispatch = self._dispatch(hop.base + 1 + len(found), record)
+            found.append(Event(dispatch, event.view, event.before))
+        return found
 
     def put(self, session: Session, link: Link, events: list[Event]) -> None:
-        """Frames of events that no ring has for the session, in its own form."""
+        """Frames of events that no ring has for the session, in its own form.
+
+        Raises:
+            UnknownRightsError: what the session is owed cannot be told.
+
+        """
         session.transport = link.transport_kind
         for event in events:
             # A guild that was joined on the way is told of when its turn comes.
             if is_membership(event.dispatch.record, session.user.id):
                 self._hub.part(session, event.dispatch.record.guild)
         for event in events:
-            own = is_membership(event.dispatch.record, session.user.id)
+            record = event.dispatch.record
+            own = is_membership(record, session.user.id)
+            if not own and event.view is None and record.audience != USERS and record.guild in session.guilds:
+                raise UnknownRightsError(f"{record.type} of guild {record.guild}")
             frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
             if frame is not None:
                 session.replay.append(frame)
@@ -80,9 +175,10 @@ class Replays:
         if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
             self._hub.part(session, guild)
             return guild_deleted(s, guild, session.transport)
-        if event.view is None or session.user.id not in event.view.guild.members:
+        view = event.view or self._guilds.views.get(guild)
+        if view is None or session.user.id not in view.guild.members:
             return None
         self._hub.join(session, guild)
-        session.shown[guild] = event.view.guild.version
-        d = guild_create(event.view, session.user.id, joined=True)
+        session.shown[guild] = view.guild.version
+        d = guild_create(view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)

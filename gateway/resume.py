@@ -59,6 +59,8 @@ def reaches(
 ) -> bool:
     """Whether an inbox still holds everything after `s` that is for the scopes.
 
+    `s` may be the number just below an entry, which the first of several frames of the entry carry.
+
     Args:
         oldest_kept: its entries from `s` on.
         newest: its newest `s` per scope.
@@ -67,7 +69,7 @@ def reaches(
 
     """
     first = next(iter(oldest_kept), None)
-    if first is not None and first.s == s:
+    if first is not None and first.s <= s + 1:
         return True
     return all(newest.get(scope, 0) <= s for scope in scopes)
 

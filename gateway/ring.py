@@ -15,11 +15,14 @@ __all__ = ["Event", "Ring"]
 class Event:
     """An event with the state of its guild at that point of the log."""
 
-    __slots__ = ("dispatch", "view")
+    __slots__ = ("before", "dispatch", "view")
 
-    def __init__(self, dispatch: Dispatch, view: View | None) -> None:
+    def __init__(self, dispatch: Dispatch, view: View | None, before: View | None = None) -> None:
         self.dispatch = dispatch
         self.view = view
+        """The guild after the event; None while it is not known."""
+        self.before = before
+        """Of a change to the guild: the guild before it."""
 
 
 class Ring:

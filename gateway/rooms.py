@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.audience import AudienceClass, View, content_for, sees
 from gateway.ring import Event
+from gateway.visibility import frames_of, rights_after
 from gateway.writes import Write
 
 if TYPE_CHECKING:
     from gateway.hub import Session
 
-__all__ = ["TOGETHER_BYTES", "Room", "broadcast"]
+__all__ = ["TOGETHER_BYTES", "Room", "broadcast", "broadcast_change"]
 
 # Payloads that go out in one write: enough that the call costs little, and a socket's buffer takes it.
 TOGETHER_BYTES: Final = 16 * 1024
@@ -71,39 +72,64 @@ def broadcast(
 
     Args:
         rooms: the guild's.
-        events: of the guild, oldest first; more than one only if none is a change to the guild.
+        events: of the guild, oldest first; none is a change to the guild.
         view: the guild as it was at all of them.
         users: the sessions of each user.
         write: writes to many sockets.
 
     """
-    first = events[0].dispatch.record
     for audience, room in rooms.items():
         seen = [event for event in events if sees(view, audience, event.dispatch.record)]
         if not seen:
             continue
         direct = room.fds
         others: Iterable[Session] = room.others
-        if first.version:
-            # Without those whose snapshot held a guild's change already, which was still on its way.
-            guild, version = first.guild, first.version
-            direct = array("i", (fd for fd, one in room.direct.items() if one.shown.get(guild, 0) < version))
-            others = [one for one in room.others if one.shown.get(guild, 0) < version]
         apart = _apart(seen, audience, users)
         if apart:
             direct = array("i", (fd for fd in direct if room.direct[fd] not in apart))
             others = [one for one in others if one not in apart]
             for session in apart:
                 _write_alone(session, _frames(seen, audience, session.user.id))
-        data = _frames(seen, audience, 0)
-        # Afterwards, because these leave `direct`.
-        for fd, written in write(direct, data):
-            link = room.direct[fd].link
-            assert link is not None
-            link.rest(data, written)
-        for session in others:
-            if session.cursor is None and session.link is not None:
-                session.link.send(data)
+        _write_to(room, direct, others, _frames(seen, audience, 0), write)
+
+
+def broadcast_change(
+    rooms: Mapping[AudienceClass, Room], event: Event, apart: "set[Session]", write: Write
+) -> None:
+    """Write a change to a guild to those in it, who are still in their classes of before it.
+
+    Args:
+        rooms: the guild's.
+        event: with the guild before and after it.
+        apart: sessions whose own rights it changes: they are left out.
+        write: writes to many sockets.
+
+    """
+    record, after = event.dispatch.record, event.view
+    assert after is not None
+    guild, version = record.guild, record.version
+    for was, room in rooms.items():
+        now = was._replace(roles=rights_after(record, was, after)[0])
+        data = frames_of(event, (was.roles, was.user), now)
+        if data is None:
+            continue
+        # Without those whose snapshot held the change already, which was still on its way.
+        new = (one for one in room.direct.values() if one.shown.get(guild, 0) < version and one not in apart)
+        others = [one for one in room.others if one.shown.get(guild, 0) < version and one not in apart]
+        _write_to(room, array("i", (one.fd for one in new)), others, data, write)
+
+
+def _write_to(
+    room: Room, direct: "array[int]", others: "Iterable[Session]", data: bytes, write: Write
+) -> None:
+    # Afterwards, because these leave `direct`.
+    for fd, written in write(direct, data):
+        link = room.direct[fd].link
+        assert link is not None
+        link.rest(data, written)
+    for session in others:
+        if session.cursor is None and session.link is not None:
+            session.link.send(data)
 
 
 def _apart(

@@ -1,14 +1,17 @@
 """What a session is told at its start: READY and a GUILD_CREATE for each of its guilds. Pure."""
 
-from typing import Any
+from typing import Any, Final
 
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from fanfare.model import User
-from gateway.audience import View
+from gateway.audience import View, rights_of
 from gateway.frames import encode
 
 __all__ = ["guild_create", "ready"]
+
+# Lists of channels that are kept of a version of a guild, one for each set that some of its members see.
+_KEPT: Final = 16
 
 
 def ready(
@@ -31,7 +34,9 @@ def ready(
 
 
 def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
-    """The `d` of GUILD_CREATE for a member; all but the member's own part is made once per version of the guild.
+    """The `d` of GUILD_CREATE for a member, with the channels that are there for the member.
+
+    All but the member's own part is made once per version of the guild for all who see the same channels.
 
     Args:
         view: the guild.
@@ -45,17 +50,28 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
         # A guild that was large may have shrunk since, and is still not known whole.
         large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
         shown = () if large else guild.members.values()
-        d = payloads.guild_create(
-            guild, guild.channels.values(), shown, joined_at=member.joined_at, large=large
-        )
-        del d["joined_at"], d["unavailable"]
+        d = payloads.guild_create(guild, (), shown, joined_at=member.joined_at, large=large)
+        del d["joined_at"], d["unavailable"], d["channels"]
         if large:
             del d["members"]
         view.snapshot = encode(d)[:-1], large
     shared, large = view.snapshot
-    own = b',"joined_at":%b' % encode(payloads.timestamp(member.joined_at))
+    own = b',"channels":%b,"joined_at":%b' % (
+        _channels(view, view.visible(rights_of(view, user))),
+        encode(payloads.timestamp(member.joined_at)),
+    )
     if not joined:
         own += b',"unavailable":false'
     if large:
         own += b',"members":%b' % encode([payloads.member(member)])
     return shared + own + b"}"
+
+
+def _channels(view: View, visible: frozenset[int]) -> bytes:
+    found = view.channel_lists.get(visible)
+    if found is None:
+        if len(view.channel_lists) >= _KEPT:
+            del view.channel_lists[next(iter(view.channel_lists))]
+        shown = (view.channel_json(ident) for ident in view.guild.channels if ident in visible)
+        found = view.channel_lists[visible] = b"[%b]" % b",".join(shown)
+    return found

@@ -35,8 +35,9 @@ from gateway.hub import Hub, Link, Session, is_membership, resumed
 from gateway.inbox import NodeInbox
 from gateway.moves import Moves
 from gateway.presence import PresenceWriter
-from gateway.replays import Replays
+from gateway.replays import Replays, UnknownRightsError
 from gateway.resume import Hop, Moved, path, reaches, segment, split_at, unregistered
+from gateway.ring import Event
 from gateway.session import Identify, Resume
 from gateway.session_ids import BadSessionIdError, Claims, SessionIds
 from gateway.snapshot import guild_create, ready
@@ -195,6 +196,7 @@ class Starter:
                 try:
                     async with asyncio.timeout(_WAIT_S):
                         asked = await self._entrance.enter(session)
+                    self._check_caught_up(session)
                     if home:
                         await self._from_stream(link, session, hops, seq, asked=asked)
                     else:
@@ -236,10 +238,12 @@ class Starter:
         if upto < max(self._hub.ring.floor, last.t):
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
         self._hub.keep(session)
-        self._replays.put(session, link, self._replays.events(owed))
+        after = self._hub.ring.after(upto)
+        unread = [one.record for one in entries if one.s > self._hub.s and one.record is not None]
+        self._replay(session, link, self._replays.events(session, owed, ring_from=after, f={}, unread=unread))
         session.skip = last.f or None
         session.announce = (self._hub.ring.end, self._hub.s)
-        self._hub.attach(session, link, cursor=self._hub.ring.after(upto))
+        self._hub.attach(session, link, cursor=after)
 
     async def _adopt(
         self, link: Link, session: Session, hops: list[Hop], seq: int, tail: Tail, *, asked: bool
@@ -271,13 +275,23 @@ class Starter:
         self._still_here(session, link, own)
         if self._hub.ring.floor > hop.since:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too slow: come again")
-        early = self._replays.early(hop)
+        early = self._replays.early(session, hop)
         if len(early) >= EARLY_NUMBERS:
             raise EndError(CloseCode.UNKNOWN_ERROR, "too much came meanwhile: come again")
-        self._replays.put(session, link, [*self._replays.events(owed), *early])
+        since = self._hub.ring.after(hop.since)
+        missed = self._replays.events(session, owed, ring_from=since, f=hop.f, unread=())
+        self._replay(session, link, [*missed, *early])
         session.replay.append(resumed(t, link.transport_kind))
         session.skip = hop.f
         self._hub.attach(session, link, cursor=self._hub.ring.after(t))
+
+    def _replay(self, session: Session, link: Link, events: list[Event]) -> None:
+        """Frames of what was missed; a session that cannot be given all of it is forgotten."""
+        try:
+            self._replays.put(session, link, events)
+        except UnknownRightsError as error:
+            self._hub.forget(session)
+            raise InvalidSessionError("rights not known") from error
 
     async def _take_over(self, session: Session, hops: list[Hop]) -> None:
         """Write where the session is from now on, at home too.
@@ -334,6 +348,11 @@ class Starter:
             await self._inbox.whole()
         except InboxGoneError:
             raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again") from None
+
+    def _check_caught_up(self, session: Session) -> None:
+        """Raises EndError if it cannot be told yet how a guild was where the session's client is."""
+        if self._guilds.ahead.keys() & session.guilds:
+            raise EndError(CloseCode.UNKNOWN_ERROR, "a guild is changing: come again")
 
     async def _user(self, token: str) -> User:
         try:

@@ -45,7 +45,13 @@ class Changing:
         self._records: list[Record] = []
 
     def event(
-        self, name: str, payload: payloads.Json, *, channel: int = 0, users: tuple[int, ...] = ()
+        self,
+        name: str,
+        payload: payloads.Json,
+        *,
+        channel: int = 0,
+        users: tuple[int, ...] = (),
+        before: payloads.Json | None = None,
     ) -> None:
         """Note an event for everybody in the guild.
 
@@ -54,6 +60,7 @@ class Changing:
             payload: its `d`.
             channel: the channel it is about, if it is about one.
             users: whom it is about, so that their inboxes get it besides the guild's.
+            before: what was in the place of the payload, where the payload does not say it; never shown to clients.
 
         """
         self.version += 1
@@ -72,6 +79,7 @@ class Changing:
                 users=users,
                 version=self.version,
                 payload=_encoder.encode(payload),
+                before=_encoder.encode(before) if before is not None else b"",
             )
         )
 

@@ -174,7 +174,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> Change[Channe
     if new.overwrites != old.overwrites:
         await change.connection.execute("DELETE FROM overwrites WHERE channel_id = $1", new.id)
         await _insert_overwrites(change.connection, new)
-    change.event("CHANNEL_UPDATE", payloads.channel(new), channel=new.id)
+    change.event("CHANNEL_UPDATE", payloads.channel(new), channel=new.id, before=payloads.channel(old))
     return change.done(new)
 
 

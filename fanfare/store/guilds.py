@@ -115,6 +115,9 @@ class Guilds:
     ) -> Change[Guild]:
         """Change a guild's name or owner. Raises NotFoundError."""
         async with changing(self._db, guild_id) as change:
+            old = await change.connection.fetchrow(
+                "SELECT name, owner_id FROM guilds WHERE id = $1", guild_id
+            )
             await change.connection.execute(
                 "UPDATE guilds SET name = coalesce($2, name), owner_id = coalesce($3, owner_id) "
                 "WHERE id = $1",
@@ -124,7 +127,8 @@ class Guilds:
             )
             guild = await _snapshot(change.connection, guild_id)
             assert guild is not None
-            change.event("GUILD_UPDATE", payloads.guild(guild))
+            before = {"name": old["name"], "owner_id": str(old["owner_id"])}
+            change.event("GUILD_UPDATE", payloads.guild(guild), before=before)
             guild.version = change.version
             return change.done(guild)
 
@@ -160,6 +164,7 @@ class Guilds:
                 "GUILD_MEMBER_REMOVE",
                 {"guild_id": str(guild_id), "user": payloads.user(member.user)},
                 users=(user_id,),
+                before=payloads.member(member),
             )
             return change.done(member)
 
@@ -200,7 +205,7 @@ class Guilds:
                 new.nick,
             )
             payload = payloads.member(new) | {"guild_id": str(guild_id)}
-            change.event("GUILD_MEMBER_UPDATE", payload, users=(user_id,))
+            change.event("GUILD_MEMBER_UPDATE", payload, users=(user_id,), before=payloads.member(old))
             return change.done(new)
 
 

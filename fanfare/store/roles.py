@@ -1,6 +1,6 @@
 """Roles of guilds."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -9,9 +9,12 @@ from fanfare.model import Role
 from fanfare.store.changes import Change, Changing, changing
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import as_role
+from fanfare.store.rows import as_overwrite, as_role
 
 __all__ = ["Roles", "insert_role"]
+
+# Holders of a deleted role that its event names: 20 kB. Where there were more, who was away begins anew.
+_NAMED: Final = 1000
 
 
 class Roles:
@@ -45,7 +48,11 @@ class Roles:
                 new.hoist,
                 new.mentionable,
             )
-            change.event("GUILD_ROLE_UPDATE", {"guild_id": str(guild_id), "role": payloads.role(new)})
+            change.event(
+                "GUILD_ROLE_UPDATE",
+                {"guild_id": str(guild_id), "role": payloads.role(new)},
+                before={"role": payloads.role(old)},
+            )
             return change.done(new)
 
     async def delete_role(self, guild_id: int, role_id: int) -> Change[Role]:
@@ -61,18 +68,29 @@ class Roles:
         async with changing(self._db, guild_id) as change:
             old = await _role(change, role_id)
             await change.connection.execute("DELETE FROM roles WHERE id = $1", role_id)
-            await change.connection.execute(
-                "UPDATE members SET roles = array_remove(roles, $2) WHERE guild_id = $1 AND $2 = ANY(roles)",
+            held = await change.connection.fetch(
+                "UPDATE members SET roles = array_remove(roles, $2) WHERE guild_id = $1 AND $2 = ANY(roles) "
+                "RETURNING user_id",
                 guild_id,
                 role_id,
             )
-            await change.connection.execute(
+            lost = await change.connection.fetch(
                 "DELETE FROM overwrites o USING channels c "
-                "WHERE c.id = o.channel_id AND c.guild_id = $1 AND o.target_id = $2",
+                "WHERE c.id = o.channel_id AND c.guild_id = $1 AND o.target_id = $2 RETURNING o.*",
                 guild_id,
                 role_id,
             )
-            change.event("GUILD_ROLE_DELETE", {"guild_id": str(guild_id), "role_id": str(role_id)})
+            before = {
+                "role": payloads.role(old),
+                "overwrites": [
+                    {"channel_id": str(row["channel_id"]), "overwrite": payloads.overwrite(as_overwrite(row))}
+                    for row in lost
+                ],
+                "members": [str(row["user_id"]) for row in held] if len(held) <= _NAMED else None,
+            }
+            change.event(
+                "GUILD_ROLE_DELETE", {"guild_id": str(guild_id), "role_id": str(role_id)}, before=before
+            )
             return change.done(old)
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import zlib
 from datetime import UTC, datetime
+from typing import Any
 
 from fanfare import payloads
 from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
@@ -84,8 +85,13 @@ class Log:
     def direct(self, content: str, *users: int) -> Record:
         return self.message(content, channel=900, guild=0, audience=USERS, users=users)
 
-    def change(self, name: str, payload: object, version: int, **fields) -> Record:
-        return self.record(name, payload, audience=GUILD, guild=GUILD_ID, version=version, **fields)
+    def change(self, name: str, payload: Any, version: int, before: Any = None, **fields) -> Record:
+        if name.startswith("CHANNEL_"):
+            fields["channel"] = int(payload["id"])
+        told = json.dumps(before).encode() if before is not None else b""
+        return self.record(
+            name, payload, audience=GUILD, guild=GUILD_ID, version=version, before=told, **fields
+        )
 
 
 class Guilds:
@@ -93,11 +99,12 @@ class Guilds:
 
     def __init__(self, *views: View) -> None:
         self.views = {view.guild.id: view for view in views}
+        self.ahead: dict[int, int] = {}
 
     def apply(self, record: Record) -> View | None:
         view = self.views.get(record.guild)
         if view is not None and record.version > view.guild.version:
-            view = self.views[record.guild] = View(changes.apply(view.guild, record))
+            view = self.views[record.guild] = View(changes.apply(view.guild, record), view)
         return view
 
 

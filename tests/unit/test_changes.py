@@ -89,6 +89,25 @@ def drop(name: str, things: str, key: int, payload: dict) -> tuple:
     return name, payload, changed
 
 
+def role_gone(key: int) -> tuple:
+    """A role that is deleted is taken from its members and from the channels' overwrites, too."""
+
+    def changed(state: Guild) -> Guild:
+        return replace(
+            state,
+            roles={k: v for k, v in state.roles.items() if k != key},
+            channels={
+                k: replace(v, overwrites=tuple(o for o in v.overwrites if o.id != key))
+                for k, v in state.channels.items()
+            },
+            members={
+                k: replace(v, roles=tuple(r for r in v.roles if r != key)) for k, v in state.members.items()
+            },
+        )
+
+    return "GUILD_ROLE_DELETE", {"guild_id": "77", "role_id": str(key)}, changed
+
+
 def renamed(name: str, owner: int) -> tuple:
     told = payloads.guild(replace(guild(), name=name, owner_id=owner))
     return "GUILD_UPDATE", told, lambda state: replace(state, name=name, owner_id=owner)
@@ -99,7 +118,7 @@ CHANGES = st.one_of(
     st.builds(put, st.sampled_from(["GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE"]), st.just("roles"), ROLES),
     st.builds(put, st.sampled_from(["GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE"]), st.just("members"), MEMBERS),
     CHANNELS.map(lambda c: drop("CHANNEL_DELETE", "channels", c.id, payloads.channel(c))),
-    ROLES.map(lambda r: drop("GUILD_ROLE_DELETE", "roles", r.id, {"guild_id": "77", "role_id": str(r.id)})),
+    ROLES.map(lambda r: role_gone(r.id)),
     MEMBERS.map(
         lambda m: drop(
             "GUILD_MEMBER_REMOVE", "members", m.user.id, {"guild_id": "77", "user": payloads.user(m.user)}

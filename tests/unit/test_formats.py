@@ -6,7 +6,7 @@ here only together with a new format number and a reader of the old one.
 
 import msgspec
 
-from fanfare.record import CHANNEL, FENCE, INBOXES, Record
+from fanfare.record import CHANNEL, FENCE, GUILD, INBOXES, Record
 
 PAYLOAD = b'{"content":"hello","embeds":[],"attachments":[],"components":[],"id":"7"}'
 MESSAGE = Record(
@@ -43,13 +43,22 @@ HEADERS = [
     ("gated", b"1-63"),
     ("source", b"chat.events/3/42"),
 ]
-ENTRY = (
+CHANGE_HEADERS = [
+    ("v", b"1"),
+    ("type", b"GUILD_UPDATE"),
+    ("version", b"8"),
+    ("audience", b"guild"),
+    ("before", b'{"name":"\xc3\xb6"}'),
+]
+# Without `before`, which came later.
+OLD_ENTRY = (
     bytes.fromhex(
         "dc0012ae4d4553534147455f43524541544507cf000001a21a71df7ba76368616e6e656c010203a36e2d31cd0400"
         "920405910692013f08a090a093ab636861742e6576656e7473032ac449"
     )
     + PAYLOAD
 )
+ENTRY = b"\xdc\x00\x13" + OLD_ENTRY[3:] + b"\xc4\x00"
 FENCES = Record(type=FENCE, audience=INBOXES, fence="f1", inboxes=("a.1", "b.2"))
 FENCE_HEADERS = [
     ("v", b"1"),
@@ -65,11 +74,14 @@ def test_headers_in_kafka():
     assert Record.from_kafka(HEADERS, PAYLOAD) == MESSAGE
     assert FENCES.headers() == FENCE_HEADERS
     assert Record.from_kafka(FENCE_HEADERS, b"") == FENCES
+    change = Record(type="GUILD_UPDATE", audience=GUILD, version=8, before='{"name":"ö"}'.encode())
+    assert change.headers() == CHANGE_HEADERS
+    assert Record.from_kafka(CHANGE_HEADERS, b"") == Record.unpack(change.pack()) == change
 
 
 def test_entries_in_inboxes():
     assert MESSAGE.pack().hex() == ENTRY.hex()
-    assert Record.unpack(ENTRY) == MESSAGE
+    assert Record.unpack(ENTRY) == Record.unpack(OLD_ENTRY) == MESSAGE
 
 
 def test_a_newer_version_may_add_headers():

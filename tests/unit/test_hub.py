@@ -10,6 +10,7 @@ from fanfare.model import Overwrite
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, GUILD, INBOXES, Record
+from gateway import changes
 from gateway.audience import View
 from gateway.codes import CloseCode
 from gateway.frames import Dispatch, Transport
@@ -34,6 +35,7 @@ from tests.unit.gateway_world import (
     member,
     session,
 )
+from tests.unit.keeper import Keeper
 
 
 @pytest.fixture
@@ -199,7 +201,8 @@ def test_frames_of_other_inboxes_come_first(world):
     held = session(world.hub, ALICE, wire).session
     world.hub.detach(held, ended=False)
     elsewhere = Log().message("elsewhere")
-    held.replay.append(world.hub.frame_for(held, Event(Dispatch(90, elsewhere), None)))
+    event = Event(Dispatch(90, elsewhere), world.guilds.views[GUILD_ID])
+    held.replay.append(world.hub.frame_for(held, event))
     world.hub.attach(held, wire, cursor=0)
     assert wire.contents == ["elsewhere", "1"]
 
@@ -260,7 +263,8 @@ def test_who_is_slow_gets_what_was_theirs_when_it_was_said(world):
     world.member_of(ALICE)
     world.say("no more", channel=HIDDEN)
     slow.drain()
-    assert slow.contents == ["block", "GUILD_MEMBER_UPDATE", "now", "GUILD_MEMBER_UPDATE"]
+    shown, hidden = ["CHANNEL_CREATE", "GUILD_MEMBER_UPDATE"], ["CHANNEL_DELETE", "GUILD_MEMBER_UPDATE"]
+    assert slow.contents == ["block", *shown, "now", *hidden]
 
 
 def test_who_leaves_is_told_and_hears_no_more(world):
@@ -328,6 +332,77 @@ def test_joining_waits_until_the_guild_is_loaded(world):
     world.say("after")
     assert carol.contents == ["GUILD_CREATE", "meanwhile", "psst", "after"]
     assert held_back.guild.version == 1
+
+
+def test_a8_who_joins_is_shown_what_was_visible_at_each_place_however_late_the_guild_is_loaded(world):
+    """The guild is loaded as it is by then: hidden channels may be open, and open ones hidden."""
+    keeper = Keeper(guild(), world.log)
+    world.guilds.views.pop(GUILD_ID)
+    carol = session(world.hub, 5)
+    hidden = Overwrite(GUILD_ID, 0, 0, P.VIEW_CHANNEL)
+    opened = Overwrite(GUILD_ID, 0, P.VIEW_CHANNEL, 0)
+    for record in (
+        keeper.joins(5),
+        world.log.message("hidden", channel=HIDDEN),
+        world.log.message("open"),
+        keeper.overwrite(HIDDEN, opened),
+        keeper.overwrite(PUBLIC, hidden),
+        world.log.message("hidden now"),
+        world.log.message("open now", channel=HIDDEN),
+    ):
+        world.take(record)
+    world.guilds.views[GUILD_ID] = View(keeper.state)
+    world.hub.joined(carol.session, GUILD_ID)
+    assert carol.contents == ["GUILD_CREATE", "open", "CHANNEL_CREATE", "CHANNEL_DELETE", "open now"]
+    assert [channel["id"] for channel in carol.messages[0]["d"]["channels"]] == [str(PUBLIC)]
+
+
+def test_a8_who_cannot_be_judged_begins_anew(world):
+    """The change says nothing of what it replaced, as one of an older version of the program."""
+    forgotten = []
+    world.hub.forgotten = forgotten.append
+    alice = session(world.hub, ALICE)
+    alice.stuck = True
+    world.say("block")
+    held = world.guilds.views.pop(GUILD_ID)
+    world.say("who may see this?", channel=HIDDEN)
+    opened = payloads.channel(held.guild.channels[HIDDEN]) | {"permission_overwrites": []}
+    world.change("CHANNEL_UPDATE", opened)
+    after = changes.apply(held.guild, world.hub.ring[world.hub.ring.end - 1].dispatch.record)
+    world.guilds.views[GUILD_ID] = View(after)
+    alice.drain()
+    assert alice.contents == ["block"]
+    assert alice.ended is CloseCode.UNKNOWN_ERROR
+    assert forgotten == [alice.session]
+
+
+def test_a_deleted_role_opens_nothing_any_more(world):
+    """Its holders keep its number in their roles, and channels its overwrite, until the guild is loaded anew."""
+    keeper = Keeper(guild(), world.log)
+    staff = session(world.hub, STAFF)
+    world.say("1", channel=HIDDEN)
+    world.take(keeper.no_role(STAFF_ROLE))
+    world.say("2", channel=HIDDEN)
+    assert staff.contents == ["1", "CHANNEL_DELETE", "GUILD_ROLE_DELETE"]
+    assert [message["s"] for message in staff.messages] == [103, 105, 106]
+
+
+def test_while_a_guild_is_ahead_of_the_inbox_a_cursor_waits(world):
+    """It was loaded with a change that is still on its way: how it is at the events before that shows only then."""
+    keeper = Keeper(guild(), world.log)
+    change = keeper.overwrite(HIDDEN, Overwrite(ALICE, 1, P.VIEW_CHANNEL, 0))
+    world.guilds.views[GUILD_ID] = View(keeper.state)
+    world.guilds.ahead[GUILD_ID] = keeper.state.version
+    alice = session(world.hub, ALICE)
+    alice.stuck = True
+    world.say("block")
+    world.say("not for her", channel=HIDDEN)
+    alice.drain()
+    assert alice.contents == ["block"]
+    world.guilds.ahead.clear()
+    world.take(change)
+    world.say("for her", channel=HIDDEN)
+    assert alice.contents == ["block", "CHANNEL_CREATE", "for her"]
 
 
 def test_who_joined_and_left_before_the_guild_was_loaded_is_not_told(world):

@@ -104,4 +104,4 @@ def test_what_was_joined_for_others_is_not_for_who_comes_into_their_class_later(
     )
     world.hub.take(InboxEntry(world.hub.s + 3, change))
     alice.drain()
-    assert alice.contents == ["RESUMED", "GUILD_MEMBER_UPDATE"]
+    assert alice.contents == ["RESUMED", "CHANNEL_CREATE", "GUILD_MEMBER_UPDATE"]

@@ -52,7 +52,8 @@ def test_a_fence_lies_below_what_comes_after_it():
 def test_an_inbox_reaches_back_to_an_entry_that_it_has():
     kept = [entry(5, "a/0", 1), entry(6, "a/0", 2)]
     assert reaches(kept, {"g:1": 6}, ["g:1"], 5)
-    assert not reaches(kept, {"g:1": 6}, ["g:1"], 4)
+    assert reaches(kept, {"g:1": 6}, ["g:1"], 4), "the number just below an entry: nothing can be missing"
+    assert not reaches(kept, {"g:1": 6}, ["g:1"], 3)
     assert not reaches([], {"g:1": 6}, ["g:1"], 4)
 
 

@@ -9,7 +9,7 @@ from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from gateway.audience import View
 from gateway.snapshot import guild_create, ready
-from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, JOINED_AT, guild, user
+from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, JOINED_AT, PUBLIC, STAFF, guild, user
 
 
 def test_ready_has_what_libraries_index():
@@ -23,13 +23,12 @@ def test_ready_has_what_libraries_index():
     assert "shard" not in json.loads(ready(user(ALICE), [], "sid", "ws://host/", None))
 
 
-@pytest.mark.parametrize("ident", [ALICE, BOB])
+@pytest.mark.parametrize("ident", [ALICE, BOB, STAFF])
 def test_a_small_guild_is_shown_whole(ident):
     state = guild()
     view = View(state)
-    whole = payloads.guild_create(
-        state, state.channels.values(), state.members.values(), joined_at=JOINED_AT, large=False
-    )
+    seen = [state.channels[PUBLIC]] if ident != STAFF else state.channels.values()
+    whole = payloads.guild_create(state, seen, state.members.values(), joined_at=JOINED_AT, large=False)
     for _ in range(2):
         assert json.loads(guild_create(view, ident)) == json.loads(json.dumps(whole))
 

@@ -1,0 +1,94 @@
+"""What a change to a guild shows to those whose rights were these before it and are those after it. Pure.
+
+A channel that somebody may not see does not exist for them. So a change that shows it to them is CHANNEL_CREATE, and
+one that hides it is CHANNEL_DELETE, whatever changed: the channel itself, a role, the owner or a member's roles.
+
+A client that was cut after the first of several frames of an event must not lose the others when it resumes after that
+frame's `s`. So only the last frame carries the event's `s`, and those before it the number just below: a client that
+comes back with that number has nothing of the event, and gets all of it.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from fanfare.model import CATEGORY
+from fanfare.record import Record
+from gateway.audience import GUILDS, AudienceClass, Rights, View, sees
+from gateway.frames import dispatch, wrap
+from gateway.ring import Event
+
+__all__ = ["frames_of", "rights_after"]
+
+_CHANNELS = frozenset({"CHANNEL_CREATE", "CHANNEL_UPDATE", "CHANNEL_DELETE"})
+
+
+def rights_after(record: Record, audience: AudienceClass, after: View) -> Rights:
+    """The rights of a class after a change that is about none of its members: a role may be gone."""
+    roles = audience.roles
+    if record.type == "GUILD_ROLE_DELETE":
+        roles = tuple(role for role in roles if role in after.guild.roles)
+    return roles, audience.user
+
+
+def frames_of(event: Event, was: Rights, audience: AudienceClass, *, own: bool = False) -> bytes | None:
+    """The frames of a change for sessions in the guild before and after it, None if there are none.
+
+    Args:
+        event: with the guild before and after it.
+        was: their rights before.
+        audience: their class after it.
+        own: they get the event whatever their intents.
+
+    """
+    record, after = event.dispatch.record, event.view
+    assert after is not None
+    before = event.before or after
+    now = (audience.roles, audience.user)
+    if record.type in _CHANNELS:
+        return _frame_of_channel(event, before.shows(was, record.channel), audience)
+    told = own or sees(after, audience, record)
+    main = event.dispatch.frame(audience.transport, content=True) if told else None
+    if not audience.intents & GUILDS or (was == now and before.has_the_rights_of(after)):
+        return main
+    others = list(_shown(before.visible(was), after.visible(now), before, after))
+    last = event.dispatch.s
+    found = [
+        wrap(dispatch(last if main is None and at == len(others) else last - 1, name, d), audience.transport)
+        for at, (name, d) in enumerate(others, start=1)
+    ]
+    if main is not None:
+        found.append(main)
+    return b"".join(found) or None
+
+
+def _frame_of_channel(event: Event, saw: bool, audience: AudienceClass) -> bytes | None:
+    """The one frame of a change of one channel."""
+    record, after = event.dispatch.record, event.view
+    assert after is not None
+    if not audience.intents & GUILDS:
+        return None
+    shown = after.shows((audience.roles, audience.user), record.channel)
+    name = ("CHANNEL_UPDATE" if saw else "CHANNEL_CREATE") if shown else "CHANNEL_DELETE" if saw else ""
+    if not name:
+        return None
+    if name == record.type:
+        return event.dispatch.frame(audience.transport, content=True)
+    # What it has become is not for those who see it no more.
+    view = event.before if name == "CHANNEL_DELETE" else after
+    assert view is not None
+    d = view.channel_json(record.channel)
+    return wrap(dispatch(event.dispatch.s, name, d), audience.transport)
+
+
+def _shown(
+    old: frozenset[int], new: frozenset[int], before: View, after: View
+) -> Iterator[tuple[str, bytes]]:
+    """The channels that went and came; categories come before what is in them, and go after it."""
+    for ident in reversed(_ordered(old - new, before)):
+        yield "CHANNEL_DELETE", before.channel_json(ident)
+    for ident in _ordered(new - old, after):
+        yield "CHANNEL_CREATE", after.channel_json(ident)
+
+
+def _ordered(channels: Iterable[int], view: View) -> list[int]:
+    known = view.guild.channels
+    return sorted(channels, key=lambda ident: (known[ident].type != CATEGORY, known[ident].position, ident))
