@@ -28,7 +28,6 @@ __all__ = ["FatalError", "Service", "State", "run"]
 # A process that hangs when it is to stop is ended after the drain time and this.
 FAILED_DRAIN_S: Final = 20.0
 _GARBAGE_OBJECTS: Final = 50_000
-_SERVES_CLIENTS: Final = "gateway"
 
 
 class FatalError(Exception):
@@ -161,13 +160,22 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
     await server.start(settings.internal_host, settings.internal_port)
     service.log.info("starting", action=Action.START, role=role, pid=os.getpid(), internal=server.address)
     try:
-        work = asyncio.ensure_future(main(service))
+        work = asyncio.ensure_future(_checked(service, main))
         await _watch(service, work)
         await service.close()
     finally:
         await server.stop()
     service.log.info("stopped", action=Action.STOP, failed=service.failed)
     return 1 if service.failed else 0
+
+
+async def _checked(service: Service, main: Callable[[Service], Awaitable[None]]) -> None:
+    """Check the stores before the work begins, so that what is wrong is said at once, and by name."""
+    from fanfare.checks.program import check_start  # noqa: PLC0415 - after the internal server answers; it is slow to import
+
+    if not await service.until_stopped(check_start(service.settings, service.role)):
+        return
+    await main(service)
 
 
 async def _watch(service: Service, work: asyncio.Future[None]) -> None:
@@ -198,8 +206,6 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
     """Run a service until it is told to stop, and exit."""
     try:
         settings = load_settings()
-        if role == _SERVES_CLIENTS:
-            settings.require_public()
         clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
         if links := service_links(os.environ):

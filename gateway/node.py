@@ -180,7 +180,7 @@ async def main(service: Service) -> None:
         stack.push_async_callback(redis.aclose)
         store = await Store.connect(settings)
         stack.push_async_callback(store.close)
-        producer = Producer(settings)
+        producer = Producer(settings, topics=DELIVERIES_OF)
         await producer.start()
         stack.push_async_callback(producer.stop)
         worker = await stack.enter_async_context(Worker(redis))

@@ -18,6 +18,7 @@ __all__ = [
     "DELIVERIES_OF",
     "GUILD_DELIVERIES",
     "GUILD_EVENTS",
+    "INSTALLATION",
     "LOCATION_DELIVERIES",
     "LOCATION_EVENTS",
     "PUSH_OUTBOX",
@@ -40,6 +41,8 @@ CHAT_DELIVERIES: Final = "chat.deliveries"
 GUILD_DELIVERIES: Final = "guild.deliveries"
 LOCATION_DELIVERIES: Final = "location.deliveries"
 PUSH_OUTBOX: Final = "push.outbox"
+INSTALLATION: Final = "installation"
+"""Says whose topics these are: see fanfare.checks.installation."""
 
 # Where the fan-out puts what comes from an events topic.
 DELIVERIES_OF: Final = {
@@ -112,6 +115,7 @@ def specs(settings: Settings) -> dict[str, TopicSpec]:
     found += [TopicSpec(DELIVERIES_OF[name], count, _HOUR_MS) for name, (count, _) in events.items()]
     found.append(TopicSpec(PUSH_OUTBOX, settings.chat_partitions, _DAY_MS))
     found += [TopicSpec(dead_letters_of(spec.name), 1, 30 * _DAY_MS) for spec in found]
+    found.append(TopicSpec(INSTALLATION, 1, -1))
     return {spec.name: spec for spec in found}
 
 

@@ -31,13 +31,17 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import capacity, kafka, people, torture
+    from fanfare.cli import capacity, check, kafka, people, torture
 
     app.add_typer(kafka.topics_app, name="topics")
     app.command("groups")(kafka.groups)
     app.command("kafka", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         kafka.kafka
     )
+    app.command("check")(check.check)
+    app.command("claim")(check.claim)
+    app.command("migrate")(check.migrate)
+    app.command("rights")(check.rights)
     app.add_typer(people.user_app, name="user")
     app.command("token")(people.token)
     app.add_typer(people.guild_app, name="guild")

@@ -19,7 +19,8 @@ from fanfare.bus import topics as bus
 from fanfare.bus.client import KafkaAwayError, bootstrap
 from fanfare.bus.groups import describe_groups
 from fanfare.bus.tail import Seen, tail
-from fanfare.settings import Settings, load_settings
+from fanfare.checks.marks import settle
+from fanfare.settings import Settings, SettingsError, load_settings
 
 __all__ = ["groups", "kafka", "topics_app"]
 
@@ -54,6 +55,11 @@ def create() -> None:
         for said in bus.differences(info, wanted[info.name]):
             _out.print(f"[yellow]{info.name}: {said}; left as it is[/yellow]")
     _out.print(f"{len(wanted)} topics are there")
+    if not (settings.redis.get_secret_value() and settings.postgres.get_secret_value()):
+        return
+    # Here are the rights to write down whose topics they are; a process may lack them.
+    if problem := _run(settle(settings)):
+        raise SettingsError(problem)
 
 
 @topics_app.command("list")

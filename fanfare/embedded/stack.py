@@ -64,6 +64,7 @@ class Stack:
         self._write_state()
         self._addresses = await self._start_stores()
         settings = self._filled_settings()
+        await self._check_installation(settings)
         demo = None
         if not self._plan.stores_only:
             demo = await self._make_demo(settings)
@@ -180,6 +181,22 @@ class Stack:
                 "secret": SecretStr(self._addresses.secret),
             }
         )
+
+    async def _check_installation(self, settings: Settings) -> None:
+        """Whether the stores are ours, and fit for us; those that are new become ours."""
+        from fanfare.checks.findings import refusals  # noqa: PLC0415 - slow to import
+        from fanfare.checks.marks import settle  # noqa: PLC0415
+        from fanfare.checks.program import check  # noqa: PLC0415
+
+        given = self._settings
+        if given.kafka or given.redis.get_secret_value() or given.postgres.get_secret_value():
+            ready = settings.model_copy(update={"public_url": settings.public_gateway()})
+            problem = refusals(await check(ready))
+        else:
+            what = "noting whose stores these are"
+            problem = await _until(TOPICS_TIMEOUT_S, what, lambda: settle(settings))
+        if problem:
+            raise UpError(problem)
 
     async def _make_demo(self, settings: Settings) -> Any:
         from fanfare.store.demo import make_demo  # noqa: PLC0415

@@ -11,6 +11,7 @@ __all__ = [
     "first",
     "guild_nodes",
     "inbox",
+    "installation",
     "lease",
     "moved",
     "nonce",
@@ -42,6 +43,11 @@ def nonces_ready() -> str:
     Missing or another one after Redis lost writes, until they are read from the log again.
     """
     return f"{_before}nonces:ready"
+
+
+def installation() -> str:
+    """String: the id of the installation whose keys these are."""
+    return f"{_before}installation"
 
 
 def inbox(name: str) -> str:

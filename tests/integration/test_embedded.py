@@ -80,7 +80,8 @@ def fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def light(fakes: Stack, tmp_path: Path) -> Iterator[Stack]:
     """A stack of its own that borrows the other one's stores: quick to start."""
     run = fakes.run
-    stack = make_stack(tmp_path, kafka=run["kafka"], redis=run["redis"], postgres=run["postgres"])
+    given = {name: run[name] for name in ("kafka", "redis", "postgres")}
+    stack = make_stack(tmp_path, **given, secret=(fakes.home / "secret").read_text().strip())
     yield stack
     stack.stop()
 

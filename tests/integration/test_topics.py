@@ -70,7 +70,7 @@ async def test_errors_say_what_is_wrong(settings):
 
 def test_the_commands(stores):
     assert "chat.events" in stores.command("topics", "list").stdout.split()
-    assert "14 topics are there" in stores.command("topics", "create").stdout
+    assert "15 topics are there" in stores.command("topics", "create").stdout
     shown = json.loads(stores.command("topics", "describe", "--json", "guild.events").stdout)
     assert shown["guild.events"]["config"]["message.timestamp.type"] == "LogAppendTime"
     assert len(shown["guild.events"]["partitions"]) == 4

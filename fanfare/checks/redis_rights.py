@@ -1,0 +1,93 @@
+"""The least rights of each process in Redis: commands, keys, and a harmless call of each to ask for it. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fanfare.presence import keys
+
+__all__ = ["acl", "patterns", "probes"]
+
+# The id that stands in a sample key.
+_ANY: Final = re.compile(r"(?<=[:{])0(?=[:}]|$)")
+
+Calls = Callable[[], list[tuple[str, ...]]]
+
+# What redis-py and the checks send themselves.
+_ALWAYS: Final = (
+    "ping", "select", "info", "time", "multi", "discard", "client|setname", "client|setinfo", "get", "set",
+)  # fmt: skip
+_SCRIPTS: Final = ("eval", "evalsha", "script|load")
+
+
+def _gateway() -> list[tuple[str, ...]]:
+    inbox, at, lease, moved = keys.inbox("*"), keys.at("*"), keys.lease("*"), keys.moved("*")
+    guild, user, applied = keys.guild_nodes(0), keys.user_sessions(0), keys.applied(0)
+    recent, bodies = keys.recent(0), keys.recent_bodies(0)
+    nonce, first, worker = keys.nonce(0, "*"), keys.first(0, "*"), keys.worker(0)
+    return [
+        ("exists", inbox), ("pexpire", at, "1"), ("xadd", inbox, "*", "m", "x"), ("xread", "STREAMS", inbox, "0"),
+        ("xrange", inbox, "-", "+"), ("hset", at, "s", "0"), ("hget", at, "s"), ("hgetall", at),
+        ("get", lease), ("set", lease, ""), ("get", moved), ("set", moved, ""), ("mget", moved),
+        ("pexpire", moved, "1"),
+        ("hset", guild, "x", "1"), ("hdel", guild, "x"), ("hset", user, "x", "1"), ("hget", user, "x"),
+        ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
+        ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
+        ("get", nonce), ("set", nonce, ""), ("del", nonce), ("get", first), ("set", first, ""), ("get", worker),
+        ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
+        ("get", keys.epoch()),
+    ]  # fmt: skip
+
+
+def _fanout() -> list[tuple[str, ...]]:
+    return [("set", keys.first(0, "*"), ""), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), "")]
+
+
+def _notifier() -> list[tuple[str, ...]]:
+    inbox, at, applied = keys.inbox("*"), keys.at("*"), keys.applied(0)
+    return [
+        ("hkeys", keys.guild_nodes(0)), ("hkeys", keys.user_sessions(0)), ("hdel", keys.guild_nodes(0), "x"),
+        ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("hget", at, "s"), ("hset", at, "s", "0"),
+        ("get", applied), ("set", applied, ""), ("get", keys.epoch()), ("set", keys.epoch(), ""),
+    ]  # fmt: skip
+
+
+def _archiver() -> list[tuple[str, ...]]:
+    recent, bodies = keys.recent(0), keys.recent_bodies(0)
+    return [
+        ("zcard", recent), ("zrange", recent, "0", "0"), ("zrem", recent, "0"), ("hmget", bodies, "0"),
+        ("hdel", bodies, "0"),
+    ]  # fmt: skip
+
+
+_CALLS: Final[Mapping[str, Calls]] = {
+    "gateway": _gateway,
+    "fanout": _fanout,
+    "notifier": _notifier,
+    "archiver": _archiver,
+}
+
+
+def probes(role: str) -> list[tuple[str, ...]]:
+    """A call of each command on each kind of key that a role needs; only asked for, never carried out."""
+    scripts = [("eval", "return 1", "0"), ("evalsha", "0" * 40, "0"), ("script", "load", "return 1")]
+    always = [("time",), ("get", keys.installation()), ("set", keys.installation(), "", "NX")]
+    return [*always, *scripts, *_CALLS[role]()]
+
+
+def patterns(role: str) -> list[str]:
+    """The keys that a role uses, as patterns of an ACL."""
+    found = {call[2] if call[0] == "xread" else call[1] for call in _CALLS[role]()} | {keys.installation()}
+    return sorted(_ANY.sub("*", name) for name in found)
+
+
+def acl(role: str) -> list[str]:
+    """The rules of `ACL SETUSER NAME on >PASSWORD ...` that give a role its rights and no others."""
+    commands = sorted({*_ALWAYS, *_SCRIPTS, *(call[0] for call in _CALLS[role]())})
+    return [
+        "resetkeys",
+        "resetchannels",
+        "-@all",
+        *(f"~{pattern}" for pattern in patterns(role)),
+        *(f"+{command}" for command in commands),
+    ]

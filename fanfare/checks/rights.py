@@ -1,0 +1,81 @@
+"""The least rights of each process in Kafka and PostgreSQL. Pure.
+
+`fanfare rights` prints them as commands, the checks ask for each of them, and a test runs the whole pipeline with no
+others.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
+
+from fanfare.bus.names import Names
+from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, dead_letters_of
+from fanfare.settings import Settings
+
+__all__ = ["KAFKA", "POSTGRES", "ROLES", "KafkaRights", "grants", "kafka_acls"]
+
+ROLES: Final = ("gateway", "fanout", "notifier", "archiver")
+
+_EVENTS: Final = tuple(DELIVERIES_OF)
+_DELIVERIES: Final = tuple(DELIVERIES_OF.values())
+
+
+class KafkaRights(NamedTuple):
+    """Rights on topics and groups, by our names. READ and WRITE hold DESCRIBE."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    group: str = ""
+    """The group that it is a member of: READ."""
+    watched: str = ""
+    """The group whose offsets it looks at: DESCRIBE."""
+
+
+KAFKA: Final[Mapping[str, KafkaRights]] = {
+    "gateway": KafkaRights(("chat.events", *_DELIVERIES, INSTALLATION), _EVENTS, watched="notifier"),
+    "fanout": KafkaRights(
+        (*_EVENTS, INSTALLATION), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), group="fanout"
+    ),
+    "notifier": KafkaRights(
+        (*_DELIVERIES, INSTALLATION), tuple(map(dead_letters_of, _DELIVERIES)), group="notifier"
+    ),
+    "archiver": KafkaRights((*_EVENTS, INSTALLATION), tuple(map(dead_letters_of, _EVENTS)), group="archiver"),
+}
+
+_GUILD_TABLES: Final = ("users", "guilds", "roles", "members", "channels", "overwrites", "outbox")
+_CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+# By table. The fan-out and the notifier do not use PostgreSQL.
+POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "gateway": {
+        **dict.fromkeys(_GUILD_TABLES, _CHANGE),
+        "messages": ("SELECT",),
+        # To note a new secret.
+        "installation": ("SELECT", "UPDATE"),
+        "alembic_version": ("SELECT",),
+    },
+    "archiver": {
+        "messages": ("SELECT", "INSERT", "UPDATE"),
+        "positions": ("SELECT", "INSERT"),
+        "installation": ("SELECT",),
+        "alembic_version": ("SELECT",),
+    },
+}
+
+
+def kafka_acls(settings: Settings, role: str, principal: str) -> Iterator[list[str]]:
+    """The arguments of `fanfare kafka acls --add` that give a role its rights."""
+    names, rights = Names(settings), KAFKA[role]
+    who = ["--add", "--allow-principal", principal]
+    for operation, topics in (("Read", rights.read), ("Write", rights.write)):
+        yield [*who, "--operation", operation, *(f"--topic={names.kafka(topic)}" for topic in topics)]
+    for operation, group in (("Read", rights.group), ("Describe", rights.watched)):
+        if group:
+            yield [*who, "--operation", operation, f"--group={names.kafka(group)}"]
+
+
+def grants(settings: Settings, role: str, user: str) -> Iterator[str]:
+    """The SQL statements that give a role its rights; run by the owner of the tables."""
+    schema = settings.prefix or "public"
+    yield f'GRANT USAGE ON SCHEMA "{schema}" TO "{user}"'
+    for table, operations in POSTGRES.get(role, {}).items():
+        yield f'GRANT {", ".join(operations)} ON "{schema}".{table} TO "{user}"'

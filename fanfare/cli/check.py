@@ -1,0 +1,115 @@
+"""`fanfare check`, `fanfare claim`, `fanfare rights` and `fanfare migrate`: before the services start."""
+
+import asyncio
+import logging
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fanfare.settings import Settings, SettingsError, load_settings
+
+__all__ = ["check", "claim", "migrate", "rights"]
+
+_STORES = ("kafka", "redis", "postgres")
+_STYLES = {"error": "red", "waits": "yellow", "warning": ""}
+
+
+def _settings() -> Settings:
+    """The settings, with the addresses of the running `fanfare up` where there are none.
+
+    Raises:
+        SettingsError: a store has no address.
+
+    """
+    import msgspec
+    from pydantic import SecretStr
+
+    settings = load_settings()
+    try:
+        run: Any = msgspec.json.decode((settings.home / "run.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        run = {}
+    found: dict[str, Any] = {"kafka": settings.kafka or str(run.get("kafka", ""))}
+    for name in ("redis", "postgres"):
+        found[name] = SecretStr(getattr(settings, name).get_secret_value() or str(run.get(name, "")))
+    found["public_url"] = settings.public_url or str(run.get("gateway", ""))
+    missing = [f"FANFARE_{name.upper()}" for name in _STORES if not str(found[name])]
+    if missing:
+        raise SettingsError(f"no stores: start `fanfare up`, or set {', '.join(missing)}")
+    if not settings.secret.get_secret_value() and (settings.home / "secret").exists():
+        found["secret"] = SecretStr((settings.home / "secret").read_text("ascii").strip())
+    return settings.model_copy(update=found)
+
+
+def check(
+    role: Annotated[
+        list[str] | None, typer.Option(help="Only what this process needs; may be given several times.")
+    ] = None,
+) -> None:
+    """Check settings, Kafka, Redis and PostgreSQL, and show all that is wrong in one table.
+
+    Exit status 0: nothing, or only warnings; 1: something keeps processes from working.
+    """
+    from fanfare.checks.findings import Level
+    from fanfare.checks.program import check as check_all
+    from fanfare.checks.rights import ROLES
+
+    if unknown := [one for one in role or () if one not in ROLES]:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(ROLES)}", param_hint="--role")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    found = asyncio.run(check_all(_settings(), role or ROLES))
+    if not found:
+        print("nothing is wrong")
+        return
+    table = Table("level", "about", box=None, header_style="bold")
+    table.add_column("what", overflow="fold")
+    for one in sorted(found, key=lambda one: list(Level).index(one.level)):
+        table.add_row(one.level, one.about, one.said, style=_STYLES[one.level])
+    Console(soft_wrap=True).print(table)
+    if any(one.level is not Level.WARNING for one in found):
+        raise typer.Exit(1)
+
+
+def claim() -> None:
+    """Make one installation of the configured stores, whatever they belonged to. Another one on them stops working."""
+    from fanfare.checks.marks import claim as claim_stores
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    print(f"these stores are installation {asyncio.run(claim_stores(_settings()))} from now on")
+
+
+def migrate() -> None:
+    """Make the tables in PostgreSQL, or bring them to this version. Any number may do so at once."""
+    from fanfare.store.migrate import migrate as bring_up
+
+    bring_up(_settings())
+    print("the tables are those of this version")
+
+
+def rights(
+    store: Annotated[str, typer.Argument(help="kafka, redis or postgres.")],
+    user: Annotated[
+        str, typer.Option(help="The user of a process; {role} stands for its role.")
+    ] = "fanfare-{role}",
+) -> None:
+    """Print the commands that give each process the least rights it can work with."""
+    from fanfare.checks import redis_rights
+    from fanfare.checks.rights import ROLES, grants, kafka_acls
+    from fanfare.presence import keys
+
+    settings = load_settings()
+    keys.use_prefix(settings.prefix)
+    for role in ROLES:
+        name = user.format(role=role)
+        if store == "kafka":
+            for words in kafka_acls(settings, role, f"User:{name}"):
+                print("fanfare kafka acls", *words)
+        elif store == "redis":
+            print("ACL SETUSER", name, "on '>PASSWORD'", *redis_rights.acl(role))
+        elif store == "postgres":
+            for statement in grants(settings, role, name):
+                print(f"{statement};")
+        else:
+            raise typer.BadParameter(f"{store} is none of kafka, redis, postgres")
