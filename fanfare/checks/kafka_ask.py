@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaError, UnknownError, for_code
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, UnknownError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -218,18 +218,29 @@ async def ask_group(settings: Settings, group: str) -> frozenset[int]:
     """
     async with admin(settings) as client:
         for _ in range(_COORDINATOR_TRIES):
-            found = await client._send_request(FindCoordinatorRequest(group, 0))  # noqa: SLF001
-            code = found.error_code
-            if not code:
-                break
-            if for_code(code).__name__ == "GroupAuthorizationFailedError":
+            try:
+                return await _ask_group(client, group)
+            except GroupAuthorizationFailedError:
                 return frozenset()
-            await asyncio.sleep(_PAUSE_S)  # a new cluster has no coordinator yet
-        else:
-            raise for_code(code)
-        answer = await client._send_request_to_node(found.coordinator_id, _Groups(group))  # noqa: SLF001
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                why = (
+                    error  # the coordinator of a new cluster, or of one that was moved, is not there at once
+                )
+            await asyncio.sleep(_PAUSE_S)
+        raise why
+
+
+async def _ask_group(client: Any, group: str) -> frozenset[int]:
+    found = await client._send_request(FindCoordinatorRequest(group, 0))  # noqa: SLF001
+    if found.error_code:
+        raise for_code(found.error_code)
+    answer = await client._send_request_to_node(found.coordinator_id, _Groups(group))  # noqa: SLF001
     (one,) = answer.to_object()["groups"]
-    return _operations(one["authorized_operations"]) if not one["error_code"] else frozenset()
+    if one["error_code"]:
+        raise for_code(one["error_code"])
+    return _operations(one["authorized_operations"])
 
 
 async def ask_configs(settings: Settings, kind: str, names: Collection[str]) -> dict[str, dict[str, str]]:

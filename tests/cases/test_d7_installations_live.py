@@ -74,7 +74,7 @@ async def test_d7_two_installations_with_prefixes_work_side_by_side(two):
 
 
 async def test_d7_names_in_the_stores_have_the_prefix_and_commands_do_not_need_it(two, stores):
-    blue, green = two
+    blue, _ = two
     there = await list_topics(settings_of(stores))
     assert {"chat.events", "blue.chat.events", "green.chat.events", "blue.chat.deliveries.dead-letters"} <= {
         *there
