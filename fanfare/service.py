@@ -170,11 +170,27 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
 
 
 async def _checked(service: Service, main: Callable[[Service], Awaitable[None]]) -> None:
-    """Check the stores before the work begins, so that what is wrong is said at once, and by name."""
-    from fanfare.checks.program import check_start  # noqa: PLC0415 - after the internal server answers; it is slow to import
+    """Check the stores before the work begins, so that what is wrong is said at once, and by name.
 
-    if not await service.until_stopped(check_start(service.settings, service.role)):
+    A store that is away keeps nobody from starting: it is checked when it is there.
+    """
+    # After the internal server answers, as these are slow to import; and they need FatalError.
+    from fanfare.checks.program import check_later, check_start  # noqa: PLC0415
+
+    asked = False
+
+    async def first() -> None:
+        nonlocal asked
+        asked = await check_start(service.settings, service.role)
+
+    async def later() -> None:
+        await check_later(service.settings, service.role)
+        await service.stopping.wait()
+
+    if not await service.until_stopped(first()):
         return
+    if not asked:
+        _ = service.supervise(later(), "checks")
     await main(service)
 
 

@@ -10,15 +10,18 @@ from fanfare.checks.marks import settle
 from fanfare.checks.postgres import check_postgres
 from fanfare.checks.redis import check_redis
 from fanfare.checks.rights import POSTGRES, ROLES
+from fanfare.service import FatalError
 from fanfare.settings import Settings, SettingsError
 from fanfare.settings_rules import public_problems, remarks
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 
-__all__ = ["check", "check_start"]
+__all__ = ["check", "check_later", "check_start"]
 
 # A store that does not answer in this time counts as away: the process starts and waits for it.
 _PATIENCE_S: Final = 15.0
+# How often those are asked again that did not answer.
+_AGAIN_S: Final = 3.0
 
 
 async def check(settings: Settings, roles: Sequence[str] = ROLES) -> list[Finding]:
@@ -37,22 +40,44 @@ async def check(settings: Settings, roles: Sequence[str] = ROLES) -> list[Findin
     return found
 
 
-async def check_start(settings: Settings, role: str) -> None:
+async def check_start(settings: Settings, role: str) -> bool:
     """What a process does before it works: says what is found, and refuses to start with an error.
+
+    Returns:
+        Whether every store was asked. Where it was not, `check_later` goes on asking.
 
     Raises:
         SettingsError: there are errors; the message has all of them.
 
     """
-    if role not in ROLES:
-        return
+    return role not in ROLES or await _look(settings, role, set())
+
+
+async def check_later(settings: Settings, role: str) -> None:
+    """Check again and again, until every store has answered.
+
+    Raises:
+        FatalError: there are errors; the message has all of them.
+
+    """
+    said: set[Finding] = set()
+    try:
+        while not await _look(settings, role, said):
+            await asyncio.sleep(_AGAIN_S)
+    except SettingsError as wrong:
+        raise FatalError(str(wrong)) from None
+
+
+async def _look(settings: Settings, role: str, said: set[Finding]) -> bool:
     found = await check(settings, [role])
     log = logs.get("checks")
     for one in found:
-        if one.level is not Level.ERROR:
+        if one.level is not Level.ERROR and one not in said:
+            said.add(one)
             log.warning(one.said, action=Action.START, about=one.about)
-    if said := refusals(found):
-        raise SettingsError(said)
+    if wrong := refusals(found):
+        raise SettingsError(wrong)
+    return all(one.level is not Level.WAITS for one in found)
 
 
 async def _installation(settings: Settings, *, postgres: bool) -> list[Finding]:
