@@ -109,7 +109,11 @@ def judge(facts: Facts) -> list[Finding]:
         error(_ABOUT, f"this user may not {said}; `fanfare rights redis` prints the rights that are needed")
         for said in facts.refused
     ]
-    if (mode := info.get("redis_mode", "standalone")) != "standalone":
+    # Valkey has a name of its own for it.
+    mode = info.get("server_mode") or info.get("redis_mode") or "standalone"
+    if int(info.get("cluster_enabled", 0)):
+        mode = "cluster"
+    if mode != "standalone":
         found.append(
             error(_ABOUT, f"FANFARE_REDIS leads to a Redis in {mode} mode: give the address of one primary")
         )

@@ -57,6 +57,8 @@ def only(found, level: Level, *words: str) -> None:
         ({"maxmemory_policy": "allkeys-lru"}, Level.ERROR, ("maxmemory-policy is allkeys-lru", "noeviction")),
         ({"maxmemory_policy": "volatile-ttl"}, Level.ERROR, ("volatile-ttl",)),
         ({"redis_mode": "cluster"}, Level.ERROR, ("cluster",)),
+        ({"cluster_enabled": 1}, Level.ERROR, ("cluster",)),
+        ({"server_mode": "sentinel"}, Level.ERROR, ("sentinel",)),
         ({"redis_mode": "sentinel"}, Level.ERROR, ("sentinel",)),
         ({"role": "slave", "master_host": "r1", "master_port": 6380}, Level.ERROR, ("r1:6380",)),
         ({"redis_version": "6.2.14"}, Level.ERROR, ("6.2.14", "7.0")),
