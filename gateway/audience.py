@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from fanfare import payloads
-from fanfare.model import Channel, Guild
+from fanfare.model import Channel, Guild, Overwrite
 from fanfare.permissions import P, in_channel
 from fanfare.record import GUILD, Record
 from gateway.frames import Transport, encode
 
 __all__ = [
     "GUILDS",
+    "HEARS",
     "MESSAGE_CONTENT",
     "NOBODY",
     "AudienceClass",
@@ -39,6 +40,8 @@ _TYPING: Final = (1 << 11, 1 << 14)
 MESSAGE_CONTENT: Final = 1 << 15
 NOBODY: Final = 1 << 63
 """An intent that no client can ask for."""
+HEARS: Final = 1 << 64
+"""Above the bits of permissions: what is said in the channel is for them, which in a voice channel needs CONNECT."""
 # Plain numbers: the operators of a flag make an object each time.
 _VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
 _CONNECT: Final = int(P.CONNECT)
@@ -100,7 +103,7 @@ Rights = tuple[tuple[int, ...], int]
 class View:
     """One version of a guild's state. A change makes another view; members may only be added as they are looked up."""
 
-    __slots__ = ("channel_lists", "guild", "held", "json", "seen", "snapshot", "special")
+    __slots__ = ("alike", "channel_lists", "guild", "held", "json", "seen", "snapshot", "special")
 
     def __init__(self, guild: Guild, before: "View | None" = None) -> None:
         """Args: before: another version of the guild: what is the same in both is not worked out again."""
@@ -117,12 +120,14 @@ class View:
         """Permission bits, per channel."""
         self.seen: dict[Rights, frozenset[int]] = {}
         """The channels that are visible."""
+        self.alike: list[list[int]] = []
+        """The channels by what their overwrites say: most are in step with their category."""
         old = before.guild if before is not None else None
         same_channels = old is not None and old.channels is guild.channels
         same_owner = old is not None and old.owner_id == guild.owner_id
-        same_roles = old is not None and old.roles is guild.roles and same_owner
+        same_roles = old is not None and same_owner and not changed_roles(old, guild)
         if before is not None and same_channels:
-            self.json = before.json
+            self.json, self.alike = before.json, before.alike
         elif before is not None:
             self.json = _unchanged(guild, before, before.json)
         if before is not None and same_channels and same_owner:
@@ -135,7 +140,7 @@ class View:
             self.held = _unchanged(guild, before, before.held)
 
     def permissions(self, roles: tuple[int, ...], user: int, channel_id: int) -> int:
-        """Permission bits in a channel; none in one that does not exist."""
+        """Permission bits in a channel, and HEARS; none in one that does not exist."""
         known = self.held.get(channel_id)
         if known is None:
             if channel_id not in self.guild.channels:
@@ -146,7 +151,11 @@ class View:
         if held is None:
             if len(known) >= _KEPT:
                 known.clear()
-            held = known[at] = in_channel(self.guild, roles, user, self.guild.channels[channel_id])
+            channel = self.guild.channels[channel_id]
+            held = in_channel(self.guild, roles, user, channel)
+            if held & _VIEW_CHANNEL and (held & _CONNECT or channel.type not in _VOICE_TYPES):
+                held |= HEARS
+            known[at] = held
         return held
 
     def shows(self, rights: Rights, channel_id: int) -> bool:
@@ -159,13 +168,20 @@ class View:
         if found is None:
             if len(self.seen) >= _KEPT:
                 self.seen.clear()
-            found = frozenset(ident for ident in self.guild.channels if self.shows(rights, ident))
-            self.seen[rights] = found
+            if not self.alike:
+                self.alike = _alike(self.guild)
+            shown = (group for group in self.alike if self.shows(rights, group[0]))
+            found = self.seen[rights] = frozenset().union(*shown)
         return found
 
-    def has_the_rights_of(self, other: "View") -> bool:
-        """Whether everybody with the same roles has the same rights in both."""
-        return self.seen is other.seen
+    def has_the_rights_of(self, other: "View", rights: Rights) -> bool:
+        """Whether somebody may do the same in both, but for a channel that is another in them."""
+        if self.seen is other.seen:
+            return True
+        mine, others = self.guild, other.guild
+        if mine.owner_id != others.owner_id and rights[1] in {mine.owner_id, others.owner_id}:
+            return False
+        return not changed_roles(mine, others) & {mine.id, *rights[0]}
 
     def channel_json(self, channel_id: int) -> bytes:
         """A channel as clients see it."""
@@ -173,6 +189,30 @@ class View:
         if found is None:
             found = self.json[channel_id] = encode(payloads.channel(self.guild.channels[channel_id]))
         return found
+
+
+def changed_roles(one: Guild, other: Guild) -> set[int]:
+    """The roles that do not grant the same in two versions of a guild."""
+    if one.roles is other.roles:
+        return set()
+    return {
+        ident
+        for ident in one.roles.keys() | other.roles.keys()
+        if _granted(one, ident) != _granted(other, ident)
+    }
+
+
+def _granted(guild: Guild, role_id: int) -> int | None:
+    role = guild.roles.get(role_id)
+    return role.permissions if role is not None else None
+
+
+def _alike(guild: Guild) -> list[list[int]]:
+    """The channels of a guild, those together whose overwrites are the same."""
+    found: dict[tuple[bool, tuple[Overwrite, ...]], list[int]] = {}
+    for channel in guild.channels.values():
+        found.setdefault((channel.type in _VOICE_TYPES, channel.overwrites), []).append(channel.id)
+    return list(found.values())
 
 
 def _named(channel: Channel) -> set[int]:
@@ -221,14 +261,8 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     if not record.channel:
         return record.audience == GUILD
     held = view.permissions(audience.roles, audience.user, record.channel)
-    if record.audience != GUILD and not held & _CONNECT and _is_voice(view, record.channel):
-        return False
-    return bool(held & _VIEW_CHANNEL) and held & record.permission == record.permission
-
-
-def _is_voice(view: View, channel_id: int) -> bool:
-    channel = view.guild.channels.get(channel_id)
-    return channel is not None and channel.type in _VOICE_TYPES
+    needed = record.permission | (_VIEW_CHANNEL if record.audience == GUILD else HEARS)
+    return held & needed == needed
 
 
 def content_for(user: int, intents: int, record: Record) -> bool:

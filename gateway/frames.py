@@ -97,7 +97,7 @@ class Dispatch:
         """Args: s: of its inbox entry; record: the event."""
         self.s = s
         self.record = record
-        self._frames: dict[tuple[Transport, bool], bytes] = {}
+        self._frames: dict[tuple[Transport, bool | str], bytes] = {}
 
     def frame(self, transport: Transport, *, content: bool) -> bytes:
         """The frame for a transport, with or without what MESSAGE_CONTENT gates."""
@@ -106,6 +106,13 @@ class Dispatch:
         if frame is None:
             d = self.record.payload if content else splice(self.record)
             frame = self._frames[transport, content] = wrap(dispatch(self.s, self.record.type, d), transport)
+        return frame
+
+    def frame_as(self, name: str, d: bytes, transport: Transport) -> bytes:
+        """The frame of what the event is to some: by another name, always with the same `d`."""
+        frame = self._frames.get((transport, name))
+        if frame is None:
+            frame = self._frames[transport, name] = wrap(dispatch(self.s, name, d), transport)
         return frame
 
     @property

@@ -540,6 +540,20 @@ class Hub:
         if cursor is not None:
             self.pump(session)
 
+    def rewind(self, session: Session, cursor: int) -> None:
+        """Put a session into the guilds that its client was in at an index; it may have left or joined them since."""
+        met: set[int] = set()
+        for event in self.past.changes(self.ring, cursor):
+            record = event.dispatch.record
+            if record.guild in met or not is_membership(record, session.user.id):
+                continue
+            met.add(record.guild)
+            if record.type in _LEAVES:
+                self.join(session, record.guild)
+            else:
+                self.part(session, record.guild)
+                session.shown.pop(record.guild, None)
+
     def keep(self, session: Session) -> None:
         """Hold a session in memory, in the place of what was known of it; without a link it is away."""
         old = self.sessions.get(session.key)

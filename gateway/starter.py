@@ -219,7 +219,9 @@ class Starter:
             self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another connection")
         session.skip = session.hops[-1].f or None
         session.announce = (self._hub.ring.end, self._hub.s)
-        self._hub.attach(session, link, cursor=self._hub.ring.after(seq))
+        cursor = self._hub.ring.after(seq)
+        self._hub.rewind(session, cursor)
+        self._hub.attach(session, link, cursor=cursor)
         return True
 
     async def _from_stream(

@@ -47,7 +47,7 @@ def frames_of(event: Event, was: Rights, audience: AudienceClass, *, own: bool =
         return _frame_of_channel(event, before.shows(was, record.channel), audience)
     told = own or sees(after, audience, record)
     main = event.dispatch.frame(audience.transport, content=True) if told else None
-    if not audience.intents & GUILDS or (was == now and before.has_the_rights_of(after)):
+    if not audience.intents & GUILDS or (was == now and before.has_the_rights_of(after, now)):
         return main
     others = list(_shown(before.visible(was), after.visible(now), before, after))
     last = event.dispatch.s
@@ -75,8 +75,7 @@ def _frame_of_channel(event: Event, saw: bool, audience: AudienceClass) -> bytes
     # What it has become is not for those who see it no more.
     view = event.before if name == "CHANNEL_DELETE" else after
     assert view is not None
-    d = view.channel_json(record.channel)
-    return wrap(dispatch(event.dispatch.s, name, d), audience.transport)
+    return event.dispatch.frame_as(name, view.channel_json(record.channel), audience.transport)
 
 
 def _shown(
