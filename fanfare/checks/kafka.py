@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from fanfare.bus.client import KafkaAwayError
 from fanfare.bus.names import Names
@@ -45,6 +45,10 @@ async def check_kafka(settings: Settings, roles: Sequence[str]) -> list[Finding]
             found += await _further(settings, names, roles, cluster)
     except (KafkaAwayError, OSError, TimeoutError) as away:
         return [waits(_ABOUT, str(away))]
+    except (NotImplementedError, IncompatibleBrokerVersion):
+        return [
+            error(_ABOUT, "the brokers are older than Kafka 2.3, which is the oldest that Fanfare works on")
+        ]
     except KafkaError as said:
         return [_refused(said)]
     return found

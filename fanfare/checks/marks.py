@@ -19,7 +19,7 @@ from fanfare.presence.client import connect
 from fanfare.settings import Settings
 from fanfare.store.database import Connection, dial, dsn, own_number
 
-__all__ = ["claim", "settle"]
+__all__ = ["claim", "read_marks", "settle"]
 
 # One process at a time decides where there is no mark yet.
 _LOCK: Final = 0x66616E_0003
@@ -60,12 +60,12 @@ async def settle(settings: Settings, *, redis: bool = True, postgres: bool = Tru
 
 
 async def _settle(settings: Settings, redis: Redis | None, database: Connection) -> str:
-    marks = await _marks(settings, redis, database)
+    marks = await read_marks(settings, redis, database)
     decision = decide(marks)
     if decision.make or (marks.kafka is None) != (marks.postgres is None):
         # Somebody may be setting the second one just now.
         await database.execute("SELECT pg_advisory_lock($1)", await own_number(database, _LOCK))
-        decision = decide(await _marks(settings, redis, database))
+        decision = decide(await read_marks(settings, redis, database))
         if decision.make:
             made = random_words.token_hex(6)
             try:
@@ -100,7 +100,8 @@ async def claim(settings: Settings) -> str:
         await database.close(timeout=1)
 
 
-async def _marks(settings: Settings, redis: Redis | None, database: Connection) -> Marks:
+async def read_marks(settings: Settings, redis: Redis | None, database: Connection | None) -> Marks:
+    """What the stores hold; those that are not given are not asked."""
     in_redis: Mark = UNKNOWN
     if redis is not None:
         raw: Any = await redis.get(keys.installation())

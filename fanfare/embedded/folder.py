@@ -130,6 +130,7 @@ class DataFolder:
         path = self.home / name
         try:
             text = path.read_text("ascii").strip()
+            path.chmod(0o600)  # a copy that was put back may be open to others
         except FileNotFoundError:
             text = secrets.token_hex(SECRET_CHARACTERS // 2)
             write_atomically(path, text + "\n")

@@ -1,12 +1,23 @@
 """D7: two installations on one Kafka, Redis and PostgreSQL work side by side with prefixes, and never by accident."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from fanfare.bus.topics import list_topics
+from fanfare.bus.client import admin
+from fanfare.bus.topics import create_topics, list_topics
+from fanfare.checks.installation import Marks
+from fanfare.checks.marks import claim, read_marks, settle
 from fanfare.client import Client, Rest, Session
+from fanfare.presence import keys
+from fanfare.presence.client import connect
+from fanfare.settings import Settings
+from fanfare.store.database import dial, dsn
+from fanfare.store.migrate import migrate
+from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import settings_of
 
@@ -93,3 +104,96 @@ def test_d7_another_restart_of_the_same_installation_goes_on(two):
     assert "belongs to" not in blue.command("check", check=False).stdout
     blue.stop()
     blue.start()
+
+
+@pytest.fixture
+async def grey(stores) -> AsyncIterator[Settings]:
+    """An installation of which only the stores matter: topics, tables and marks, made anew for a test."""
+    settings = settings_of(stores).model_copy(update={"prefix": "grey", "secret": SecretStr(SECRET)})
+    await asyncio.to_thread(migrate, settings)
+    await create_topics(settings)
+    await claim(settings)
+    yield settings
+    keys.use_prefix("")
+
+
+async def ids(settings: Settings) -> Marks:
+    """The ids that the stores hold."""
+    redis = connect(settings)
+    database = await dial(dsn(settings))
+    try:
+        return await read_marks(settings, redis, database)
+    finally:
+        await redis.aclose()
+        await database.close()
+
+
+async def change(
+    settings: Settings, *, redis: Sequence[str] = (), sql: Sequence[str] = (), topic: str = ""
+) -> None:
+    """What an operator, an outage or an older version did to the stores."""
+    client = connect(settings)
+    database = await dial(dsn(settings))
+    if redis:
+        await client.execute_command(*redis)
+    for statement in sql:
+        await database.execute(statement)
+    if topic:
+        async with admin(settings) as kafka:
+            await kafka.delete_topics([topic])
+
+            async def gone() -> bool:
+                return topic not in await kafka.list_topics()
+
+            await eventually(gone)
+    await client.aclose()
+    await database.close()
+
+
+async def test_d7_an_emptied_redis_belongs_to_us_again(grey):
+    before = await ids(grey)
+    assert before.kafka == before.redis == before.postgres
+    await change(grey, redis=("DEL", "grey:installation"))
+    assert await settle(grey, postgres=False) == ""
+    assert await ids(grey) == before
+
+
+async def test_d7_stores_of_a_version_without_ids_go_on_and_get_one(grey):
+    """Also where two processes are the first at once."""
+    before = await ids(grey)
+    await change(
+        grey,
+        redis=("DEL", "grey:installation"),
+        sql=("DROP TABLE installation", "UPDATE alembic_version SET version_num = '0001'"),
+        topic="grey.installation",
+    )
+    assert await settle(grey) == ""  # before the new tables and the new topic
+    await asyncio.to_thread(migrate, grey)
+    await create_topics(grey)
+    assert await asyncio.gather(settle(grey), settle(grey)) == ["", ""]
+    after = await ids(grey)
+    assert after.kafka == after.redis == after.postgres
+    assert isinstance(after.kafka, str)
+    assert after != before
+
+
+@pytest.mark.parametrize(
+    ("store", "doing"),
+    [
+        ("PostgreSQL", {"sql": ("UPDATE installation SET id = 'elsewhere'",)}),
+        ("Redis", {"redis": ("SET", "grey:installation", "elsewhere")}),
+    ],
+)
+async def test_d7_a_store_put_back_from_elsewhere_is_refused_until_it_is_claimed(grey, store, doing):
+    await change(grey, **doing)
+    assert f"{store} belongs to installation elsewhere" in await settle(grey)
+    made = await claim(grey)
+    assert await settle(grey) == ""
+    assert await ids(grey) == Marks(made, made, made)
+
+
+async def test_d7_a_new_secret_beside_the_old_one_is_taken_and_then_alone(grey):
+    new = "a new secret of thirty-two characters"
+    for secret in (f"{new},{SECRET}", new):
+        assert await settle(grey.model_copy(update={"secret": SecretStr(secret)})) == ""
+    assert "FANFARE_SECRET is not that installation's" in await settle(grey)
