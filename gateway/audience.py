@@ -17,6 +17,7 @@ from gateway.frames import Transport, encode
 __all__ = [
     "GUILDS",
     "HEARS",
+    "INTENTS",
     "MESSAGE_CONTENT",
     "NOBODY",
     "AudienceClass",
@@ -49,11 +50,11 @@ _VOICE_TYPES: Final = frozenset({2, 13})
 # Rights that are kept of a channel: far more than a guild has different sets of roles.
 _KEPT: Final = 10_000
 
-# Intent of each dispatch: (in a guild, in a direct conversation). Not named: nobody gets it.
-_INTENTS: Final[Mapping[str, tuple[int, int]]] = {
+# Intent of each dispatch: (in a guild, in a direct conversation). Not named: nobody gets it. (GUILD_CREATE is made anew
+# for each session, never passed on.)
+INTENTS: Final[Mapping[str, tuple[int, int]]] = {
     **dict.fromkeys(
         (
-            "GUILD_CREATE",
             "GUILD_UPDATE",
             "GUILD_DELETE",
             "GUILD_ROLE_CREATE",
@@ -235,7 +236,7 @@ def _unchanged(guild: Guild, before: View, found: Mapping[int, _Found]) -> dict[
 
 def intent_of(name: str, *, in_guild: bool) -> int:
     """The intent bit without which a session does not get the dispatch."""
-    return _INTENTS.get(name, (NOBODY, NOBODY))[0 if in_guild else 1]
+    return INTENTS.get(name, (NOBODY, NOBODY))[0 if in_guild else 1]
 
 
 def rights_of(view: View, user: int) -> Rights:
