@@ -59,11 +59,12 @@ async def settle(settings: Settings, *, redis: bool = True, postgres: bool = Tru
             await database.close(timeout=1)
 
 
-async def _settle(settings: Settings, redis: Redis | None, database: Connection) -> str:
+async def _settle(settings: Settings, redis: Redis | None, database: Connection | None) -> str:
     marks = await read_marks(settings, redis, database)
     decision = decide(marks)
-    if decision.make or (marks.kafka is None) != (marks.postgres is None):
-        # Somebody may be setting the second one just now.
+    both = (marks.kafka, marks.postgres)
+    if database is not None and UNKNOWN not in both and None in both:
+        # One process makes the marks, and may have made the first of them just now.
         await database.execute("SELECT pg_advisory_lock($1)", await own_number(database, _LOCK))
         decision = decide(await read_marks(settings, redis, database))
         if decision.make:
@@ -78,7 +79,9 @@ async def _settle(settings: Settings, redis: Redis | None, database: Connection)
     if decision.problem:
         return decision.problem
     if decision.mark_redis and redis is not None and decision.id is not None:
-        await redis.set(keys.installation(), decision.id, nx=True)
+        is_ours = await redis.set(keys.installation(), decision.id, nx=True)
+        if not is_ours and (problem := decide(await read_marks(settings, redis, database)).problem):
+            return problem  # somebody else was faster
     return await _secret(settings, database) if database is not None else ""
 
 

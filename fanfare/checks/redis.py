@@ -1,6 +1,5 @@
 """Whether a Redis is fit to be ours: the questions, and what follows from the answers."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fanfare.checks.findings import Finding, error, waits, warning
 from fanfare.checks.redis_rights import probes
+from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S
 from fanfare.presence.client import connect
 from fanfare.settings import Settings
@@ -45,9 +45,9 @@ async def check_redis(settings: Settings, roles: Sequence[str]) -> list[Finding]
     client = connect(settings, client_name="fanfare-check")
     try:
         info: dict[str, Any] = await client.info()
-        before = time.time()
+        before = now_s()
         seconds, micros = await client.time()
-        off_s = seconds + micros / 1e6 - (before + time.time()) / 2
+        off_s = seconds + micros / 1e6 - (before + now_s()) / 2
         return judge(Facts(info, off_s, await _refused(client, roles)))
     except (AuthenticationError, AuthenticationWrongNumberOfArgsError) as refused:
         return [error(_ABOUT, f"it does not take the user and password of FANFARE_REDIS: {refused}")]
@@ -127,12 +127,8 @@ def judge(facts: Facts) -> list[Finding]:
         found.append(error(_ABOUT, f"it is version {version}, and 7.0 is the oldest that Fanfare works on"))
     found += _memory(info)
     if abs(facts.off_s) > CLOCK_SKEW_S:
-        found.append(
-            error(
-                _ABOUT,
-                f"its clock is {facts.off_s:+.1f} s off ours: no ids are made above {CLOCK_SKEW_S:.0f} s",
-            )
-        )
+        far = f"its clock is {facts.off_s:+.1f} s off ours, and above {CLOCK_SKEW_S:.0f} s no ids are made"
+        found.append(waits(_ABOUT, f"{far}: sends are refused until both follow one time server"))
     elif abs(facts.off_s) > _OFF_S:
         found.append(
             warning(_ABOUT, f"its clock is {facts.off_s:+.1f} s off ours: let both follow one time server")

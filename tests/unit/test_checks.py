@@ -1,7 +1,10 @@
 """What the start-up checks make of the answers of stores: errors, waits or warnings, each naming the thing."""
 
+import fnmatch
+import inspect
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -73,7 +76,7 @@ def test_a_redis_that_does_not_fit(info, level, words):
 def test_a_redis_that_fits_and_one_with_another_time():
     assert redis.judge(redis.Facts(GOOD_REDIS, 0.3, ())) == []
     only(redis.judge(redis.Facts(GOOD_REDIS, -2.0, ())), Level.WARNING, "-2.0 s")
-    only(redis.judge(redis.Facts(GOOD_REDIS, 9.0, ())), Level.ERROR, "+9.0 s")
+    only(redis.judge(redis.Facts(GOOD_REDIS, 9.0, ())), Level.WAITS, "+9.0 s", "sends are refused")
     only(
         redis.judge(redis.Facts(GOOD_REDIS, 0.0, ("XADD on inbox:{*}: NOPERM",))),
         Level.ERROR,
@@ -208,6 +211,34 @@ def test_every_script_has_somebody_who_runs_it():
         for path in resources.files("fanfare.presence").joinpath("lua").iterdir()
     }
     assert there == {name for names in SCRIPTS.values() for name in names}
+
+
+def test_every_key_is_among_the_rights_of_somebody():
+    """A key that a new feature brings along needs a line in redis_rights, or least rights end at it."""
+    patterns = {pattern for role in ROLES for pattern in redis_rights.patterns(role)}
+    for name in keys.__all__:
+        function = getattr(keys, name)
+        if name != "use_prefix":
+            key = function(*["7" for _ in inspect.signature(function).parameters])
+            assert any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns), key
+
+
+# What redis-py calls otherwise than Redis does; and what is no command.
+PYTHON_NAMES = {"delete": "del", "script_load": "script|load"}
+NO_COMMANDS = {
+    "aclose", "append", "client", "connection_pool", "execute", "execute_command", "expire_at", "pipeline", "queue",
+    "run", "response_callbacks", "ask", "load", "from_url",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_command_of_a_process_is_among_its_rights(role):
+    """As far as it can be seen in the text of its own package."""
+    allowed = {rule[1:] for rule in redis_rights.acl(role) if rule.startswith("+")}
+    for path in (Path(__file__).parents[2] / role).rglob("*.py"):
+        for word in re.findall(r"\b(?:pipe|redis|_redis|_reader)\.([a-z_]+)\(", path.read_text()):
+            if word not in NO_COMMANDS:
+                assert PYTHON_NAMES.get(word, word) in allowed, f"{path}: {word}"
 
 
 def test_patterns_of_keys_have_the_prefix_and_any_id():
