@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from fanfare.settings import Settings, SettingsError
 from fanfare.tasks import uninterrupted
 
-__all__ = ["KafkaAwayError", "admin", "bootstrap", "connection"]
+__all__ = ["KafkaAwayError", "admin", "bootstrap", "connection", "tool_properties"]
 
 # How long a cancellation waits for a connection that is just being made.
 _START_S: Final = 2.0
@@ -64,6 +64,36 @@ def connection(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
         }
     return found
+
+
+def tool_properties(settings: Settings) -> str:
+    """The same for Kafka's own tools, as the text of a Java properties file."""
+    found: dict[str, str] = {"security.protocol": settings.kafka_security}
+    if settings.kafka_security.endswith("SSL"):
+        if settings.kafka_ca is not None:
+            found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
+        if settings.kafka_cert is not None and settings.kafka_key is not None:
+            found |= {
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.certificate.chain": settings.kafka_cert.read_text(),
+                "ssl.keystore.key": settings.kafka_key.read_text(),
+            }
+    if settings.kafka_security.startswith("SASL"):
+        kind = "plain.Plain" if settings.kafka_sasl_mechanism == "PLAIN" else "scram.Scram"
+        name = settings.kafka_sasl_username
+        words = {"username": name, "password": settings.kafka_sasl_password.get_secret_value()}
+        login = " ".join(f'{key}="{_escaped(word, chr(34))}"' for key, word in words.items())
+        found |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.jaas.config": f"org.apache.kafka.common.security.{kind}LoginModule required {login};",
+        }
+    return "".join(f"{key}={_escaped(value)}\n" for key, value in found.items())
+
+
+def _escaped(text: str, quote: str = "") -> str:
+    """A word in quotation marks of JAAS, or a value in a properties file."""
+    text = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace(quote, f"\\{quote}") if quote else text
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fanfare.bus import topics as bus
-from fanfare.bus.client import KafkaAwayError, bootstrap
+from fanfare.bus.client import KafkaAwayError, bootstrap, tool_properties
 from fanfare.bus.groups import describe_groups
 from fanfare.bus.tail import Seen, tail
 from fanfare.checks.marks import settle
@@ -179,7 +179,7 @@ def kafka(
 ) -> None:
     """Run one of Kafka's own tools, on the embedded jars; `fanfare kafka` alone lists them.
 
-    The bootstrap server is filled in where it is not given.
+    The bootstrap server is filled in where it is not given, and how to log in.
     """
     from fanfare.embedded.jars import default_folder, verify
     from fanfare.embedded.java import TOOLS, tool_command, with_brokers
@@ -192,13 +192,20 @@ def kafka(
         raise typer.Exit(2 if tool else 0)
     arguments = list(context.args)
     if with_brokers(name, arguments, "") != arguments:
-        arguments = with_brokers(name, arguments, _plain_bootstrap(load_settings()))
+        settings = load_settings()
+        arguments = with_brokers(name, arguments, bootstrap(settings), _command_config(settings, arguments))
     command = tool_command(verify(default_folder()), name, *arguments)
     os.execv(command[0], command)  # noqa: S606 - it takes our place: signals and exit code are its own
 
 
-def _plain_bootstrap(settings: Settings) -> str:
-    """The bootstrap servers for a tool that knows nothing of our TLS and SASL settings."""
-    if settings.kafka_security != "PLAINTEXT":
-        sys.stderr.write("note: give the tool its TLS and SASL settings by --command-config FILE\n")
-    return bootstrap(settings)
+def _command_config(settings: Settings, arguments: Sequence[str]) -> str:
+    """A file with our TLS and login for a tool; '' where it needs none, or is given one.
+
+    It is in memory, and the tool inherits it: the password stands on no disk.
+    """
+    given = any(word.split("=")[0] in {"--command-config", "--command.config"} for word in arguments)
+    if settings.kafka_security == "PLAINTEXT" or given:
+        return ""
+    fd = os.memfd_create("kafka.properties", 0)
+    os.write(fd, tool_properties(settings).encode())
+    return f"/proc/self/fd/{fd}"

@@ -50,11 +50,21 @@ _WHERE = ("--bootstrap-server", "--bootstrap-controller", "--broker-list", "--he
 _BROKERS_OPTION = {"replica-verification": "--broker-list"}
 
 
-def with_brokers(tool: str, arguments: Sequence[str], servers: str) -> list[str]:
-    """The arguments of a tool, with the bootstrap servers where it wants them and they do not say any."""
+def with_brokers(tool: str, arguments: Sequence[str], servers: str, config: str = "") -> list[str]:
+    """The arguments of a tool, with the bootstrap servers where it wants them and they do not say any.
+
+    Args:
+        tool: one of `TOOLS`.
+        arguments: as they were given.
+        servers: the bootstrap servers.
+        config: file with TLS and login; '' for none.
+
+    """
     if tool in _LOCAL or any(word.split("=")[0] in _WHERE for word in arguments):
         return list(arguments)
     where = [_BROKERS_OPTION.get(tool, "--bootstrap-server"), servers]
+    if config and tool not in _BROKERS_OPTION:
+        where += ["--command-config", config]
     if tool in _COMMAND_FIRST:
         return [*arguments, *where] if arguments else []
     return [*where, *arguments]

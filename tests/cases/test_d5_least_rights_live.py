@@ -111,19 +111,10 @@ def place(stores, tmp_path_factory) -> Iterator[Place]:
 
 
 def _kafka_users(place: Place) -> None:
-    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    config = place.folder / "admin.properties"
-    config.write_text(
-        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
-        f'sasl.jaas.config={login} username="admin" password="admin";\n'
-    )
+    """By the commands that `fanfare rights kafka` prints."""
     calls = [words for role in ROLES for words in kafka_acls(place.settings(), role, f"User:{role}")]
     with ThreadPoolExecutor(3) as several:
-        list(
-            several.map(
-                lambda words: place.command("kafka", "acls", f"--command-config={config}", *words), calls
-            )
-        )
+        list(several.map(lambda words: place.command("kafka", "acls", *words), calls))
 
 
 async def _redis_and_postgres_users(place: Place) -> None:
