@@ -62,6 +62,28 @@ CLIENT_FRAMES_PER_MINUTE: Final = 120
 OWN_FRAME_BYTES: Final = 64 * 1024
 OWN_UNANSWERED: Final = 64
 HEARTBEAT_INTERVAL_MS: Final = 41_250
+# PINGs, PONGs and empty frames, which Discord does not speak of; libraries send one in 20 s.
+CONTROL_FRAMES_PER_MINUTE: Final = 120
+# Of one message; the largest that there may be (OWN_FRAME_BYTES) in pieces of half a kB.
+MESSAGE_FRAGMENTS: Final = 128
+# IDENTIFYs and RESUMEs that a connection may try; each may cost a look into Redis.
+STARTS: Final = 10
+
+# Connections that have not identified (docs/security.md). The head of a request, of one and of all together: the
+# longest that a browser sends is 8 kB, with cookies that are not ours.
+HEAD_BYTES: Final = 16 * 1024
+HEADS_BYTES: Final = 32 * 1024 * 1024
+# How long a TLS handshake may take, the head of a request, its body, and the reading of an answer.
+HANDSHAKE_S: Final = 10.0
+HEAD_S: Final = 20.0
+BODY_S: Final = 30.0
+UNREAD_S: Final = 30.0
+# A connection that is kept open between requests: longer than the 60 s of load balancers, which have to close first.
+KEEP_ALIVE_S: Final = 75.0
+# Discord's: an address that sends 10,000 of them in 10 minutes is kept out for the rest of these.
+INVALID_TOKENS_WINDOW_S: Final = 600.0
+# Descriptors that connections never take: for stores, for files, and for what answers health checks.
+SPARE_DESCRIPTORS: Final = 256
 
 # The newest messages of a channel that Redis keeps once they stand in the database, and at the most.
 RECENT_KEPT: Final = 100

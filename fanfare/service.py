@@ -200,7 +200,9 @@ async def _watch(service: Service, work: asyncio.Future[None]) -> None:
     await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if not work.done():
-        await asyncio.wait((work,), timeout=service.settings.drain_s + FAILED_DRAIN_S)
+        await asyncio.wait(
+            (work,), timeout=service.settings.unready_s + service.settings.drain_s + FAILED_DRAIN_S
+        )
     if not work.done():
         service.log.error("it does not end, and is ended", action=Action.STOP)
         await end((work,))

@@ -9,6 +9,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -144,6 +145,36 @@ class Settings(BaseSettings):
         le=600,
         description="Window over which a stopping gateway asks its clients to reconnect.",
     )
+    unready_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        description="How long a gateway that is to stop still takes sockets while /readyz and /healthz say 503: longer "
+        "than the load balancer takes to notice.",
+    )
+    unidentified: int = Field(
+        default=8192,
+        ge=0,
+        description="Connections of each public port of a process that have not identified. At the bound, the oldest "
+        "one makes room for a new one. 0: any number.",
+    )
+    unidentified_per_address: int = Field(
+        default=6144,
+        ge=0,
+        description="The same for one IPv4 address or IPv6 /64. High, because a proxy or a NAT is one address, and all "
+        "behind it may come back at once. 0: any number.",
+    )
+    invalid_tokens_per_address: int = Field(
+        default=10_000,
+        ge=0,
+        description="An address that sends as many wrong tokens in 10 minutes is kept out for the rest of them. 0: any "
+        "number.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks, with commas between, of proxies whose X-Forwarded-For names the client. "
+        "Default: nobody's is believed.",
+    )
     io_uring: bool = Field(
         default=True,
         description="Whether a gateway writes to many sockets in one system call, by io_uring, where the kernel and "
@@ -187,6 +218,13 @@ class Settings(BaseSettings):
     def _no_spaces(cls, servers: str) -> str:
         return ",".join(server.strip() for server in servers.split(","))
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            ip_network(part, strict=False)
+        return text
+
     @field_validator("public_url")
     @classmethod
     def _ends_in_slash(cls, url: str) -> str:
@@ -213,6 +251,11 @@ class Settings(BaseSettings):
         """The base URL of REST, with the version."""
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}/api/v10"
+
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The trusted proxies."""
+        parts = filter(None, (part.strip() for part in self.trusted_proxies.split(",")))
+        return tuple(ip_network(part, strict=False) for part in parts)
 
     def require_public(self) -> None:
         """For whoever serves clients.

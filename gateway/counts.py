@@ -8,6 +8,7 @@ from fanfare.telemetry.metrics import REGISTRY
 
 __all__ = [
     "CONNECTIONS",
+    "CUT",
     "ENTRIES",
     "FENCE_RECORDS",
     "INVALID",
@@ -15,9 +16,22 @@ __all__ = [
     "RESUME_SECONDS",
     "SESSIONS",
     "STARTS",
+    "UNIDENTIFIED",
 ]
 
 CONNECTIONS: Final = Gauge("fanfare_gateway_connections", "Open websockets.", registry=REGISTRY)
+UNIDENTIFIED: Final = Gauge(
+    "fanfare_unidentified_connections",
+    "Connections of a public port that have not identified.",
+    ["port"],
+    registry=REGISTRY,
+)
+CUT: Final = Counter(
+    "fanfare_connections_cut",
+    "Connections that were cut because they cost too much, or took too long.",
+    ["port", "why"],
+    registry=REGISTRY,
+)
 SESSIONS: Final = Gauge(
     "fanfare_gateway_sessions", "Sessions held, live and away.", ["state"], registry=REGISTRY
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import resource
 import secrets
 import socket
 import ssl
@@ -10,6 +11,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final
 
+from aiohttp import web
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
@@ -27,12 +29,14 @@ from fanfare.store.outbox import relay
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway import counts, moves
+from gateway.admission import Admission, Room, admission_of
 from gateway.codes import CloseCode
 from gateway.fences import Fences
 from gateway.guilds import GuildCache
 from gateway.hub import Hub, Session
 from gateway.inbox import NodeInbox
 from gateway.ingress.ingress import Ingress
+from gateway.listener import BACKLOG, Listener
 from gateway.member_requests import RequestMembers
 from gateway.members import MemberRequests
 from gateway.presence import PresenceWriter
@@ -45,7 +49,6 @@ from gateway.writes import fastest
 
 __all__ = ["Node", "main"]
 
-_BACKLOG: Final = 4096
 _RETRY_S: Final = 0.5
 _READY_S: Final = 10.0
 _SWEEP_S: Final = 1.0
@@ -65,11 +68,17 @@ class Node:
         presence: PresenceWriter,
         store: Store,
         ingress: Ingress,
+        admission: Admission,
     ) -> None:
         self.hub = hub
         self.starter = starter
         self.wheel = Wheel()
         self.connections: set[Connection] = set()
+        self.admission = admission
+        self.healthy = False
+        """Whether a load balancer is to send clients here."""
+        self.open = True
+        """Whether new sockets are taken."""
         self.log = logs.get("gateway")
         self._guilds = guilds
         self._presence = presence
@@ -200,7 +209,16 @@ async def main(service: Service) -> None:
         await repairer.start()
         ingress = Ingress(producer, redis, loss, store, worker, guilds, node_id, settings=settings)
         stack.push_async_callback(ingress.close)
-        node = Node(hub=hub, starter=starter, guilds=guilds, presence=presence, store=store, ingress=ingress)
+        room = Room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        node = Node(
+            hub=hub,
+            starter=starter,
+            guilds=guilds,
+            presence=presence,
+            store=store,
+            ingress=ingress,
+            admission=admission_of("gateway", settings, room),
+        )
 
         hub.seen = worker.observe
         _ = service.supervise(presence.run(), "presence")
@@ -218,32 +236,51 @@ async def main(service: Service) -> None:
         _ = service.supervise(node.sweep(), "sweep")
         _ = service.supervise(relay(store, producer, service.stopping), "relay")
 
-        tls = _tls(settings)
-        servers = [
-            await _listen(node, own, tls)
-            for own in _sockets(settings.host, settings.gateway_port, settings.gateway_fd)
-        ]
-        rest = await start_rest(
-            make_app(RestContext(settings, redis, store, guilds, ingress, worker)),
-            _sockets(settings.host, settings.rest_port, settings.rest_fd),
-            tls,
-        )
-        scheme, web = ("wss", "https") if tls else ("ws", "http")
-        host, own_ws = url_host(reach(settings.host)), servers[-1].sockets[0].getsockname()[1]
-        service.facts = lambda: {
-            "sessions": len(hub.connected()),
-            "address": f"{scheme}://{host}:{own_ws}/gateway/",
-            "api": f"{web}://{host}:{rest.ports[-1]}/api/v10",
-            "inbox": hub.inbox,
-        }
-        await _nonces_known(ingress)
-        service.state = State.RUNNING
-        await service.stopping.wait()
+        app = make_app(RestContext(settings, redis, store, guilds, ingress, worker))
+        await _serve(service, node, app, room, ingress)
 
-        for server in servers:
-            server.close()
-        await node.drain(settings.drain_s)
-        await rest.stop()
+
+async def _serve(service: Service, node: Node, app: web.Application, room: Room, ingress: Ingress) -> None:
+    """Take clients until the service stops; then let them go."""
+    settings = service.settings
+    tls = _tls(settings)
+    listeners = [
+        Listener(own, lambda: Connection(node), node.admission, tls)
+        for own in _sockets(settings.host, settings.gateway_port, settings.gateway_fd)
+    ]
+    rest = await start_rest(
+        app,
+        _sockets(settings.host, settings.rest_port, settings.rest_fd),
+        admission_of("rest", settings, room),
+        tls,
+    )
+    for listener in listeners:
+        await listener.start()
+    scheme, web_scheme = ("wss", "https") if tls else ("ws", "http")
+    host = url_host(reach(settings.host))
+    service.facts = lambda: {
+        "sessions": len(node.hub.connected()),
+        "address": f"{scheme}://{host}:{listeners[-1].port}/gateway/",
+        "api": f"{web_scheme}://{host}:{rest.ports[-1]}/api/v10",
+        "inbox": node.hub.inbox,
+    }
+    await _nonces_known(ingress)
+    service.state = State.RUNNING
+    node.healthy = True
+    await service.stopping.wait()
+
+    # First whoever balances the load is to notice; until then new clients are as welcome as before.
+    node.healthy = False
+    if not service.failed:
+        await asyncio.sleep(settings.unready_s)
+    node.open = False
+    # Where the public socket is shared with other nodes, our own stays for questions after our health.
+    listeners[0].close()
+    rest.close()
+    await node.drain(settings.drain_s)
+    for listener in listeners[1:]:
+        listener.close()
+    await rest.stop()
 
 
 async def _nonces_known(ingress: Ingress) -> None:
@@ -264,18 +301,12 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         # All addresses are those of both families, where there are two.
         both = host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {url_host(host)}:{port}: {error.strerror}; "
             "set FANFARE_GATEWAY_PORT, FANFARE_REST_PORT or FANFARE_HOST"
         ) from error
-
-
-async def _listen(node: Node, own: socket.socket, tls: ssl.SSLContext | None) -> asyncio.Server:
-    own.setblocking(False)
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Connection(node), sock=own, ssl=tls, backlog=_BACKLOG)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -18,9 +18,11 @@ import msgspec
 from fanfare.constants import (
     CLIENT_FRAME_BYTES,
     CLIENT_FRAMES_PER_MINUTE,
+    CONTROL_FRAMES_PER_MINUTE,
     HEARTBEAT_INTERVAL_MS,
     OWN_FRAME_BYTES,
     OWN_UNANSWERED,
+    STARTS,
 )
 from gateway import member_requests
 from gateway.codes import FIRST_OWN_OP, CloseCode, Op
@@ -131,13 +133,22 @@ class Dialogue:
     Times are seconds of any one steady clock.
     """
 
-    __slots__ = ("_frames", "_heard_at", "_new_at", "_unanswered", "_window_at", "state")
+    __slots__ = (
+        "_control",
+        "_frames",
+        "_heard_at",
+        "_new_at",
+        "_starts",
+        "_unanswered",
+        "_window_at",
+        "state",
+    )
 
     def __init__(self, now: float) -> None:
         """Begin; the shell sends `hello()` first."""
         self.state = State.NEW
         self._new_at = self._heard_at = self._window_at = now
-        self._frames = 0
+        self._frames = self._control = self._starts = 0
         self._unanswered = 0
 
     @staticmethod
@@ -168,6 +179,12 @@ class Dialogue:
         except (msgspec.DecodeError, ValueError) as error:
             return self._close(CloseCode.DECODE_ERROR, f"op {frame.op}: {error}"[:120])
 
+    def control(self, now: float) -> bool:
+        """Count a frame that says nothing: a PING, a PONG, an empty one. False: these are too many."""
+        self._turn(now)
+        self._control += 1
+        return self._control <= CONTROL_FRAMES_PER_MINUTE
+
     def _handle(self, op: int, d: bytes) -> list[Effect]:
         match op:
             case Op.HEARTBEAT:
@@ -189,6 +206,7 @@ class Dialogue:
         """The session has begun or was resumed."""
         if self.state is State.STARTING:
             self.state = State.OPEN
+            self._starts = 0
 
     def rejected(self) -> None:
         """The session cannot be had: the client may identify on this connection."""
@@ -223,15 +241,28 @@ class Dialogue:
         self.state = State.CLOSED
         return [Close(code, reason)]
 
-    def _limited(self, now: float) -> bool:
+    def _turn(self, now: float) -> None:
         if now - self._window_at >= _WINDOW_S:
-            self._window_at, self._frames = now, 0
+            self._window_at, self._frames, self._control = now, 0, 0
+
+    def _limited(self, now: float) -> bool:
+        self._turn(now)
         self._frames += 1
         return self._frames > CLIENT_FRAMES_PER_MINUTE
 
-    def _identify(self, d: bytes) -> list[Effect]:
+    def _begin(self) -> list[Effect] | None:
         if self.state is not State.NEW:
             return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
+        self._starts += 1
+        if self._starts > STARTS:
+            return self._close(
+                CloseCode.RATE_LIMITED, f"{STARTS} tries to begin a session at most: connect again"
+            )
+        return None
+
+    def _identify(self, d: bytes) -> list[Effect]:
+        if (refused := self._begin()) is not None:
+            return refused
         try:
             asked = _identify.decode(d)
         except msgspec.ValidationError as error:
@@ -248,8 +279,8 @@ class Dialogue:
         return [Identify(asked.token, asked.intents, asked.shard)]
 
     def _resume(self, d: bytes) -> list[Effect]:
-        if self.state is not State.NEW:
-            return self._close(CloseCode.ALREADY_AUTHENTICATED, "this connection has a session already")
+        if (refused := self._begin()) is not None:
+            return refused
         asked = _resume.decode(d)
         if not asked.session_id or asked.seq is None or not 0 < asked.seq < 1 << _NUMBER_BITS:
             return [Reply(Op.INVALID_SESSION, d=False)]

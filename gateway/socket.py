@@ -14,14 +14,23 @@ from urllib.parse import parse_qs, urlsplit
 
 from structlog.typing import FilteringBoundLogger
 from typing_extensions import override
+from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State as Wire
 from websockets.server import ServerProtocol
 
-from fanfare.constants import OWN_FRAME_BYTES, SOCKET_HIGH_WATER_BYTES
+from fanfare.constants import (
+    CLIENT_FRAME_BYTES,
+    CONTROL_FRAMES_PER_MINUTE,
+    HANDSHAKE_S,
+    MESSAGE_FRAGMENTS,
+    OWN_FRAME_BYTES,
+    SOCKET_HIGH_WATER_BYTES,
+)
 from fanfare.model import User
-from gateway import counts
+from gateway import counts, plain
+from gateway.admission import Admission
 from gateway.codes import CloseCode, Op
 from gateway.frames import Transport, control, wrap
 from gateway.hub import Hub, Session
@@ -36,7 +45,6 @@ __all__ = ["Connection", "Shell"]
 _QUIET: Final = logging.getLogger("fanfare.websocket")
 _QUIET.setLevel(logging.CRITICAL)
 
-_HANDSHAKE_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 _KINDS: Final = {"": Transport.JSON, "zlib-stream": Transport.ZLIB, "zstd-stream": Transport.ZSTD}
 _VERSIONS: Final = {"", "9", "10"}
@@ -46,6 +54,10 @@ _CONSTANT: Final = {
     for kind in Transport
     for op in (Op.HEARTBEAT_ACK, Op.RECONNECT, Op.HEARTBEAT)
 }
+# Longer messages are for sessions. Twice what is allowed, so that the client is told by Discord's own code.
+_UNIDENTIFIED_BYTES: Final = 2 * CLIENT_FRAME_BYTES
+# So much is parsed before it is looked at: a PING is six bytes, and each costs an answer.
+_SLICE_BYTES: Final = 4096
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _ENDING_CODES: Final = frozenset({1000, 1001})
 
@@ -58,6 +70,11 @@ class Shell(Protocol):
     wheel: Wheel
     log: FilteringBoundLogger
     connections: "set[Connection]"
+    admission: Admission
+    healthy: bool
+    """Whether a load balancer is to send clients here."""
+    open: bool
+    """Whether new sockets are taken."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a short piece of work besides."""
@@ -73,6 +90,7 @@ class Connection(asyncio.Protocol):
     """A connection, from accepting to lost. Its methods are called by the transport and by the hub."""
 
     __slots__ = (
+        "_bucket",
         "_dialogue",
         "_parts",
         "_shell",
@@ -90,10 +108,11 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._ws = ServerProtocol(max_size=OWN_FRAME_BYTES, logger=_QUIET)
+        self._ws = ServerProtocol(max_size=_UNIDENTIFIED_BYTES, logger=_QUIET)
         self._dialogue: Dialogue | None = None
         self._parts: list[bytes] = []
         self._unread = 0
+        self._bucket = 0
         self.session: Session | None = None
         self.transport_kind = Transport.JSON
         self.blocked = False
@@ -114,10 +133,25 @@ class Connection(asyncio.Protocol):
             self._transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
         self._shell.connections.add(self)
         counts.CONNECTIONS.inc()
-        self._shell.wheel.at(time.monotonic() + _HANDSHAKE_S, self._check)
+        now = time.monotonic()
+        self._due(now + HANDSHAKE_S)
+        self._shell.admission.enter(self, transport.get_extra_info("peername")[0], now)
 
     @override
     def data_received(self, data: bytes) -> None:
+        if self._dialogue is None and not self._shell.admission.heard(self, len(data)):
+            self._refuse(plain.TOO_LARGE)
+            self._shell.admission.count("head")
+            return
+        if len(data) <= _SLICE_BYTES:
+            self._feed(data)
+            return
+        for at in range(0, len(data), _SLICE_BYTES):
+            self._feed(data[at : at + _SLICE_BYTES])
+            if not self._transport.is_reading():
+                break
+
+    def _feed(self, data: bytes) -> None:
         self._ws.receive_data(data)
         for event in self._ws.events_received():
             if isinstance(event, Request):
@@ -127,6 +161,9 @@ class Connection(asyncio.Protocol):
         if self.open and self._ws.state is Wire.CLOSING:
             # The client broke the protocol; the library is about to say so (1002, 1007, 1009).
             self._leave()
+        if self._dialogue is None and isinstance(self._ws.handshake_exc, InvalidMessage) and self.open:
+            self._refuse(plain.NOT_HTTP)
+            return
         self._flush()
 
     @override
@@ -151,6 +188,8 @@ class Connection(asyncio.Protocol):
         self.open = False
         self.fd = -1
         counts.CONNECTIONS.dec()
+        self._shell.admission.left(self)
+        self._shell.wheel.forget(self._bucket, self._check)
         self._shell.connections.discard(self)
         if self._dialogue is not None:
             self._dialogue.closed()
@@ -234,7 +273,27 @@ class Connection(asyncio.Protocol):
             else:
                 self._transport.close()
 
+    def cut(self) -> None:
+        """Drop the connection: others need its room."""
+        self.abort()
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer what is no websocket, and close."""
+        self.open = False
+        self._transport.write(answer)
+        self._transport.pause_reading()
+        self._transport.close()
+        self._due(time.monotonic() + _CLOSE_S)
+
     def _handshake(self, request: Request) -> None:
+        admission = self._shell.admission
+        admission.parsed(self)
+        admission.named(self, ",".join(request.headers.get_all("X-Forwarded-For")), time.monotonic())
+        if self._transport.is_closing():
+            return
+        if "Upgrade" not in request.headers or not self._shell.open:
+            self._refuse(plain.answer(request.method, request.path, healthy=self._shell.healthy))
+            return
         response = self._ws.accept(request)
         self._ws.send_response(response)
         self._flush()
@@ -258,16 +317,40 @@ class Connection(asyncio.Protocol):
             if self._dialogue is not None:
                 self._dialogue.closed()
             self._detach()
-        elif frame.opcode in _DATA and self._dialogue is not None:
+            return
+        if self._dialogue is None:
+            return
+        if (frame.opcode not in _DATA or not frame.data or not self.open) and not self._dialogue.control(
+            time.monotonic()
+        ):
+            self._flooded(
+                "frames", f"{CONTROL_FRAMES_PER_MINUTE} PINGs, PONGs and empty frames in 60 s at most"
+            )
+            return
+        if frame.opcode in _DATA and self.open:
             data = bytes(frame.data)
             if self._parts or not frame.fin:
                 self._parts.append(data)
+                if len(self._parts) > MESSAGE_FRAGMENTS:
+                    self._flooded("fragments", f"a message has {MESSAGE_FRAGMENTS} fragments at most")
+                    return
                 if not frame.fin:
                     return
                 data = b"".join(self._parts)
                 self._parts = []
             for effect in self._dialogue.receive(data, time.monotonic()):
                 self._carry_out(effect)
+
+    def _flooded(self, why: str, reason: str) -> None:
+        """The client sends what says nothing: it is told, and nothing more of it is read."""
+        if not self.open:
+            self.abort()
+            return
+        self._shell.admission.count(why)
+        self._detach()
+        self._close(CloseCode.RATE_LIMITED, reason)
+        self._parts = []
+        self._transport.pause_reading()
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -302,7 +385,7 @@ class Connection(asyncio.Protocol):
                 self._dialogue.rejected()
                 self._reply(Reply(Op.INVALID_SESSION, d=False))
         except EndError as end:
-            self._close(end.code, end.reason)
+            self._end(end)
         except Exception as error:
             self._close(CloseCode.UNKNOWN_ERROR, "an error on our side: come again")
             self._shell.log.exception("a start failed", error=repr(error))
@@ -310,10 +393,17 @@ class Connection(asyncio.Protocol):
             if session.link is self:
                 self.session = session
                 self._dialogue.started()
+                self._ws.max_message_size = OWN_FRAME_BYTES
+                self._shell.admission.identified(self)
                 if self.blocked:
                     self._shell.hub.block(session)
                 if not self.open:
                     self._detach()
+
+    def _end(self, end: EndError) -> None:
+        if end.code is CloseCode.AUTHENTICATION_FAILED:
+            self._shell.admission.invalid(self, time.monotonic())
+        self._close(end.code, end.reason)
 
     async def _publish(self, user: User, body: bytes) -> None:
         answer = await self._shell.publish(user, body)
@@ -321,17 +411,25 @@ class Connection(asyncio.Protocol):
             self._dialogue.answered()
             self._reply(Reply(Op.SENT, answer))
 
+    def _due(self, deadline: float) -> None:
+        """Look after the connection then, and not before."""
+        wheel = self._shell.wheel
+        wheel.forget(self._bucket, self._check)
+        self._bucket = wheel.at(deadline, self._check)
+
     def _check(self, now: float) -> None:
         """The wheel's call: is the handshake done, has the client been heard of, is the close complete?"""
         if self._transport.is_closing():
             return
         if not self.open or self._dialogue is None:
+            if self.open:
+                self._shell.admission.count("head")
             self.abort()
             return
         for effect in self._dialogue.check(now):
             self._carry_out(effect)
         if self.open:
-            self._shell.wheel.at(self._dialogue.next_check() + 0.001, self._check)
+            self._due(self._dialogue.next_check() + 0.001)
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if self._dialogue is not None:
@@ -342,7 +440,7 @@ class Connection(asyncio.Protocol):
         if self._ws.state is Wire.OPEN:
             self._ws.send_close(code, reason)
             self._flush()
-        self._shell.wheel.at(time.monotonic() + _CLOSE_S, self._check)
+        self._due(time.monotonic() + _CLOSE_S)
 
     def _leave(self) -> None:
         """Nothing more comes from the client that counts: the session waits for a resume."""
@@ -350,7 +448,7 @@ class Connection(asyncio.Protocol):
         if self._dialogue is not None:
             self._dialogue.closed()
         self._detach()
-        self._shell.wheel.at(time.monotonic() + _CLOSE_S, self._check)
+        self._due(time.monotonic() + _CLOSE_S)
 
     def _detach(self) -> None:
         session, self.session = self.session, None

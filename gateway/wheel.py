@@ -12,11 +12,19 @@ class Wheel:
     """Calls back within a second after a deadline. What is no longer due finds that out when it is called."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, list[Callable[[float], None]]] = {}
+        self._buckets: dict[int, dict[Callable[[float], None], None]] = {}
 
-    def at(self, deadline: float, call: Callable[[float], None]) -> None:
-        """Call with the time, seconds of the monotonic clock, once the deadline has passed."""
-        self._buckets.setdefault(math.ceil(deadline), []).append(call)
+    def at(self, deadline: float, call: Callable[[float], None]) -> int:
+        """Call with the time, seconds of the monotonic clock, once the deadline has passed; answers for `forget`."""
+        bucket = math.ceil(deadline)
+        self._buckets.setdefault(bucket, {})[call] = None
+        return bucket
+
+    def forget(self, bucket: int, call: Callable[[float], None]) -> None:
+        """Do not call, and hold on to nothing of it: connections may come and go by the thousand."""
+        calls = self._buckets.get(bucket)
+        if calls is not None:
+            calls.pop(call, None)
 
     def turn(self, now: float) -> None:
         """Call whatever is due."""

@@ -159,7 +159,9 @@ def service_specs(
                     log=folder.logs / f"{name}.log",
                     ready=_ready(internal),
                     internal=internal,
-                    stop_s=settings.drain_s + GATEWAY_STOP_S if role == GATEWAY else WORKER_STOP_S,
+                    stop_s=settings.unready_s + settings.drain_s + GATEWAY_STOP_S
+                    if role == GATEWAY
+                    else WORKER_STOP_S,
                     pass_fds=fds,
                 )
             )

@@ -52,6 +52,7 @@ class Action(StrEnum):
     RESUME = "resume"
     ADOPT = "adopt"
     CLOSE = "close"
+    CUT = "cut"
     # Accepting and storing.
     ACCEPT = "accept"
     REFUSE = "refuse"

@@ -1,9 +1,6 @@
 """The application: prefixes, who is asking, errors in the protocol's form, CORS, metrics and the request log."""
 
-import ssl
 import time
-from collections.abc import Sequence
-from socket import socket
 from typing import Final
 
 from aiohttp import web
@@ -19,14 +16,14 @@ from gateway.errors import ApiError, RateLimitedError, not_found, unauthorized
 from gateway.ingress.access import refusing
 from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
+from gateway.rest.server import identified, invalid
 
-__all__ = ["RestServer", "make_app", "start_rest"]
+__all__ = ["make_app"]
 
 PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
 MAX_BODY_BYTES: Final = 256 * 1024
 # For all but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
-_STOP_S: Final = 5.0
 
 _MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
 _NOBODY: Final = User(id=0, username="")
@@ -58,22 +55,6 @@ SECONDS: Final = Histogram(
 _log = logs.get("rest")
 
 
-class RestServer:
-    """A running server."""
-
-    def __init__(self, runner: web.AppRunner) -> None:
-        self._runner = runner
-
-    @property
-    def ports(self) -> list[int]:
-        """What it listens on, in the order of its sockets."""
-        return [address[1] for address in self._runner.addresses]
-
-    async def stop(self) -> None:
-        """Take no more requests and finish those under way, for 5 s at the most."""
-        await self._runner.cleanup()
-
-
 def make_app(context: RestContext) -> web.Application:
     """The application, ready to be served."""
     tokens = Tokens(context.settings.secret.get_secret_value())
@@ -86,17 +67,6 @@ def make_app(context: RestContext) -> web.Application:
                 )
     app.router.add_route("*", r"/api/{version:v(?!9/|10/)\d+}/{rest:.*}", _wrong_version)
     return app
-
-
-async def start_rest(
-    app: web.Application, sockets: Sequence[socket], tls: ssl.SSLContext | None = None
-) -> RestServer:
-    """Serve the application on listening sockets."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_S)
-    await runner.setup()
-    for own in sockets:
-        await web.SockSite(runner, own, ssl_context=tls).start()
-    return RestServer(runner)
 
 
 def _pattern(path: str) -> str:
@@ -115,10 +85,12 @@ def _bound(context: RestContext, tokens: Tokens, route: Route) -> AiohttpHandler
             try:
                 user_id = tokens.verify(request.headers.get("Authorization", ""))
             except BadTokenError:
+                invalid(request)
                 raise unauthorized() from None
             user = await context.guilds.user(user_id)
             if user is None:
                 raise unauthorized()
+            identified(request)
             return await handler(Call(context, request, user))
 
     return handle

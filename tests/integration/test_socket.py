@@ -14,6 +14,7 @@ import uvloop
 
 from fanfare.constants import OWN_FRAME_BYTES, SOCKET_HIGH_WATER_BYTES
 from fanfare.telemetry import logs
+from gateway.admission import Admission, Bounds, Room
 from gateway.codes import CloseCode, Op
 from gateway.frames import Transport
 from gateway.hub import Session
@@ -37,6 +38,8 @@ class Shell:
         self.wheel = Wheel()
         self.log = logs.get("test")
         self.connections = set()
+        self.healthy = self.open = True
+        self.admission = Admission("gateway", Bounds(64, 64, 0), Room(1024), lambda _: None)
         self.starter = self
         self.forgotten = []
         self.hub.forgotten = self.forgotten.append

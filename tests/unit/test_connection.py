@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.admission import Admission, Bounds, Room
 from gateway.socket import Connection
 from gateway.wheel import Wheel
 
@@ -41,7 +42,13 @@ def _nonsense(connection: socket) -> None:
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[SimpleNamespace, tuple[str, int]]]:
     """A node that serves, as far as connections know it; and its address."""
-    node = SimpleNamespace(wheel=Wheel(), connections=set())
+    node = SimpleNamespace(
+        wheel=Wheel(),
+        connections=set(),
+        healthy=True,
+        open=True,
+        admission=Admission("gateway", Bounds(8, 8, 0), Room(1024), lambda _: None),
+    )
     server = await asyncio.get_running_loop().create_server(lambda: Connection(node), "127.0.0.1", 0)
     async with server:
         yield node, server.sockets[0].getsockname()
