@@ -18,7 +18,7 @@ __all__ = ["UNKNOWN", "Decision", "Marks", "Unknown", "decide", "fingerprints", 
 
 _CLAIM: Final = (
     "set FANFARE_PREFIX to a name of your own to run beside it, "
-    "or run `fanfare claim` if all of these stores are yours"
+    "or run `fanfare claim` (or `fanfare up --claim`) if all of these stores are yours"
 )
 
 
@@ -101,5 +101,6 @@ def secret_problem(known: str, ours: Sequence[str], installation: str) -> str:
     return (
         f"PostgreSQL belongs to installation {installation}, and FANFARE_SECRET is not that installation's: tokens and "
         "sessions of its other processes would not be taken. Set it to the same value, "
-        "set FANFARE_PREFIX to run another installation beside it, or run `fanfare claim` after you changed the secret"
+        "set FANFARE_PREFIX to run another installation beside it, or run `fanfare claim` (or `fanfare up --claim`) "
+        "after you changed the secret"
     )

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from typing import Annotated, Any
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -12,6 +14,7 @@ from fanfare.settings import Settings, SettingsError, load_settings
 
 __all__ = ["check", "claim", "migrate", "rights"]
 
+_T = TypeVar("_T")
 _STORES = ("kafka", "redis", "postgres")
 _STYLES = {"error": "red", "waits": "yellow", "warning": ""}
 
@@ -28,7 +31,7 @@ def _settings() -> Settings:
 
     settings = load_settings()
     try:
-        run: Any = msgspec.json.decode((settings.home / "run.json").read_bytes())
+        run: Any = msgspec.json.decode((settings.home.expanduser() / "run.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         run = {}
     found: dict[str, Any] = {"kafka": settings.kafka or str(run.get("kafka", ""))}
@@ -38,9 +41,25 @@ def _settings() -> Settings:
     missing = [f"FANFARE_{name.upper()}" for name in _STORES if not str(found[name])]
     if missing:
         raise SettingsError(f"no stores: start `fanfare up`, or set {', '.join(missing)}")
-    if not settings.secret.get_secret_value() and (settings.home / "secret").exists():
-        found["secret"] = SecretStr((settings.home / "secret").read_text("ascii").strip())
+    secret = settings.home.expanduser() / "secret"
+    if not settings.secret.get_secret_value() and secret.exists():
+        found["secret"] = SecretStr(secret.read_text("ascii").strip())
     return settings.model_copy(update=found)
+
+
+def _told(work: Callable[[], _T]) -> _T:
+    """Do it; what a store says against it is told in one line."""
+    from aiokafka.errors import KafkaError
+    from asyncpg import PostgresError
+    from redis.exceptions import RedisError
+
+    from fanfare.store.errors import StoreError
+
+    try:
+        return work()
+    except (KafkaError, PostgresError, RedisError, StoreError, OSError) as error:
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def check(
@@ -77,14 +96,17 @@ def claim() -> None:
     from fanfare.checks.marks import claim as claim_stores
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    print(f"these stores are installation {asyncio.run(claim_stores(_settings()))} from now on")
+    settings = _settings()
+    made = _told(lambda: asyncio.run(claim_stores(settings)))
+    print(f"these stores are installation {made} from now on")
 
 
 def migrate() -> None:
     """Make the tables in PostgreSQL, or bring them to this version. Any number may do so at once."""
     from fanfare.store.migrate import migrate as bring_up
 
-    bring_up(_settings())
+    settings = _settings()
+    _told(lambda: bring_up(settings))
     print("the tables are those of this version")
 
 

@@ -34,6 +34,9 @@ def up(
             "--stores-only", help="Kafka, Redis and PostgreSQL with topics and tables, no services."
         ),
     ] = False,
+    claim: Annotated[
+        bool, typer.Option("--claim", help="Make one installation of the stores, whatever they belonged to.")
+    ] = False,
     ready_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Start everything, and go on until Ctrl-C or `fanfare down`."""
@@ -46,11 +49,12 @@ def up(
         options = ["--scale", scale] if scale else []
         options += ["--procfile", str(procfile)] if procfile else []
         options += ["--stores-only"] if stores_only else []
+        options += ["--claim"] if claim else []
         sys.exit(start_detached(folder, options))
     from fanfare.embedded.runner import run_until_stopped
     from fanfare.embedded.stack import Plan
 
-    plan = Plan(procfile or _default_procfile(), scale, stores_only)
+    plan = Plan(procfile or _default_procfile(), scale, stores_only, claim)
     sys.exit(asyncio.run(run_until_stopped(settings, plan, folder, ready_fd)))
 
 

@@ -37,6 +37,8 @@ class Plan:
     procfile: Path
     scale: str = ""
     stores_only: bool = False
+    claim: bool = False
+    """Whether stores that belonged to another installation are to become ours."""
 
 
 class Stack:
@@ -185,18 +187,22 @@ class Stack:
     async def _check_installation(self, settings: Settings) -> None:
         """Whether the stores are ours, and fit for us; those that are new become ours."""
         from fanfare.checks.findings import refusals  # noqa: PLC0415 - slow to import
-        from fanfare.checks.marks import settle  # noqa: PLC0415
+        from fanfare.checks.marks import claim, settle  # noqa: PLC0415
         from fanfare.checks.program import check  # noqa: PLC0415
 
         given = self._settings
-        if given.kafka or given.redis.get_secret_value() or given.postgres.get_secret_value():
+        external = given.kafka or given.redis.get_secret_value() or given.postgres.get_secret_value()
+        what = "noting whose stores these are"
+        if self._plan.claim or (
+            not external and await _until(TOPICS_TIMEOUT_S, what, lambda: settle(settings))
+        ):
+            # Stores that are all in our folder are ours, whatever was removed from it or put into it.
+            made = await _until(TOPICS_TIMEOUT_S, what, lambda: claim(settings))
+            self._output.say(f"the stores are installation {made} from now on")
+        if external:
             ready = settings.model_copy(update={"public_url": settings.public_gateway()})
-            problem = refusals(await check(ready))
-        else:
-            what = "noting whose stores these are"
-            problem = await _until(TOPICS_TIMEOUT_S, what, lambda: settle(settings))
-        if problem:
-            raise UpError(problem)
+            if problem := refusals(await check(ready)):
+                raise UpError(problem)
 
     async def _make_demo(self, settings: Settings) -> Any:
         from fanfare.store.demo import make_demo  # noqa: PLC0415
