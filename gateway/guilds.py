@@ -25,6 +25,9 @@ __all__ = ["GuildCache", "UnknownChannelError", "UnknownGuildError"]
 _IDLE_S: Final = 300.0
 _SWEEP_S: Final = 60.0
 _KEPT: Final = 50_000
+# How often Redis is asked whether a change has come to all: it is on its way for some 10 ms.
+_BRING_S: Final = 0.01
+_LONGEST_S: Final = 1.0
 
 _Value = TypeVar("_Value")
 
@@ -47,6 +50,7 @@ class GuildCache:
         """The guilds that are loaded, each in its present version."""
         self.ahead: dict[int, int] = {}
         """Guilds that were loaded with a change that the inbox is still to bring, and the version it makes."""
+        self._bringing: set[asyncio.Task[None]] = set()
         self.in_use: Callable[[int], bool] = lambda _: False
         """Whether a session is in the guild. The hub replaces it."""
         self._generation = 0
@@ -193,9 +197,11 @@ class GuildCache:
                 came = max((record.version for record in self._waiting[guild_id]), default=0)
                 for record in self._waiting[guild_id]:
                     guild = changes.apply(guild, record)
-                # 0: not known any more, because Redis was emptied since.
-                if 0 < max(applied, came) < loaded:
+                if came < loaded and _is_behind(applied, loaded):
                     self.ahead[guild_id] = loaded
+                    bringing = asyncio.create_task(self._bring(guild_id, loaded))
+                    self._bringing.add(bringing)
+                    bringing.add_done_callback(self._bringing.discard)
                 return self._show(guild)
         except BaseException:
             self._asked.pop(guild_id, None)
@@ -204,10 +210,29 @@ class GuildCache:
         finally:
             del self._loading[guild_id], self._waiting[guild_id]
 
+    async def _bring(self, guild_id: int, version: int) -> None:
+        """Wait until the log has brought a change that a guild was loaded with.
+
+        The inbox does not get it if it was on its way already when the guild was registered; then Redis tells.
+        """
+        pause_s = _BRING_S
+        while self.ahead.get(guild_id) == version:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_S)
+            if not _is_behind(await self._presence.applied(guild_id), version):
+                if self.ahead.get(guild_id) == version:
+                    del self.ahead[guild_id]
+                return
+
     def _show(self, guild: Guild, before: View | None = None) -> View:
         view = self.views[guild.id] = View(guild, before)
         self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
         return view
+
+
+def _is_behind(applied: int | None, version: int) -> bool:
+    """Whether some inbox may still miss the event of a guild's version."""
+    return applied is None or 0 < applied < version
 
 
 def _found(guild_id: int, guild: Guild | None) -> Guild:

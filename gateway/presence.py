@@ -96,12 +96,15 @@ class PresenceWriter:
             return None
         return [int(word) for word in value.split()[1:]]
 
-    async def applied(self, guild: int) -> int:
-        """The newest version of a guild whose event stands in every inbox concerned; 0: not known, or Redis is away."""
+    async def applied(self, guild: int) -> int | None:
+        """The newest version of a guild whose event stands in every inbox concerned.
+
+        0: it is not known any more, because Redis was emptied since. None: Redis is away.
+        """
         try:
             return int(await self.redis.get(keys.applied(guild)) or 0)
         except (RedisError, OSError):
-            return 0
+            return None
 
     def remove(self, user: int, session: str) -> None:
         """Want it no longer."""
