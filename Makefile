@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SCALE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test torture bench clean lock format
+.PHONY: help setup run check test torture fuzz bench clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,9 @@ torture: setup $(STAMPS)/dev  ## Break a system of its own in every way that is 
 	for seed in 1 2 3 4; do $(BIN)/fanfare torture --fault all --seed $$seed || exit 1; done
 	$(BIN)/fanfare torture --fault mix --seconds 600 --seed 1 --rate 180 --receivers 30
 	$(BIN)/python -m pytest tests/chaos -m chaos
+
+fuzz: setup $(STAMPS)/dev  ## Send a million broken requests, over every route and op, to a system of its own. An hour.
+	$(BIN)/python -m tests.fuzz --cases 1000000
 
 bench: setup $(STAMPS)/dev  ## Measure everything against its baselines, and write docs/benchmarks. Half an hour, and nothing else may run.
 	$(BIN)/python -m benchmarks.all

@@ -6,8 +6,10 @@ from typing import Final, NamedTuple
 
 __all__ = ["ALLOW_ALL", "ALLOW_NONE", "Allowed", "Mentioned", "Written", "find", "resolve"]
 
-_USER: Final = re.compile(r"<@!?(\d{15,20})>")
-_ROLE: Final = re.compile(r"<@&(\d{15,20})>")
+# Not \d: digits of other scripts are digits, too, and no client means an id by them.
+_USER: Final = re.compile(r"<@!?([0-9]{15,19})>")
+_ROLE: Final = re.compile(r"<@&([0-9]{15,19})>")
+_MAX_ID: Final = (1 << 63) - 1
 _EVERYONE: Final = re.compile(r"@(everyone|here)\b")
 
 
@@ -54,11 +56,15 @@ def find(content: str) -> Written:
         return Written((), (), everyone=False, here=False)
     said = set(_EVERYONE.findall(content))
     return Written(
-        tuple(dict.fromkeys(map(int, _USER.findall(content)))),
-        tuple(dict.fromkeys(map(int, _ROLE.findall(content)))),
+        _ids(_USER, content),
+        _ids(_ROLE, content),
         everyone="everyone" in said,
         here="here" in said,
     )
+
+
+def _ids(pattern: re.Pattern[str], content: str) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(ident for text in pattern.findall(content) if (ident := int(text)) <= _MAX_ID))
 
 
 def resolve(

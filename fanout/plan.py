@@ -25,7 +25,7 @@ class Decision(StrEnum):
 
 def first_key(record: Record) -> str | None:
     """Where the first position of this send is noted; None if it cannot be a repetition."""
-    return keys.first(record.author, record.nonce) if record.nonce else None
+    return keys.first(record.author, record.channel, record.nonce) if record.nonce else None
 
 
 def decide(record: Record, appended_ms: int, standing: Position | None) -> Decision:

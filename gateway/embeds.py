@@ -1,6 +1,6 @@
 """Embeds in the bodies of clients: checked against Discord's limits, reduced to the known keys. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fanfare.payloads import Json, timestamp
@@ -13,6 +13,18 @@ MAX_LENGTH: Final = 6000
 """Characters of all embeds of a message together."""
 
 _URL: Final = 2048
+# An embed with none of these shows nothing.
+_SAYS: Final = (
+    "title",
+    "description",
+    "url",
+    "footer",
+    "image",
+    "thumbnail",
+    "author",
+    "fields",
+    "timestamp",
+)
 
 
 def embed(form: Form) -> Json:
@@ -21,7 +33,7 @@ def embed(form: Form) -> Json:
         "type": "rich",
         "title": form.text("title", longest=256),
         "description": form.text("description", longest=4096),
-        "url": form.text("url", longest=_URL),
+        "url": form.url("url", longest=_URL),
         "color": form.integer("color", most=0xFFFFFF),
         "timestamp": _moment(form),
         "footer": form.child("footer", _footer),
@@ -30,7 +42,10 @@ def embed(form: Form) -> Json:
         "author": form.child("author", _author),
         "fields": form.children("fields", _field, most=25),
     }
-    return _present(found)
+    found = _present(found)
+    if not any(found.get(key) for key in _SAYS) and not form.errors:
+        form.fail("description", "BASE_TYPE_REQUIRED", "This field is required")
+    return found
 
 
 def length(embeds: list[Json]) -> int:
@@ -52,7 +67,8 @@ def _moment(form: Form) -> str | None:
     if text is None:
         return None
     try:
-        return timestamp(datetime.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+        return timestamp(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         form.fail("timestamp", "DATE_TIME_TYPE_PARSE", f'Could not parse "{text}". Should be ISO8601.')
         return None
@@ -62,21 +78,21 @@ def _footer(form: Form) -> Json:
     return _present(
         {
             "text": form.text("text", longest=2048, required=True),
-            "icon_url": form.text("icon_url", longest=_URL),
+            "icon_url": form.url("icon_url", longest=_URL),
         }
     )
 
 
 def _media(form: Form) -> Json:
-    return _present({"url": form.text("url", longest=_URL, required=True)})
+    return _present({"url": form.url("url", longest=_URL, required=True)})
 
 
 def _author(form: Form) -> Json:
     return _present(
         {
             "name": form.text("name", longest=256, required=True),
-            "url": form.text("url", longest=_URL),
-            "icon_url": form.text("icon_url", longest=_URL),
+            "url": form.url("url", longest=_URL),
+            "icon_url": form.url("icon_url", longest=_URL),
         }
     )
 

@@ -108,9 +108,17 @@ class UnknownOutcomeError(ApiError):
 class RateLimitedError(ApiError):
     """Too many requests."""
 
-    def __init__(self, retry_after: float, limit: int, bucket: str) -> None:
+    def __init__(
+        self,
+        retry_after: float,
+        limit: int,
+        bucket: str,
+        *,
+        code: int = 0,
+        message: str = "You are being rate limited.",
+    ) -> None:
         """Args: retry_after: seconds; limit: requests per window; bucket: names what is limited."""
-        super().__init__(429, 0, "You are being rate limited.", retry_after=round(retry_after, 3))
+        super().__init__(429, code, message, retry_after=round(retry_after, 3))
         self.limit = limit
         self.bucket = bucket
 

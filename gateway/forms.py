@@ -5,6 +5,7 @@ A `Form` collects what is wrong, so that one answer names every wrong field, nes
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,19 +17,46 @@ _T = TypeVar("_T")
 
 _MAX_ID: Final = (1 << 63) - 1
 _MAX_INT: Final = (1 << 53) - 1
+# The deepest that Discord documents is a button in a row in a container, and its emoji.
+_MAX_DEPTH: Final = 16
+_MAX_VALUES: Final = 5_000
 
 
 def body_of(raw: bytes) -> Any:
-    """The JSON value of a body.
+    """The JSON value of a body, which is neither very deep nor of very many values: so it may be walked and shown.
 
     Raises:
         ApiError: 50109, it is not JSON.
+        FormError: it is nested too deep, or has too many values.
 
     """
     try:
-        return msgspec.json.decode(raw)
+        found = msgspec.json.decode(raw)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ApiError(400, 50109, "The request body contains invalid JSON.") from error
+    # Counting is quick and says too much rather than too little; only what looks large is walked.
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH or raw.count(b",") > _MAX_VALUES:
+        _check_size(found)
+    return found
+
+
+def _check_size(body: Any) -> None:
+    level, count = [body], 0
+    for _ in range(_MAX_DEPTH + 1):
+        level = [
+            one
+            for value in level
+            if isinstance(value, dict | list)
+            for one in (value.values() if isinstance(value, dict) else value)
+        ]
+        count += len(level)
+        if count > _MAX_VALUES:
+            said = f"Must have {_MAX_VALUES} or fewer values in all."
+            raise FormError({"_errors": [_error("BASE_TYPE_MAX_LENGTH", said)]})
+        if not level:
+            return
+    said = f"Must be nested {_MAX_DEPTH} levels or less."
+    raise FormError({"_errors": [_error("BASE_TYPE_MAX_DEPTH", said)]})
 
 
 def forms_of(body: Any, most: int) -> "list[Form]":
@@ -83,7 +111,7 @@ class Form:
         if value is None:
             self._absent(key, required)
             return None
-        if isinstance(value, bool | Mapping | list | float) or not isinstance(value, str | int):
+        if isinstance(value, bool) or not (isinstance(value, str) or _fits(value)):
             self.fail(key, "STRING_TYPE_CONVERT", f'Could not interpret "{_short(value)}" as string.')
             return None
         text = str(value).replace("\0", "")
@@ -95,6 +123,42 @@ class Form:
             self.fail(key, "BASE_TYPE_MAX_LENGTH", f"Must be {longest} or fewer in length.")
             return None
         return text
+
+    def url(
+        self,
+        key: str,
+        *,
+        longest: int,
+        required: bool = False,
+        schemes: Sequence[str] = ("http", "https"),
+    ) -> str | None:
+        """A URL with one of these schemes and a host. Clients open it, so nothing else gets in."""
+        text = self.text(key, longest=longest, required=required)
+        if not text:
+            if text is not None and required:
+                self._absent(key, required)
+            return None
+        if not _is_url(text, schemes):
+            self.fail(key, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
+            return None
+        return text
+
+    def integers(self, key: str, *, most: int, largest: int) -> list[int] | None:
+        """A list of small whole numbers, each once."""
+        items = self._list(key, most)
+        if items is None:
+            return None
+        for place, value in enumerate(items):
+            number = _whole(value)
+            if number is None or not 0 <= number <= largest:
+                self._deep(key, place, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not int.')
+        return list(dict.fromkeys(number for value in items if (number := _whole(value)) is not None))
+
+    def refuse(self, key: str, why: str) -> None:
+        """The field is not supported: refused by its name, unless it says nothing."""
+        value = self.body.get(key)
+        if value not in (None, False, 0, "", [], {}):
+            self.fail(key, "BASE_TYPE_UNSUPPORTED", why)
 
     def integer(
         self, key: str, *, least: int = 0, most: int = _MAX_INT, required: bool = False
@@ -148,9 +212,9 @@ class Form:
         if items is None:
             return None
         for place, value in enumerate(items):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 self._deep(key, place, "BASE_TYPE_CHOICES", f"Value must be one of {{{', '.join(known)}}}.")
-        return [value for value in items if value in known]
+        return [value for value in items if isinstance(value, str) and value in known]
 
     def boolean(self, key: str) -> bool | None:
         """True or false."""
@@ -171,10 +235,17 @@ class Form:
             self.errors[key] = form.errors
         return result
 
-    def children(self, key: str, read: "Callable[[Form], _T]", *, most: int) -> list[_T] | None:
+    def children(
+        self, key: str, read: "Callable[[Form], _T]", *, most: int, least: int = 0, required: bool = False
+    ) -> list[_T] | None:
         """A list of objects, each read by `read`."""
         items = self._list(key, most)
         if items is None:
+            if self.body.get(key) is None:
+                self._absent(key, required)
+            return None
+        if len(items) < least:
+            self.fail(key, "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length.")
             return None
         found = []
         for place, value in enumerate(items):
@@ -209,16 +280,41 @@ def _error(code: str, message: str) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
-    return str(value)[:64]
+    if isinstance(value, str):
+        return value[:64]
+    if isinstance(value, bool | float | None) or _fits(value):
+        return str(value)
+    return (
+        "a very large number"
+        if isinstance(value, int)
+        else "an object"
+        if isinstance(value, Mapping)
+        else "a list"
+    )
+
+
+def _fits(value: Any) -> bool:
+    """Whether it is a whole number that can be written down; Python refuses those of thousands of digits."""
+    return isinstance(value, int) and abs(value) < 1 << 128
+
+
+def _is_url(text: str, schemes: Sequence[str]) -> bool:
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port is not False
+    except ValueError:
+        return False
 
 
 def _whole(value: Any) -> int | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.lstrip("-").isdigit():
-        return int(value) if value.count("-") <= 1 else None
+        return value if _fits(value) else None
+    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
+        return int(value)
     if isinstance(value, float) and value.is_integer() and abs(value) <= _MAX_INT:
         return int(value)
     return None

@@ -6,6 +6,7 @@ waits, and what the loaded version holds already is left out.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fanfare.model import Channel, Guild, Member, User
@@ -133,6 +134,16 @@ class GuildCache:
             if user is not None:
                 _keep(self._users, user_id, user)
         return user
+
+    async def users(self, user_ids: Sequence[int]) -> dict[int, User]:
+        """Those of the users that exist, by id: one question to the database for all who are not in memory."""
+        found = {ident: self._users[ident] for ident in user_ids if ident in self._users}
+        if missing := [ident for ident in user_ids if ident not in found]:
+            looked_up = await self._store.users(missing)
+            for ident, user in looked_up.items():
+                _keep(self._users, ident, user)
+            found |= looked_up
+        return found
 
     def user_in_memory(self, user_id: int) -> User | None:
         """A user as a member of a guild that is loaded, without asking the database."""

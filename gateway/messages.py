@@ -5,7 +5,7 @@ variant without them is a splice (`gateway.frames.splice`) and not a second enco
 is one of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -19,8 +19,8 @@ from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned, Written, find
 from fanfare.model import DM, GROUP_DM, Channel, Member, User
 from fanfare.payloads import Json
 from fanfare.telemetry.metrics import REGISTRY
-from gateway import embeds
-from gateway.errors import empty_message
+from gateway import components, embeds
+from gateway.errors import FormError, empty_message
 from gateway.forms import Form
 
 __all__ = [
@@ -41,13 +41,31 @@ __all__ = [
 
 MAX_CONTENT: Final = 2000
 MAX_NONCE: Final = 25
-_MAX_COMPONENTS: Final = 40
-_COMPONENTS_BYTES: Final = 16_384
+MAX_BYTES: Final = 32 * 1024
+"""JSON of content, embeds and components together. Their own limits are in characters, and add up to 150 kB."""
 
 SUPPRESS_EMBEDS: Final = 1 << 2
 SUPPRESS_NOTIFICATIONS: Final = 1 << 12
-_FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS
+COMPONENTS_V2: Final = 1 << 15
+_FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
+_EDITABLE: Final = SUPPRESS_EMBEDS | COMPONENTS_V2
+_VOICE_MESSAGE: Final = 1 << 13
+# What Discord's messages have and ours do not.
+_UNSUPPORTED: Final = {
+    "attachments": "This server stores no files: send none.",
+    "files": "This server stores no files: send none.",
+    "poll": "Polls are not supported here.",
+    "sticker_ids": "Stickers are not supported here.",
+    "shared_client_theme": "Themes are not supported here.",
+    "activity": "Activities are not supported here.",
+    "thread_name": "Threads are not supported here.",
+    "applied_tags": "Threads are not supported here.",
+    "avatar_url": "Only webhooks have an avatar of their own.",
+    "username": "Only webhooks have a name of their own.",
+}
 
+# So short that it cannot be too many bytes.
+_SHORT: Final = 1000
 _DEFAULT: Final = 0
 _REPLY: Final = 19
 
@@ -84,11 +102,13 @@ class Draft:
     flags: int = 0
     tts: bool = False
     nonce: str | int | None = None
+    enforce_nonce: bool = False
+    """The same nonce from the same author in the same channel again is the same message."""
 
     @property
     def written(self) -> Written:
-        """The mentions in the content."""
-        return find(self.content)
+        """The mentions in what it says."""
+        return find(_said(self.content, self.components))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +120,13 @@ class Edit:
     components: tuple[Any, ...] | None = None
     allowed: Allowed = ALLOW_ALL
     flags: int | None = None
+
+    @property
+    def written(self) -> Written | None:
+        """The mentions in what it says now; None: it says what it said."""
+        if self.content is None and not (self.components and self.flags and self.flags & COMPONENTS_V2):
+            return None
+        return find(_said(self.content or "", self.components or ()))
 
     @property
     def flags_only(self) -> bool:
@@ -126,19 +153,24 @@ def read_draft(body: Any) -> Draft:
 
     """
     form = Form(body)
+    flags = _flags(form)
+    v2 = bool(flags & COMPONENTS_V2)
     draft = Draft(
         content=form.text("content", longest=MAX_CONTENT) or "",
         embeds=tuple(_embeds(form) or ()),
-        components=tuple(_components(form) or ()),
+        components=tuple((components.layout if v2 else components.rows)(form) or ()),
         allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
         reference=form.child("message_reference", _reference),
-        flags=(form.integer("flags") or 0) & _FLAGS,
+        flags=flags,
         tts=form.boolean("tts") or False,
         nonce=_nonce(form),
+        enforce_nonce=form.boolean("enforce_nonce") or False,
     )
-    if form.raw("attachments"):
-        form.fail("attachments", "BASE_TYPE_MAX_LENGTH", "This server stores no files: send none.")
+    _refuse_unsupported(form)
+    if v2:
+        _refuse_beside_layout(form)
     form.check()
+    _check_bytes(draft.content, draft.embeds, draft.components)
     if not (draft.content.strip() or draft.embeds or draft.components):
         raise empty_message()
     return draft
@@ -152,20 +184,27 @@ def read_edit(body: Any) -> Edit:
 
     """
     form = Form(body)
-    content, found, components = (
-        form.text("content", longest=MAX_CONTENT),
-        _embeds(form),
-        _components(form),
-    )
-    flags = form.integer("flags")
+    flags = _flags(form) if form.raw("flags") is not None else None
+    v2 = bool((flags if flags is not None else 0) & COMPONENTS_V2)
+    content, found = form.text("content", longest=MAX_CONTENT), _embeds(form)
+    if "components" in form:
+        # Without flags it may be of either kind: the message knows. What is of neither kind is wrong.
+        layout = v2 or (flags is None and _has_layout(form.raw("components")))
+        listed = (components.layout if layout else components.rows)(form)
+    else:
+        listed = None
     edit = Edit(
         content=(content or "") if "content" in form else None,
         embeds=tuple(found or ()) if "embeds" in form or "embed" in form else None,
-        components=tuple(components or ()) if "components" in form else None,
+        components=tuple(listed or ()) if "components" in form else None,
         allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
-        flags=None if flags is None else flags & _FLAGS,
+        flags=None if flags is None else flags & _EDITABLE,
     )
+    _refuse_unsupported(form)
+    if v2:
+        _refuse_beside_layout(form)
     form.check()
+    _check_bytes(edit.content or "", edit.embeds or (), edit.components or ())
     return edit
 
 
@@ -261,7 +300,10 @@ def edited(
     if edit.components is not None:
         message["components"] = list(edit.components)
     if edit.flags is not None:
-        message["flags"] = message["flags"] & ~_FLAGS | edit.flags
+        # A message stays of its kind: the flag can be set and not be taken back.
+        kept = message["flags"] & ~SUPPRESS_EMBEDS
+        message["flags"] = kept | edit.flags
+    _check_kind(message)
     if not edit.flags_only:
         message["edited_timestamp"] = payloads.timestamp(now)
     if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
@@ -341,31 +383,70 @@ def _embeds(form: Form) -> list[Json] | None:
     return found
 
 
-def _components(form: Form) -> list[Any] | None:
-    found = form.children("components", lambda one: one.body, most=_MAX_COMPONENTS)
-    if found:
-        try:
-            size = len(msgspec.msgpack.encode(found))
-        except (OverflowError, RecursionError):
-            size = _COMPONENTS_BYTES + 1
-        if size > _COMPONENTS_BYTES:
-            form.fail("components", "BASE_TYPE_MAX_LENGTH", f"Must be {_COMPONENTS_BYTES} bytes or fewer.")
-    return found
+def _said(content: str, listed: Sequence[Json]) -> str:
+    return f"{content}\n{components.texts(listed)}" if listed else content
+
+
+def _flags(form: Form) -> int:
+    flags = form.integer("flags") or 0
+    if flags & _VOICE_MESSAGE:
+        form.fail("flags", "BASE_TYPE_UNSUPPORTED", "Voice messages are not supported here.")
+    return flags & _FLAGS
+
+
+def _has_layout(listed: Any) -> bool:
+    """Whether something else than rows is in a list of components."""
+    found = listed if isinstance(listed, list) else []
+    return any(isinstance(one, Mapping) and one.get("type") != 1 for one in found)
+
+
+def _refuse_unsupported(form: Form) -> None:
+    for key, why in _UNSUPPORTED.items():
+        form.refuse(key, why)
+
+
+def _refuse_beside_layout(form: Form) -> None:
+    """A message of components says everything by them."""
+    for key in ("content", "embeds", "embed"):
+        said = "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+        if form.raw(key) not in (None, "", []):
+            form.fail(key, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", said)
+
+
+def _check_kind(message: Json) -> None:
+    """After an edit. Raises: FormError: what it would have does not go with its flags."""
+    v2 = bool(message["flags"] & COMPONENTS_V2)
+    if v2 and (message["content"] or message["embeds"]):
+        said = "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+        raise FormError.at("content", "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", said)
+    if not v2 and any(one["type"] != 1 for one in message["components"]):
+        said = "Without MessageFlags.IS_COMPONENTS_V2 there are action rows only."
+        raise FormError.at("components", "UNION_TYPE_CHOICES", said)
+
+
+def _check_bytes(content: str, found: Sequence[Json], listed: Sequence[Json]) -> None:
+    if len(content) < _SHORT and not found and not listed:
+        return
+    if len(_encode([content, found, listed])) > MAX_BYTES:
+        said = f"A message may have {MAX_BYTES} bytes in all."
+        raise FormError({"_errors": [{"code": "BASE_TYPE_MAX_LENGTH", "message": said}]})
 
 
 def _nonce(form: Form) -> str | int | None:
-    nonce = form.raw("nonce")
+    nonce: Any = form.raw("nonce")
     if nonce is None or nonce == "":
         return None
     if isinstance(nonce, bool) or not isinstance(nonce, str | int):
         form.fail("nonce", "STRING_TYPE_CONVERT", "Must be a string or a number.")
         return None
+    if isinstance(nonce, int) and not -(1 << 63) <= nonce < (1 << 64):
+        # Clients may send any number, and no encoder of ours takes one that is larger.
+        nonce = str(nonce) if nonce.bit_length() < 128 else "?" * (MAX_NONCE + 1)
     if len(str(nonce)) > MAX_NONCE:
         form.fail("nonce", "BASE_TYPE_MAX_LENGTH", f"Must be {MAX_NONCE} or fewer in length.")
         return None
-    if isinstance(nonce, int) and not -(1 << 63) <= nonce < (1 << 64):
-        return str(nonce)
-    return nonce
+    checked: str | int = nonce
+    return checked
 
 
 def _reference(form: Form) -> Reference | None:

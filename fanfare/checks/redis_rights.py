@@ -24,7 +24,7 @@ def _gateway() -> list[tuple[str, ...]]:
     inbox, at, lease, moved = keys.inbox("*"), keys.at("*"), keys.lease("*"), keys.moved("*")
     guild, user, applied = keys.guild_nodes(0), keys.user_sessions(0), keys.applied(0)
     recent, bodies = keys.recent(0), keys.recent_bodies(0)
-    nonce, first, worker = keys.nonce(0, "*"), keys.first(0, "*"), keys.worker(0)
+    nonce, first, slow, worker = keys.nonce(0, 0, "*"), keys.first(0, 0, "*"), keys.slow(0, 0), keys.worker(0)
     return [
         ("exists", inbox), ("pexpire", at, "1"), ("xadd", inbox, "*", "m", "x"), ("xread", "STREAMS", inbox, "0"),
         ("xrange", inbox, "-", "+"), ("hset", at, "s", "0"), ("hget", at, "s"), ("hgetall", at),
@@ -33,14 +33,20 @@ def _gateway() -> list[tuple[str, ...]]:
         ("hset", guild, "x", "1"), ("hdel", guild, "x"), ("hset", user, "x", "1"), ("hget", user, "x"),
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
         ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
-        ("get", nonce), ("set", nonce, ""), ("del", nonce), ("get", first), ("set", first, ""), ("get", worker),
+        ("get", nonce), ("set", nonce, ""), ("del", nonce),
+        ("set", slow, ""), ("pttl", slow), ("get", slow), ("del", slow),
+        ("get", first), ("set", first, ""), ("get", worker),
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
         ("get", keys.epoch()),
     ]  # fmt: skip
 
 
 def _fanout() -> list[tuple[str, ...]]:
-    return [("set", keys.first(0, "*"), ""), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), "")]
+    return [
+        ("set", keys.first(0, 0, "*"), ""),
+        ("get", keys.nonces_ready()),
+        ("set", keys.nonces_ready(), ""),
+    ]
 
 
 def _notifier() -> list[tuple[str, ...]]:

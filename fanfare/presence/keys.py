@@ -18,6 +18,7 @@ __all__ = [
     "nonces_ready",
     "recent",
     "recent_bodies",
+    "slow",
     "use_prefix",
     "user_sessions",
     "worker",
@@ -95,14 +96,19 @@ def recent_bodies(channel: int) -> str:
     return f"{_before}channel:{{{channel}}}:bodies"
 
 
-def nonce(user: int, value: str) -> str:
-    """String, TTL: id and outcome of a send with that nonce."""
-    return f"{_before}nonce:{user}:{value}"
+def nonce(user: int, channel: int, value: str) -> str:
+    """String, TTL: id and outcome of a user's send with that nonce to a channel."""
+    return f"{_before}nonce:{user}:{channel}:{value}"
 
 
-def first(user: int, value: str) -> str:
+def first(user: int, channel: int, value: str) -> str:
     """String, TTL: the log position that won for that nonce."""
-    return f"{_before}first:{user}:{value}"
+    return f"{_before}first:{user}:{channel}:{value}"
+
+
+def slow(user: int, channel: int) -> str:
+    """String, TTL: the user has to wait in a channel in slow mode; which send began it."""
+    return f"{_before}slow:{user}:{channel}"
 
 
 def worker(number: int) -> str:

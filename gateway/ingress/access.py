@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -141,14 +141,12 @@ class Access:
         users = await self._users(place, found.users[:_MAX_MENTIONS])
         return found, users
 
-    async def _users(self, place: Place, ids: Iterable[int]) -> list[User]:
-        found: list[User] = []
-        for user_id in ids:
-            member = place.guild.members.get(user_id) if place.guild is not None else None
-            user = member.user if member is not None else await self._guilds.user(user_id)
-            if user is not None:
-                found.append(user)
-        return found
+    async def _users(self, place: Place, ids: Sequence[int]) -> list[User]:
+        """Those of the users that exist; whoever is not in memory is looked up together with the others."""
+        members = place.guild.members if place.guild is not None else {}
+        elsewhere = await self._guilds.users([ident for ident in ids if ident not in members])
+        found = (members[ident].user if ident in members else elsewhere.get(ident) for ident in ids)
+        return [user for user in found if user is not None]
 
 
 @asynccontextmanager

@@ -94,7 +94,7 @@ class Flights:
         self._nonces = nonces
         self._ids = ids
         self._node = node
-        self._under_way: dict[tuple[int, str], asyncio.Task[Sent]] = {}
+        self._under_way: dict[tuple[int, int, str], asyncio.Task[Sent]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._later_tasks: set[asyncio.Task[Any]] = set()
         self._logger = logs.get("ingress")
@@ -127,7 +127,9 @@ class Flights:
             posted = self._post(record)
             flight = self._start(self._land_plain(posted, record, ident))
         else:
-            flight = self._under_way.get((user, nonce)) or self._fly(user, nonce, channel, make, deadline)
+            flight = self._under_way.get((user, channel, nonce)) or self._fly(
+                user, nonce, channel, make, deadline
+            )
         sent: Sent = await self._answer(flight, deadline)
         return sent
 
@@ -207,7 +209,7 @@ class Flights:
         return Sent(ident, record.channel, record.payload)
 
     def _fly(self, user: int, nonce: str, channel: int, make: Make, deadline: float) -> "asyncio.Task[Sent]":
-        key = (user, nonce)
+        key = (user, channel, nonce)
         flight = self._start(self._send_once(user, nonce, channel, make, deadline))
         self._under_way[key] = flight
         flight.add_done_callback(lambda _: self._under_way.pop(key, None))
@@ -229,7 +231,7 @@ class Flights:
                 # Whoever is under way under our name is no more: this is the only flight of the nonce here.
                 alive = claim.node != self._node
                 if alive:
-                    claim, alive = await self._nonces.look(user, nonce, claim.node)
+                    claim, alive = await self._nonces.look(user, channel, nonce, claim.node)
                 if claim is not None and not claim.accepted and not alive:
                     taken = await self._nonces.take_over(user, nonce, claim)
                     if taken is not None:

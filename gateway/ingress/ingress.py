@@ -10,9 +10,10 @@ REST and the socket both come here, so both have the same checks, limits and ide
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from redis.asyncio import Redis
@@ -22,7 +23,6 @@ from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
 from fanfare.ids import snowflake_ms
-from fanfare.mentions import Mentioned, find
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
@@ -32,7 +32,7 @@ from fanfare.record import CHANNEL, USERS, Record
 from fanfare.settings import Settings, load_settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.errors import ApiError, FormError, forbidden, unknown_message
+from gateway.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
 from gateway.forms import Form, body_of
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.batch import RedisBatch
@@ -43,7 +43,11 @@ from gateway.ingress.nonces import SETTLE, Nonces
 from gateway.ingress.ports import Guilds, Ids, Log, Stored
 from gateway.ingress.rebuild import Rebuild, Replay
 from gateway.ingress.recent import PUT
+from gateway.ingress.slow_mode import SlowMode
 from gateway.messages import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
+
+if TYPE_CHECKING:
+    from fanfare.mentions import Mentioned
 
 __all__ = ["Ingress"]
 
@@ -101,6 +105,7 @@ class Ingress:
         )
         self._guilds = guilds
         self._limits = RateLimits(settings.send_limit)
+        self._slow_mode = SlowMode(self._batch)
         self._logger = logs.get("ingress")
         self.access = Access(guilds, store)
 
@@ -123,7 +128,7 @@ class Ingress:
         return self._limits.quota(user.id, channel_id, time.monotonic())
 
     async def send(self, author: User, channel_id: int, draft: Draft, *, read: bool = True) -> Sent:
-        """Send a message; the same nonce from the same author again is the same message.
+        """Send a message.
 
         Args:
             author: who sends it.
@@ -168,8 +173,18 @@ class Ingress:
                 gated=built.gated,
             )
 
-        nonce = "" if draft.nonce is None else str(draft.nonce)
-        sent = await self._flights.send(author.id, nonce, channel_id, make, deadline)
+        nonce = str(draft.nonce) if draft.enforce_nonce and draft.nonce is not None else ""
+        turn = await self._slow_mode.take(place, author.id, nonce)
+        try:
+            sent = await self._flights.send(author.id, nonce, channel_id, make, deadline)
+        except UnknownOutcomeError:
+            raise
+        except BaseException:
+            await self._slow_mode.give_back(turn)
+            raise
+        if not sent.body:
+            # It was sent before: this try has sent nothing.
+            await self._slow_mode.give_back(turn)
         if sent.body or not read:
             return sent
         try:
@@ -199,7 +214,9 @@ class Ingress:
             form = Form(decoded)
             channel_id = form.snowflake("channel_id", required=True)
             form.check()
-            sent = await self.send(user, channel_id or 0, read_draft(decoded), read=False)
+            # Over the socket a nonce is how a client finds its answer, so it always binds.
+            draft = replace(read_draft(decoded), enforce_nonce=True)
+            sent = await self.send(user, channel_id or 0, draft, read=False)
         except ApiError as error:
             return {"nonce": nonce, "error": error.socket()}
         except Exception:
@@ -215,10 +232,12 @@ class Ingress:
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 _check_moderator(place, edit, message)
+            elif not edit.flags_only:
+                _check_says(place, has_embeds=bool(edit.embeds))
             mentioned: Mentioned | None = None
             users: list[User] = []
-            if edit.content is not None:
-                mentioned, users = await self.access.mentioned(place, find(edit.content), edit.allowed)
+            if edit.written is not None:
+                mentioned, users = await self.access.mentioned(place, edit.written, edit.allowed)
         built = edited(message, edit, now=datetime.now(UTC), mentioned=mentioned, mentioned_users=users)
         record = _record(
             place,
@@ -334,12 +353,17 @@ def _deadline() -> float:
 
 def _check(place: Place, draft: Draft) -> None:
     """Raises: ApiError: this must not be sent here."""
-    place.require_messages()
-    place.require(P.SEND_MESSAGES)
-    if draft.embeds:
-        place.require(P.EMBED_LINKS)
+    _check_says(place, has_embeds=bool(draft.embeds))
     if draft.tts and place.guild is not None:
         place.require(P.SEND_TTS_MESSAGES)
+
+
+def _check_says(place: Place, *, has_embeds: bool) -> None:
+    """What an edit says wants the same rights as if it was sent. Raises: ApiError."""
+    place.require_messages()
+    place.require(P.SEND_MESSAGES)
+    if has_embeds:
+        place.require(P.EMBED_LINKS)
 
 
 def _check_moderator(place: Place, edit: Edit, message: Json) -> None:

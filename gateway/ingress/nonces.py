@@ -107,7 +107,7 @@ class Nonces:
             RefusedError: Redis is away, or has lost the nonces. The claim may stand: `free` it.
 
         """
-        key = keys.nonce(user, nonce)
+        key = keys.nonce(user, wanted.channel, nonce)
         try:
             async with asyncio.timeout(_CLAIM_S):
                 complete, there = await self._claim(key, wanted)
@@ -140,7 +140,7 @@ class Nonces:
         complete = ready == token.encode() and await self._loss.of(self._redis) == token
         return complete, there
 
-    async def look(self, user: int, nonce: str, node: str) -> tuple[Claim | None, bool]:
+    async def look(self, user: int, channel: int, nonce: str, node: str) -> tuple[Claim | None, bool]:
         """What a nonce stands for now, and whether a node is alive.
 
         Raises:
@@ -149,7 +149,7 @@ class Nonces:
         """
 
         def queue(pipe: Pipeline) -> None:
-            _ = pipe.get(keys.nonce(user, nonce))
+            _ = pipe.get(keys.nonce(user, channel, nonce))
             _ = pipe.exists(keys.lease(node))
 
         there, alive = await self._batch.run(queue)
@@ -165,7 +165,7 @@ class Nonces:
         mine = self.mine(dead.id, dead.channel)
 
         def queue(pipe: Pipeline) -> None:
-            SWAP.queue(pipe, [keys.nonce(user, nonce)], [dead.words, mine.words])
+            SWAP.queue(pipe, [keys.nonce(user, dead.channel, nonce)], [dead.words, mine.words])
 
         return mine if (await self._batch.run(queue))[0] else None
 
@@ -182,9 +182,9 @@ class Nonces:
     @staticmethod
     def release(pipe: Pipeline, user: int, nonce: str, mine: Claim) -> None:
         """Queue giving a nonce up."""
-        SWAP.queue(pipe, [keys.nonce(user, nonce)], [mine.words, ""])
+        SWAP.queue(pipe, [keys.nonce(user, mine.channel, nonce)], [mine.words, ""])
 
     @staticmethod
     def settle(pipe: Pipeline, user: int, nonce: str, accepted: Claim, left_ms: int = _TTL_MS) -> None:
         """Queue noting that Kafka has the message. The answer is the claim that stands earlier in the log."""
-        SETTLE.queue(pipe, [keys.nonce(user, nonce)], [accepted.words, left_ms])
+        SETTLE.queue(pipe, [keys.nonce(user, accepted.channel, nonce)], [accepted.words, left_ms])

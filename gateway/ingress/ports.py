@@ -1,7 +1,7 @@
 """What accepting messages needs of the rest, as narrow as it is used."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from fanfare.model import Channel, Guild, Member, User
@@ -38,6 +38,9 @@ class Guilds(Protocol):
 
     async def user(self, user_id: int) -> User | None:
         """None: there is no such user."""
+
+    async def users(self, user_ids: Sequence[int]) -> dict[int, User]:
+        """Those of the users that exist, by id."""
 
 
 class Messages(Protocol):

@@ -109,7 +109,12 @@ def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
         return False
     age_ms = int(now_ms - incoming.appended_ms)
     if (left_ms := 2 * _WINDOW_MS - age_ms) > 0:
-        _ = pipe.set(keys.first(record.author, record.nonce), First.of(record).packed, nx=True, px=left_ms)
+        _ = pipe.set(
+            keys.first(record.author, record.channel, record.nonce),
+            First.of(record).packed,
+            nx=True,
+            px=left_ms,
+        )
     if record.type == MESSAGE_CREATE and (left_ms := _WINDOW_MS - age_ms) > 0:
         accepted = Claim(record.id, record.channel, "", incoming.offset)
         Nonces.settle(pipe, record.author, record.nonce, accepted, left_ms)

@@ -1,5 +1,6 @@
 """The application: prefixes, who is asking, errors in the protocol's form, CORS, metrics and the request log."""
 
+import math
 import time
 from typing import Final
 
@@ -16,9 +17,10 @@ from gateway.errors import ApiError, RateLimitedError, not_found, unauthorized
 from gateway.ingress.access import refusing
 from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
+from gateway.rest.protocol import CORS
 from gateway.rest.server import identified, invalid
 
-__all__ = ["make_app"]
+__all__ = ["ROUTES", "make_app"]
 
 PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -26,16 +28,13 @@ MAX_BODY_BYTES: Final = 256 * 1024
 _ANSWER_S: Final = 10.0
 
 _MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
+ROUTES: Final = [route for module in _MODULES for route in module.ROUTES]
+"""Every route, without the prefix."""
 _NOBODY: Final = User(id=0, username="")
 _OPEN: Final = frozenset({"/gateway"})
 """What needs no token."""
 
-_CORS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, "
-    "X-RateLimit-Reset-After, X-RateLimit-Bucket, X-RateLimit-Scope",
-}
-_PREFLIGHT: Final = _CORS | {
+_PREFLIGHT: Final = CORS | {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Audit-Log-Reason",
     "Access-Control-Max-Age": "86400",
@@ -60,11 +59,10 @@ def make_app(context: RestContext) -> web.Application:
     tokens = Tokens(context.settings.secret.get_secret_value())
     app = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     for prefix in PREFIXES:
-        for module in _MODULES:
-            for route in module.ROUTES:
-                app.router.add_route(
-                    route.method, prefix + _pattern(route.path), _bound(context, tokens, route), name=None
-                )
+        for route in ROUTES:
+            app.router.add_route(
+                route.method, prefix + _pattern(route.path), _bound(context, tokens, route), name=None
+            )
     app.router.add_route("*", r"/api/{version:v(?!9/|10/)\d+}/{rest:.*}", _wrong_version)
     return app
 
@@ -108,6 +106,7 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
         return web.Response(status=204, headers=_PREFLIGHT)
     response: web.StreamResponse
     try:
+        _require_plain(request)
         response = await handler(request)
     except ApiError as error:
         response = _error(error)
@@ -116,7 +115,7 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
         _log.error("a request failed", action=Action.REQUEST_FAILED, method=request.method, exc_info=error)
         response = _error(ApiError(500, 0, "500: Internal Server Error"))
-    response.headers.update(_CORS)
+    response.headers.update(CORS)
     route = request.get("route", "unknown")
     seconds = time.perf_counter() - started
     REQUESTS.labels(request.method, route, response.status).inc()
@@ -133,10 +132,17 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     return response
 
 
+def _require_plain(request: web.Request) -> None:
+    """Bodies are small: one that is compressed can only be large. Raises: ApiError."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ApiError(415, 0, "415: Unsupported Media Type (send the body without Content-Encoding)")
+
+
 def _error(error: ApiError) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
-        headers = {"Retry-After": f"{error.retry_after:.3f}", "Via": "1.1 fanfare"}
+        # Whole seconds, rounded up (RFC 9110, section 10.2.3): who wants the fraction finds it in the body.
+        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after))), "Via": "1.1 fanfare"}
     if isinstance(error, RateLimitedError):
         headers |= {
             "X-RateLimit-Limit": str(error.limit),
@@ -155,4 +161,6 @@ def _translated(error: web.HTTPException) -> ApiError:
         return not_found()
     if error.status == 413:
         return ApiError(413, 40005, "Request entity too large")
+    if error.status == 405:
+        return ApiError(405, 0, "405: Method Not Allowed")
     return ApiError(error.status, 0, f"{error.status}: {error.reason}")

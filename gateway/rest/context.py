@@ -19,6 +19,7 @@ from gateway.errors import ApiError, FormError, forbidden
 from gateway.forms import Form, body_of
 from gateway.ingress import Ingress
 from gateway.ingress.ports import Guilds, Ids
+from gateway.rest.multipart import payload_json
 
 __all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]
 
@@ -73,7 +74,7 @@ class Call:
 
         """
         if self.request.content_type.startswith("multipart/"):
-            return await _payload_json(self.request)
+            return await payload_json(self.request)
         raw = await self.request.read()
         return body_of(raw) if raw.strip() else {}
 
@@ -137,27 +138,3 @@ def json_body(body: bytes, status: int = 200, headers: dict[str, str] | None = N
 def empty() -> web.Response:
     """204."""
     return web.Response(status=204)
-
-
-async def _payload_json(request: web.Request) -> Any:
-    """The part `payload_json` of a multipart body; the others must not be files."""
-    found: dict[str, Any] = {}
-    size = 0
-    try:
-        async for part in await request.multipart():
-            name = getattr(part, "name", None) or ""
-            if name == "file" or name.startswith("files") or getattr(part, "filename", None):
-                raise FormError.at("files", "BASE_TYPE_MAX_LENGTH", "This server stores no files: send none.")
-            raw = bytearray()
-            while chunk := await part.read_chunk():  # type: ignore[union-attr]
-                raw += chunk
-                size += len(chunk)
-                if size > request.client_max_size:
-                    raise web.HTTPRequestEntityTooLarge(request.client_max_size, size)
-            if name == "payload_json":
-                found = body_of(bytes(raw))
-            elif name:
-                found.setdefault(name, raw.decode())
-    except (ValueError, AssertionError) as error:
-        raise ApiError(400, 50035, "Invalid Form Body") from error
-    return found

@@ -20,6 +20,7 @@ from typing_extensions import override
 from fanfare.constants import BODY_S, HEAD_BYTES, HEAD_S, KEEP_ALIVE_S, UNREAD_S
 from gateway.admission import Admission
 from gateway.listener import Listener
+from gateway.rest.protocol import RestProtocol
 
 __all__ = ["RestServer", "identified", "invalid", "start_rest"]
 
@@ -28,7 +29,7 @@ _SWEEP_S: Final = 5.0
 _LINGER_S: Final = 5.0
 
 
-class _Patience(web.RequestHandler):
+class _Patience(RestProtocol):
     """A connection whose client may only be so slow."""
 
     __slots__ = ("_body", "_body_at", "_busy", "_head_at", "_head_bytes", "_own", "_server", "_unread_at")
@@ -40,6 +41,7 @@ class _Patience(web.RequestHandler):
             server.aiohttp,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # as documented: no log
+            auto_decompress=False,
             keepalive_timeout=KEEP_ALIVE_S,
             lingering_time=_LINGER_S,
         )

@@ -78,7 +78,7 @@ class Known:
 
     guilds: dict[int, Guild] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
-    users: dict[int, User] = field(default_factory=dict)
+    known: dict[int, User] = field(default_factory=dict)
 
     async def get(self, guild_id: int) -> Guild:
         if guild_id not in self.guilds:
@@ -93,8 +93,11 @@ class Known:
     async def member(self, guild_id: int, user_id: int) -> Member | None:
         return self.guilds[guild_id].members.get(user_id)
 
+    async def users(self, user_ids: Any) -> dict[int, User]:
+        return {ident: self.known[ident] for ident in user_ids if ident in self.known}
+
     async def user(self, user_id: int) -> User | None:
-        return self.users.get(user_id)
+        return self.known.get(user_id)
 
 
 @dataclass
@@ -207,7 +210,7 @@ def _furnish(place: Place) -> None:
         members={user.id: Member(user=user, joined_at=joined) for user in people},
     )
     place.known.channels = {channel.id: channel for channel in channels}
-    place.known.users = {user.id: user for user in (*people, place.stranger)}
+    place.known.known = {user.id: user for user in (*people, place.stranger)}
 
 
 def nowhere() -> int:

@@ -122,8 +122,8 @@ async def test_a_repeated_send_is_delivered_once_whoever_reads_and_however_often
     await pair.producer.send(pair.events, message(now_ms, number=4), key=2)
     deliveries = await pair.delivered(3)
     assert [each.value for each in deliveries] == [b'{"n":1}', b'{"n":3}', b'{"n":4}']
-    assert First.parse(await redis.get(keys.first(5, nonce))).position == first
-    assert 0 < await redis.ttl(keys.first(5, nonce)) <= 2 * NONCE_WINDOW_S
+    assert First.parse(await redis.get(keys.first(5, 2, nonce))).position == first
+    assert 0 < await redis.ttl(keys.first(5, 2, nonce)) <= 2 * NONCE_WINDOW_S
     # Another group reads the log from its beginning: the same ones go through again.
     async with running(pair.member(unique("group"))):
         again = await read(pair.settings, pair.deliveries, 6)
@@ -134,12 +134,12 @@ async def test_a_nonce_used_again_after_its_window_is_another_message(pair, redi
     # Once a nonce was forgotten its user got a new id, and the answer that the message is accepted.
     nonce = uuid.uuid4().hex
     old = message(now_ms - NONCE_WINDOW_S * 1000 - 1000, ids=Snowflakes(9))
-    await redis.set(keys.first(5, nonce), First(Position(pair.events, 0, 0), old.id).packed)
+    await redis.set(keys.first(5, 2, nonce), First(Position(pair.events, 0, 0), old.id).packed)
     again = await pair.producer.send(pair.events, message(now_ms, nonce, number=1), key=2)
     await pair.producer.send(pair.events, message(now_ms, nonce, number=2), key=2)
     await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
     assert [each.value for each in await pair.delivered(2)] == [b'{"n":1}', b'{"n":3}']
-    assert First.parse(await redis.get(keys.first(5, nonce))).position == again
+    assert First.parse(await redis.get(keys.first(5, 2, nonce))).position == again
 
 
 async def test_after_redis_lost_writes_nothing_goes_through_until_the_first_positions_are_back(
@@ -149,15 +149,15 @@ async def test_after_redis_lost_writes_nothing_goes_through_until_the_first_posi
     nonce = uuid.uuid4().hex
     await pair.producer.send(pair.events, message(now_ms, nonce, number=1), key=2)
     await pair.delivered(1)
-    standing = await redis.getdel(keys.first(5, nonce))
+    standing = await redis.getdel(keys.first(5, 2, nonce))
     await redis.set(keys.nonces_ready(), "of another server")
     await pair.producer.send(pair.events, message(now_ms, nonce, number=2), key=2)
     await pair.producer.send(pair.events, message(now_ms, number=3), key=2)
     member = pair.member()
     async with running(member):
         await eventually(lambda: held(member))
-        assert not await redis.exists(keys.first(5, nonce)), "it did not put itself in the other's place"
-        await redis.set(keys.first(5, nonce), standing)
+        assert not await redis.exists(keys.first(5, 2, nonce)), "it did not put itself in the other's place"
+        await redis.set(keys.first(5, 2, nonce), standing)
         await redis.set(keys.nonces_ready(), await loss_token(redis))
         deliveries = await read(pair.settings, pair.deliveries, 2)
     assert [each.value for each in deliveries] == [b'{"n":1}', b'{"n":3}']

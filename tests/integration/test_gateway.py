@@ -295,7 +295,7 @@ async def test_the_same_nonce_while_the_first_try_is_under_way(nodes, world, sta
     async with nodes[0].rest(alice) as rest, redis_of(stack) as redis:
 
         async def claimed() -> bool:
-            return bool(await redis.exists(keys.nonce(alice.id, "under way")))
+            return bool(await redis.exists(keys.nonce(alice.id, channel, "under way")))
 
         await rest.send(channel, "all is warm")
         await socket.send(channel, "here too")

@@ -46,7 +46,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(text: str, nonce: str | int | None = None) -> Draft:
-    return Draft(content=text, nonce=nonce)
+    return Draft(content=text, nonce=nonce, enforce_nonce=True)
 
 
 async def contents(node: Ingress, place: Place, user: User | None = None, **query: int) -> list[str]:
@@ -129,13 +129,21 @@ async def test_numbers_and_strings_are_the_same_nonce(place: Place, two: tuple[I
     assert msgspec.json.decode(sent[0].body)["nonce"] == 7
 
 
-async def test_a_nonce_belongs_to_a_user_and_not_to_a_channel(
-    place: Place, two: tuple[Ingress, Ingress]
-) -> None:
+async def test_b5_a_nonce_belongs_to_a_user_and_a_channel(place: Place, two: tuple[Ingress, Ingress]) -> None:
     mine = await two[0].send(place.alice, place.channel, said("x", "n"))
     elsewhere = await two[1].send(place.alice, place.direct, said("x", "n"))
-    assert (elsewhere.id, elsewhere.channel, elsewhere.body) == (mine.id, place.channel, mine.body)
-    assert (await two[0].send(place.bob, place.channel, said("x", "n"))).id != mine.id
+    others = await two[0].send(place.bob, place.channel, said("x", "n"))
+    assert len({mine.id, elsewhere.id, others.id}) == 3
+    assert (await two[1].send(place.alice, place.channel, said("y", "n"))).id == mine.id
+
+
+async def test_b5_a_nonce_that_is_not_enforced_is_only_told(
+    place: Place, two: tuple[Ingress, Ingress]
+) -> None:
+    draft = read_draft({"content": "x", "nonce": "n"})
+    sent = [await node.send(place.alice, place.channel, draft) for node in two]
+    assert sent[0].id != sent[1].id
+    assert [msgspec.json.decode(one.body)["nonce"] for one in sent] == ["n", "n"]
 
 
 async def test_a_retry_of_what_was_edited_or_deleted(place: Place, two: tuple[Ingress, Ingress]) -> None:
@@ -174,7 +182,9 @@ async def test_what_a_dead_node_got_through_is_not_sent_again(
     place: Place, two: tuple[Ingress, Ingress]
 ) -> None:
     sent = await two[0].send(place.alice, place.channel, said("x", "n"))
-    await place.redis.set(keys.nonce(place.alice.id, "n"), f"{sent.id} {place.channel} ?gone:1", px=60_000)
+    await place.redis.set(
+        keys.nonce(place.alice.id, place.channel, "n"), f"{sent.id} {place.channel} ?gone:1", px=60_000
+    )
     again = await two[1].send(place.alice, place.channel, said("x", "n"))
     assert (again.id, again.body) == (sent.id, sent.body)
     assert len(await place.records()) == 1
@@ -222,7 +232,9 @@ async def test_a_broker_that_stops_answering(
         with pytest.raises(RefusedError) as raised:
             await two[0].send(place.alice, place.channel, said("refused", "r"))
         assert raised.value.retry_after
-        assert await place.redis.get(keys.nonce(place.alice.id, "r")) is None, "free for the retry"
+        assert await place.redis.get(keys.nonce(place.alice.id, place.channel, "r")) is None, (
+            "free for the retry"
+        )
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
@@ -261,11 +273,11 @@ async def test_a_retry_that_waits_goes_on_when_the_first_try_is_refused(place: P
     node, other = await place.node(), await place.node("other")
     claim = f"{next_id()} {place.channel} ?other:1"
     await node.send(place.alice, place.channel, said("first"))
-    await place.redis.set(keys.nonce(place.alice.id, "n"), claim, px=60_000)
+    await place.redis.set(keys.nonce(place.alice.id, place.channel, "n"), claim, px=60_000)
     waiting = asyncio.create_task(node.send(place.alice, place.channel, said("x", "n")))
     done, _ = await asyncio.wait((waiting,), timeout=0.2)
     assert not done
-    await place.redis.delete(keys.nonce(place.alice.id, "n"))
+    await place.redis.delete(keys.nonce(place.alice.id, place.channel, "n"))
     sent = await waiting
     assert (await other.send(place.alice, place.channel, said("x", "n"))).id == sent.id
 
@@ -298,7 +310,7 @@ async def test_what_redis_lost_is_filled_in_again_from_the_log(stores: Stack, ho
         if how == "went back to when it was under way":
             await place.redis.set(keys.lease("one"), "inbox")
             claim = Claim(sent.id, place.channel, "one", 1)
-            await place.redis.set(keys.nonce(place.alice.id, "n"), claim.words, px=60_000)
+            await place.redis.set(keys.nonce(place.alice.id, place.channel, "n"), claim.words, px=60_000)
         retried = []
 
         async def accepted() -> bool:
@@ -311,7 +323,7 @@ async def test_what_redis_lost_is_filled_in_again_from_the_log(stores: Stack, ho
         await eventually(accepted)
         assert retried[0].id == sent.id
         assert await place.redis.get(keys.nonces_ready()) == (await loss_token(place.redis)).encode()
-        assert await place.redis.get(keys.first(place.alice.id, "n"))
+        assert await place.redis.get(keys.first(place.alice.id, place.channel, "n"))
         assert len(await place.records()) == 1
 
 
@@ -328,7 +340,7 @@ async def test_an_outcome_that_redis_missed_is_noted_later(place: Place) -> None
     batch._redis = there
 
     async def noted() -> bool:
-        value = await place.redis.get(keys.nonce(place.alice.id, "n"))
+        value = await place.redis.get(keys.nonce(place.alice.id, place.channel, "n"))
         return b"=" in value
 
     await eventually(noted)

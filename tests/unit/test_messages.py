@@ -71,7 +71,7 @@ def test_what_discord_py_sends() -> None:
             "sticker_ids": None,
         }
     )
-    assert draft == Draft(content="hi", nonce=1574157357513289)
+    assert draft == Draft(content="hi", nonce=1574157357513289, enforce_nonce=True)
 
 
 @pytest.mark.parametrize("body", [{}, {"content": ""}, {"content": " \n"}, {"content": None, "embeds": []}])

@@ -1,0 +1,77 @@
+"""Slow mode: in a channel that has it, a user waits between two messages, over all nodes and both ways in.
+
+The wait is a key in Redis that lapses by itself. It begins when a message is handed over; one that is refused gives its
+turn back, and one that is repeated with its nonce keeps it.
+"""
+
+import secrets
+from typing import Final, NamedTuple
+
+from redis.asyncio.client import Pipeline
+from redis.exceptions import RedisError
+
+from fanfare.permissions import P
+from fanfare.presence import keys
+from fanfare.presence.scripts import SWAP
+from gateway.errors import RateLimitedError
+from gateway.ingress.access import Place
+from gateway.ingress.batch import RedisBatch
+
+__all__ = ["SlowMode", "Turn"]
+
+_EXEMPT: Final = (P.MANAGE_MESSAGES, P.MANAGE_CHANNELS, P.BYPASS_SLOWMODE)
+_CODE: Final = 20016
+_SAID: Final = "This action cannot be performed due to slowmode rate limit."
+
+
+class Turn(NamedTuple):
+    """The turn that a send has taken."""
+
+    key: str
+    value: str
+
+
+class SlowMode:
+    """The waits of all users."""
+
+    def __init__(self, batch: RedisBatch) -> None:
+        self._batch = batch
+
+    async def take(self, place: Place, user: int, nonce: str) -> Turn | None:
+        """Take a user's turn in a channel; None where nobody has to wait.
+
+        Args:
+            place: the channel, as the user meets it.
+            user: who sends.
+            nonce: the nonce that makes a repetition the same message; empty: none does.
+
+        Raises:
+            RateLimitedError: 429, 20016: the user has to wait.
+            RedisError: Redis is away.
+
+        """
+        seconds = place.channel.rate_limit_per_user
+        if not seconds or place.guild is None or any(place.may(one) for one in _EXEMPT):
+            return None
+        turn = Turn(keys.slow(user, place.channel.id), nonce or secrets.token_hex(8))
+
+        def queue(pipe: Pipeline) -> None:
+            _ = pipe.set(turn.key, turn.value, nx=True, get=True, px=seconds * 1000)
+            _ = pipe.pttl(turn.key)
+
+        there, left_ms = await self._batch.run(queue)
+        if there is not None and there.decode() != turn.value:
+            # A key that was just about to lapse has none or next to nothing left.
+            wait_s = min(max(left_ms, 1) / 1000, seconds)
+            bucket = f"slowmode-{place.channel.id}"
+            raise RateLimitedError(wait_s, 1, bucket, code=_CODE, message=_SAID)
+        return turn if there is None else None
+
+    async def give_back(self, turn: Turn | None) -> None:
+        """The send that took the turn was refused. If Redis is away, the user has to wait all the same."""
+        if turn is None:
+            return
+        try:
+            await self._batch.run(lambda pipe: SWAP.queue(pipe, [turn.key], [turn.value, ""]))
+        except (RedisError, TimeoutError):
+            return

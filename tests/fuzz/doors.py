@@ -1,0 +1,150 @@
+"""What a client may ask for: every REST route with a good body, every op with a good `d`.
+
+A route or an op that is new has to be added here: the test fails without.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.codes import Op
+from gateway.rest.app import ROUTES
+
+__all__ = ["BODIES", "OPS", "REST", "TELLS"]
+
+_EMBED: Final = {
+    "title": "a title",
+    "description": "words",
+    "url": "https://example.org/",
+    "color": 255,
+    "timestamp": "2026-01-01T00:00:00Z",
+    "footer": {"text": "a footer", "icon_url": "https://example.org/i.png"},
+    "author": {"name": "an author", "url": "https://example.org/"},
+    "image": {"url": "https://example.org/i.png"},
+    "thumbnail": {"url": "https://example.org/i.png"},
+    "fields": [{"name": "a field", "value": "its value", "inline": True}],
+}
+_EMOJI: Final = {"id": None, "name": "\U0001f525"}
+_BUTTON: Final = {
+    "type": 2,
+    "style": 1,
+    "label": "press",
+    "custom_id": "b",
+    "emoji": _EMOJI,
+    "disabled": False,
+}
+_LINK: Final = {"type": 2, "style": 5, "label": "look", "url": "https://example.org/"}
+_SELECT: Final = {
+    "type": 3,
+    "custom_id": "s",
+    "placeholder": "choose",
+    "min_values": 1,
+    "max_values": 2,
+    "options": [
+        {"label": "one", "value": "1", "description": "first", "default": True},
+        {"label": "two", "value": "2"},
+    ],
+}
+_ROWS: Final = [{"type": 1, "components": [_BUTTON, _LINK]}, {"type": 1, "components": [_SELECT]}]
+_LAYOUT: Final = [
+    {
+        "type": 17,
+        "accent_color": 1,
+        "components": [
+            {"type": 10, "content": "text"},
+            {"type": 14, "divider": True, "spacing": 1},
+            {
+                "type": 9,
+                "components": [{"type": 10, "content": "more"}],
+                "accessory": {"type": 11, "media": {"url": "https://example.org/i.png"}},
+            },
+            {
+                "type": 12,
+                "items": [{"media": {"url": "https://example.org/i.png"}, "description": "a picture"}],
+            },
+        ],
+    }
+]
+_MESSAGE: Final = {
+    "content": "hello <@ME> <@&ROLE> <#CHANNEL>",
+    "nonce": "n",
+    "enforce_nonce": False,
+    "tts": False,
+    "flags": 0,
+    "embeds": [_EMBED],
+    "allowed_mentions": {"parse": ["roles"], "users": ["ME"], "replied_user": True},
+    "message_reference": {"message_id": "MESSAGE", "channel_id": "CHANNEL", "fail_if_not_exists": False},
+    "components": _ROWS,
+    "sticker_ids": [],
+    "attachments": [],
+}
+_V2: Final = {"flags": 1 << 15, "components": _LAYOUT}
+_OVERWRITE: Final = {"id": "ROLE", "type": 0, "allow": "1024", "deny": "2048"}
+_CHANNEL: Final = {
+    "name": "a-channel",
+    "topic": "words",
+    "position": 1,
+    "nsfw": False,
+    "rate_limit_per_user": 0,
+    "parent_id": None,
+    "permission_overwrites": [_OVERWRITE],
+}
+_ROLE: Final = {
+    "name": "a role",
+    "permissions": "1024",
+    "color": 1,
+    "colors": {"primary_color": 1, "secondary_color": None, "tertiary_color": None},
+    "hoist": False,
+    "mentionable": False,
+}
+
+# Good bodies of the routes that read one. Words in capitals stand for ids.
+BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
+    ("PUT", "/applications/{application}/commands"): [[{"name": "ping", "description": "answers"}]],
+    ("PUT", "/applications/{application}/guilds/{guild}/commands"): [
+        [{"name": "ping", "description": "answers"}]
+    ],
+    ("PATCH", "/channels/{channel}"): [_CHANNEL],
+    ("PUT", "/channels/{channel}/permissions/{target}"): [{"type": 0, "allow": "1024", "deny": "0"}],
+    ("POST", "/guilds"): [{"name": "a guild"}],
+    ("PATCH", "/guilds/{guild}"): [{"name": "a guild"}],
+    ("POST", "/guilds/{guild}/channels"): [_CHANNEL | {"type": 0}],
+    ("PATCH", "/guilds/{guild}/channels"): [[{"id": "CHANNEL", "position": 1, "parent_id": None}]],
+    ("PATCH", "/guilds/{guild}/members/@me"): [{"nick": "a nick"}],
+    ("PATCH", "/guilds/{guild}/members/{user}"): [{"nick": "a nick", "roles": ["ROLE"]}],
+    ("PUT", "/guilds/{guild}/members/{user}/roles/{role}"): [{}],
+    ("POST", "/channels/{channel}/messages"): [_MESSAGE, _V2],
+    ("PATCH", "/channels/{channel}/messages/{message}"): [_MESSAGE, _V2],
+    ("POST", "/channels/{channel}/messages/bulk-delete"): [{"messages": ["MESSAGE", "1"]}],
+    ("POST", "/channels/{channel}/typing"): [{}],
+    ("POST", "/guilds/{guild}/roles"): [_ROLE],
+    ("PATCH", "/guilds/{guild}/roles/{role}"): [_ROLE],
+    ("POST", "/users/@me/channels"): [{"recipient_id": "OTHER", "recipients": ["OTHER"]}],
+}
+
+REST: Final = [(route.method, route.path) for route in ROUTES]
+"""Every route."""
+
+# What each route writes to chat.events when it answers 2xx; nothing else may write there.
+TELLS: Final[Mapping[tuple[str, str], str]] = {
+    ("POST", "/channels/{channel}/messages"): "MESSAGE_CREATE",
+    ("PATCH", "/channels/{channel}/messages/{message}"): "MESSAGE_UPDATE",
+    ("DELETE", "/channels/{channel}/messages/{message}"): "MESSAGE_DELETE",
+    ("POST", "/channels/{channel}/messages/bulk-delete"): "MESSAGE_DELETE_BULK",
+    ("POST", "/channels/{channel}/typing"): "TYPING_START",
+}
+
+_REQUEST: Final = {
+    "guild_id": "GUILD", "query": "", "limit": 0, "user_ids": ["ME"], "nonce": "n", "presences": False,
+}  # fmt: skip
+OPS: Final[Mapping[int, Any]] = {
+    Op.HEARTBEAT: 1,
+    Op.IDENTIFY: {"token": "TOKEN", "intents": 513, "shard": [0, 1], "properties": {}, "compress": True},
+    Op.PRESENCE_UPDATE: {"since": None, "activities": [], "status": "online", "afk": False},
+    Op.VOICE_STATE_UPDATE: {"guild_id": "GUILD", "channel_id": None, "self_mute": False, "self_deaf": False},
+    Op.RESUME: {"token": "TOKEN", "session_id": "a session", "seq": 5},
+    Op.REQUEST_GUILD_MEMBERS: _REQUEST,
+    Op.REQUEST_SOUNDBOARD_SOUNDS: {"guild_ids": ["GUILD"]},
+    Op.REQUEST_CHANNEL_INFO: {"guild_id": "GUILD"},
+    Op.SEND: _MESSAGE | {"channel_id": "CHANNEL"},
+}
+"""Every op that a client may send, with a good `d`."""
