@@ -73,6 +73,8 @@ STARTS: Final = 10
 # longest that a browser sends is 8 kB, with cookies that are not ours.
 HEAD_BYTES: Final = 16 * 1024
 HEADS_BYTES: Final = 32 * 1024 * 1024
+# That a connection to REST may make without a token that is right; pipelined they would keep everybody waiting.
+UNIDENTIFIED_REQUESTS: Final = 32
 # How long a TLS handshake may take, the head of a request, its body, and the reading of an answer.
 HANDSHAKE_S: Final = 10.0
 HEAD_S: Final = 20.0

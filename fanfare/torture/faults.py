@@ -445,7 +445,7 @@ def _each_role(base: type[Fault], prefix: str, gateway_aim_s: float) -> list[typ
 
 def by_name() -> dict[str, Callable[[], Fault]]:
     """All faults in the order of the table."""
-    from fanfare.torture import disturbances, redis_faults, refusals  # noqa: PLC0415 - they build on this module
+    from fanfare.torture import disturbances, flood, redis_faults, refusals  # noqa: PLC0415 - they build on this module
 
     kinds: list[type[Fault]] = [
         *_each_role(KillProcess, "kill", 1.0),
@@ -462,5 +462,6 @@ def by_name() -> dict[str, Callable[[], Fault]]:
         CutNotifierKafka,
         *disturbances.KINDS,
         *refusals.KINDS,
+        *flood.KINDS,
     ]
     return {kind.name: kind for kind in kinds}

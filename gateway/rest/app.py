@@ -113,6 +113,9 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     except web.HTTPException as error:
         response = _error(_translated(error))
     except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
+        if isinstance(error, ConnectionError) and request.transport is None:
+            # The client has gone in the middle of its body, or was cut: no fault of ours, and nobody reads an answer.
+            return web.Response(status=400)
         _log.error("a request failed", action=Action.REQUEST_FAILED, method=request.method, exc_info=error)
         response = _error(ApiError(500, 0, "500: Internal Server Error"))
     response.headers.update(CORS)

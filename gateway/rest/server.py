@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 from typing_extensions import override
 
-from fanfare.constants import BODY_S, HEAD_BYTES, HEAD_S, KEEP_ALIVE_S, UNREAD_S
+from fanfare.constants import BODY_S, HEAD_BYTES, HEAD_S, KEEP_ALIVE_S, UNIDENTIFIED_REQUESTS, UNREAD_S
 from gateway.admission import Admission
 from gateway.listener import Listener
 from gateway.rest.protocol import RestProtocol
@@ -32,7 +32,17 @@ _LINGER_S: Final = 5.0
 class _Patience(RestProtocol):
     """A connection whose client may only be so slow."""
 
-    __slots__ = ("_body", "_body_at", "_busy", "_head_at", "_head_bytes", "_own", "_server", "_unread_at")
+    __slots__ = (
+        "_asked",
+        "_body",
+        "_body_at",
+        "_busy",
+        "_head_at",
+        "_head_bytes",
+        "_own",
+        "_server",
+        "_unread_at",
+    )
 
     _own: asyncio.Transport
 
@@ -47,6 +57,8 @@ class _Patience(RestProtocol):
         )
         self._server = server
         self._busy = False
+        # Requests of nobody; -1: it has identified.
+        self._asked = 0
         self._body: Any = None
         # When each began, 0: it is not under way.
         self._head_at = self._body_at = self._unread_at = 0.0
@@ -93,6 +105,10 @@ class _Patience(RestProtocol):
         self._head_at, self._head_bytes = 0.0, 0
         self._body, self._body_at = body, now
         self._server.admission.parsed(self)
+        if self._asked >= 0:
+            self._asked += 1
+            if self._asked > UNIDENTIFIED_REQUESTS:
+                self._server.admission.drop(self, "requests")
         if forwarded:
             self._server.admission.named(self, forwarded, now)
 
@@ -115,6 +131,7 @@ class _Patience(RestProtocol):
 
     def identified(self) -> None:
         """A token was right."""
+        self._asked = -1
         self._server.admission.identified(self)
 
     def invalid(self) -> None:

@@ -208,6 +208,18 @@ async def test_c2_a_body_in_one_piece_with_its_head_is_no_large_head(ports: Benc
     assert not ports.said
 
 
+async def test_c2_requests_of_nobody_are_few(ports: Bench) -> None:
+    reader, writer = await ports.connect(ports.rest.ports[0])
+    writer.write(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+    assert 0 < (await ended(reader)).count(b"HTTP/1.1 404 ") <= 32
+    assert ports.said == ["requests"]
+    reader, writer = await ports.connect(ports.rest.ports[0])
+    # Somebody's first request is right, and then there may be any number.
+    writer.write(b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    for _ in range(100):
+        await reader.readuntil(b"\r\n\r\nx")
+
+
 HEADERS = b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (at, b"y" * 8000) for at in range(127))
 
 
