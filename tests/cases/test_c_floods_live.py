@@ -15,8 +15,8 @@ from tests.world import World
 
 LIMIT_S = 150
 # docs/security.md: of one connection that has not identified, and of all heads together.
-CONNECTION_KB = {False: 12, True: 60}
-HEADS_MB = 32
+CONNECTION_KB = {False: 12, True: 70}
+HEADS_MB = 128
 # What a process takes besides, once it has done everything for the first time.
 WARM_MB = 25
 
