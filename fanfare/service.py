@@ -22,6 +22,7 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.internal import InternalServer
 from fanfare.telemetry.logs import Action
+from fanfare.tls import reload_clients
 
 __all__ = ["FatalError", "Service", "State", "run"]
 
@@ -58,6 +59,8 @@ class Service:
         """Whether work can be done now; asked only while running. Replace it."""
         self.facts: Callable[[], dict[str, object]] = dict
         """Further entries of /status. Replace it."""
+        self.reloads: list[Callable[[], None]] = []
+        """What to do at SIGHUP; a SettingsError means that all stays as it was."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._state = State.STARTING
         self.state = State.STARTING
@@ -106,6 +109,19 @@ class Service:
             "failed", action=Action.FAIL, why=why, exc_info=None if isinstance(error, FatalError) else error
         )
         self.stop("a part of it failed")
+
+    def reload(self) -> None:
+        """Read certificates again. What cannot be used is said, and what was read before stays."""
+        said = reload_clients()
+        for each in self.reloads:
+            try:
+                each()
+            except SettingsError as error:
+                said.append(str(error))
+        for problem in said:
+            self.log.error("the files of before stay in use", action=Action.RELOAD, why=problem)
+        if not said:
+            self.log.info("certificates were read again", action=Action.RELOAD)
 
     def supervise(self, coro: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run a named task that lives as long as the process: if it ends before that, the process fails.
@@ -156,6 +172,7 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
     for number in (signal.SIGTERM, signal.SIGINT):
         # Also where SIGINT was inherited as ignored (a background job of a shell).
         loop.add_signal_handler(number, service.stop, signal.Signals(number).name)
+    loop.add_signal_handler(signal.SIGHUP, service.reload)
     server = InternalServer(service.is_ready, service.status)
     await server.start(settings.internal_host, settings.internal_port)
     service.log.info("starting", action=Action.START, role=role, pid=os.getpid(), internal=server.address)
@@ -222,6 +239,8 @@ async def _watch(service: Service, work: asyncio.Future[None]) -> None:
 
 def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
     """Run a service until it is told to stop, and exit."""
+    # Until it can be heeded.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = load_settings()
         clock.set_offset(settings.clock_offset_s)

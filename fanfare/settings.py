@@ -53,8 +53,8 @@ class Settings(BaseSettings):
     )
     secret: SecretStr = Field(
         default=SecretStr(""),
-        description="Key that signs tokens and session ids, the same in all processes. Embedded: made once and kept in "
-        "the data folder.",
+        description="Signs tokens and session ids, the same in all processes; 32 characters or more. A list with "
+        "commas: the first one signs, all of them verify. Embedded: made once and kept in the data folder.",
     )
 
     prefix: str = Field(

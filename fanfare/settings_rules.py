@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from fanfare.addresses import host_problem, is_everywhere, kafka_problem, public_url_problem
+from fanfare.tokens import SECRET_LENGTH, secrets_of
 
 if TYPE_CHECKING:
     from fanfare.settings import Settings
@@ -25,7 +26,13 @@ def _name(field: str) -> str:
 
 def problems(settings: "Settings") -> list[str]:
     """What keeps any process from starting with these settings."""
-    return [*_addresses(settings), *_kafka(settings), *_stores(settings), *_files(settings)]
+    return [
+        *_secrets(settings),
+        *_addresses(settings),
+        *_kafka(settings),
+        *_stores(settings),
+        *_files(settings),
+    ]
 
 
 def public_problems(settings: "Settings") -> list[str]:
@@ -60,6 +67,18 @@ def remarks(settings: "Settings") -> list[str]:
             f"FANFARE_KAFKA_SASL_USERNAME is not used, because FANFARE_KAFKA_SECURITY is {settings.kafka_security}"
         )
     return found
+
+
+def _secrets(settings: "Settings") -> list[str]:
+    setting = settings.secret.get_secret_value()
+    secrets = secrets_of(setting)
+    how = '`python3 -c "import secrets; print(secrets.token_hex(32))"` makes one'
+    if setting and not secrets:
+        return [f"FANFARE_SECRET has no secret in it: {how}"]
+    if any(len(secret) < SECRET_LENGTH for secret in secrets):
+        which = "has one that is" if len(secrets) > 1 else "is"
+        return [f"FANFARE_SECRET {which} shorter than {SECRET_LENGTH} characters and could be guessed: {how}"]
+    return []
 
 
 def _addresses(settings: "Settings") -> list[str]:

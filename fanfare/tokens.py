@@ -1,6 +1,8 @@
-"""Tokens: who somebody is, signed by us. `<user id>.<issued at>.<signature>`, each part base64url, unpadded.
+"""Tokens: who somebody is, signed by us. `<user id>.<when and which>.<signature>`, each part base64url, unpadded.
 
-Client libraries read the user id from the first part (docs/clients.md, rule 6): base64 of the decimal id.
+Client libraries read the user id from the first part (docs/clients.md, rule 6): base64 of the decimal id. The second
+part is the time of issue and the user's generation of tokens: revoking raises the generation, which is kept with the
+user in the database, and so ends all tokens that were issued before.
 """
 
 import binascii
@@ -8,69 +10,128 @@ import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["BadTokenError", "Tokens"]
+__all__ = ["SECRET_LENGTH", "BadTokenError", "Holder", "Signer", "Tokens", "secrets_of"]
+
+SECRET_LENGTH: Final = 32
+"""The fewest characters of a secret."""
 
 _PREFIXES: Final = ("Bot ", "Bearer ")
 # Snowflakes have at most 19 digits; whatever is longer is not looked at.
 _MAX_LENGTH: Final = 128
 _MAX_ID: Final = 2**63
+_TIME_BYTES: Final = 5
+_GENERATION_BYTES: Final = 4
 
 
 class BadTokenError(Exception):
     """This is no token of ours: misspelt, forged, or signed with another secret (FANFARE_SECRET)."""
 
 
-class Tokens:
-    """Issues and verifies tokens with one secret. Who has the secret can be anybody."""
+class Holder(NamedTuple):
+    """Whose token it is."""
 
-    __slots__ = ("_key",)
+    user: int
+    generation: int
+    """Of the user's tokens; good only while it is the one that the database has."""
+
+
+def secrets_of(setting: str) -> list[str]:
+    """The secrets in FANFARE_SECRET, a list with commas: the first one signs, all of them verify."""
+    return [one for part in setting.split(",") if (one := part.strip())]
+
+
+class Signer:
+    """Signs with the first of several secrets and verifies with all of them, so that a secret can be changed."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, setting: str, purpose: bytes) -> None:
+        """Make the keys.
+
+        Args:
+            setting: what FANFARE_SECRET holds; the same list in all processes.
+            purpose: what is signed, so that a signature of something else is none.
+
+        """
+        secrets = secrets_of(setting)
+        if not secrets:
+            raise ValueError("signatures need a secret: set FANFARE_SECRET")
+        self._keys = [hmac.digest(secret.encode(), purpose, sha256) for secret in secrets]
+
+    def sign(self, what: bytes) -> bytes:
+        """The signature, 32 bytes."""
+        return hmac.digest(self._keys[0], what, sha256)
+
+    def is_signed(self, what: bytes, signature: bytes) -> bool:
+        """Whether it is the signature, or its beginning, by any of the secrets; takes equally long for each."""
+        good = False
+        for key in self._keys:
+            good |= hmac.compare_digest(hmac.digest(key, what, sha256)[: len(signature)], signature)
+        return good and bool(signature)
+
+
+class Tokens:
+    """Issues and verifies tokens. Who has a secret can be anybody."""
+
+    __slots__ = ("_signer",)
 
     def __init__(self, secret: str) -> None:
-        """Args: secret: the same in all processes, not empty."""
-        if not secret:
-            raise ValueError("tokens need a secret: set FANFARE_SECRET")
-        # A key of its own, so that a signature of something else made with the same secret is no token.
-        self._key = hmac.digest(secret.encode(), b"fanfare token 1", sha256)
+        """Args: secret: what FANFARE_SECRET holds, not empty."""
+        self._signer = Signer(secret, b"fanfare token 1")
 
-    def issue(self, user_id: int, issued_at_s: int | None = None) -> str:
+    def issue(self, user_id: int, issued_at_s: int | None = None, *, generation: int = 0) -> str:
         """A token of the user.
 
         Args:
             user_id: whose.
             issued_at_s: seconds since 1970, default now; the same time gives the same token.
+            generation: the user's generation of tokens.
 
         """
-        issued = int(time.time()) if issued_at_s is None else issued_at_s
-        signed = f"{_encode(str(user_id).encode())}.{_encode(issued.to_bytes(5))}"
-        return f"{signed}.{self._signature(signed)}"
+        issued = (int(time.time()) if issued_at_s is None else issued_at_s).to_bytes(_TIME_BYTES)
+        if generation:
+            issued += generation.to_bytes(_GENERATION_BYTES)
+        signed = f"{_encode(str(user_id).encode())}.{_encode(issued)}"
+        return f"{signed}.{_encode(self._signer.sign(signed.encode()))}"
 
-    def verify(self, token: str) -> int:
-        """The id of the user whose token this is; `Bot ` or `Bearer ` may stand before it.
+    def verify(self, token: str) -> Holder:
+        """Whose token this is; `Bot ` or `Bearer ` may stand before it.
+
+        The signature is of the text, so each token has one form only.
 
         Raises:
             BadTokenError: it is none of ours.
 
         """
-        for prefix in _PREFIXES:
-            token = token.removeprefix(prefix)
-        signed, _, signature = token.rpartition(".")
         if len(token) > _MAX_LENGTH or not token.isascii():
             raise BadTokenError("this is no token of ours")
-        if not hmac.compare_digest(signature, self._signature(signed)):
-            raise BadTokenError("this is no token of ours")
+        for prefix in _PREFIXES:
+            if token.startswith(prefix):
+                token = token.removeprefix(prefix)
+                break
+        signed, _, signature = token.rpartition(".")
         try:
-            user_id = int(urlsafe_b64decode(signed.partition(".")[0] + "=="))
-        except (binascii.Error, ValueError) as error:
+            raw = _decode(signature)
+            if len(raw) != sha256().digest_size or not self._signer.is_signed(signed.encode(), raw):
+                raise BadTokenError("this is no token of ours")
+            user, issued = map(_decode, signed.split("."))
+            holder = Holder(int(user), int.from_bytes(issued[_TIME_BYTES:]))
+        except ValueError as error:
             raise BadTokenError("this is no token of ours") from error
-        if not 0 <= user_id < _MAX_ID:
+        if not 0 <= holder.user < _MAX_ID:
             raise BadTokenError("this is no token of ours")
-        return user_id
-
-    def _signature(self, signed: str) -> str:
-        return _encode(hmac.digest(self._key, signed.encode(), sha256))
+        return holder
 
 
 def _encode(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    """The bytes of what `_encode` made. Raises ValueError for any other way to write them."""
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _encode(raw) != text:
+        raise binascii.Error("not as we write it")
+    return raw

@@ -72,6 +72,7 @@ class Session:
         "coming",
         "cursor",
         "fd",
+        "generation",
         "guilds",
         "hops",
         "id",
@@ -96,6 +97,8 @@ class Session:
         self.user = user
         self.intents = intents
         self.shard: tuple[int, int] = (0, 1)
+        self.generation = 0
+        """Of the tokens of its user that it began with."""
         self.hops = hops
         self.version = version
         self.guilds: set[int] = set()
@@ -601,6 +604,13 @@ class Hub:
             session.cursor = self.ring.end
             self._reseat(session)
             self.catching.add(session)
+
+    def revoke(self, user: int, generation: int) -> None:
+        """End the sessions that began with older tokens of a user, live or away; they cannot be resumed."""
+        for session in list(self.users.get(user, ())):
+            if session.generation < generation:
+                self.close(session, CloseCode.AUTHENTICATION_FAILED, "the token was revoked")
+                self.forget(session)
 
     def forget(self, session: Session) -> None:
         """The session's resume window is over, or its client ended it."""

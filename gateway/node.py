@@ -24,11 +24,13 @@ from fanfare.presence.loss import LossToken
 from fanfare.presence.workers import Worker
 from fanfare.service import Service, State
 from fanfare.settings import Settings, SettingsError
-from fanfare.store import Store, StoreUnavailableError
+from fanfare.store import Store, StoreUnavailableError, revocations
 from fanfare.store.outbox import relay
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.tls import Certificate
 from gateway import counts, moves
+from gateway.accounts import Accounts
 from gateway.admission import Admission, Room, admission_of
 from gateway.codes import CloseCode
 from gateway.fences import Fences
@@ -202,8 +204,17 @@ async def main(service: Service) -> None:
         guilds = GuildCache(store, presence)
         hub = Hub(guilds, inbox.name, s, fastest(io_uring=settings.io_uring))
         fences = Fences(redis, producer, list(DELIVERIES_OF))
+        accounts = _accounts(settings, store, hub)
         starter = Starter(
-            settings, redis, store, fences, hub=hub, inbox=inbox, presence=presence, guilds=guilds
+            settings,
+            redis,
+            store,
+            fences,
+            hub=hub,
+            inbox=inbox,
+            presence=presence,
+            guilds=guilds,
+            accounts=accounts,
         )
         repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
         await repairer.start()
@@ -230,20 +241,24 @@ async def main(service: Service) -> None:
             await repairer.repair()
 
         _ = service.supervise(inbox.run(hub, repair), "inbox")
-        _ = service.supervise(repairer.track(), "safe offsets")
-        _ = service.supervise(guilds.sweep(), "guilds")
-        _ = service.supervise(node.wheel.run(), "wheel")
-        _ = service.supervise(node.sweep(), "sweep")
-        _ = service.supervise(relay(store, producer, service.stopping), "relay")
+        for work, name in (
+            (repairer.track(), "safe offsets"),
+            (guilds.sweep(), "guilds"),
+            (node.wheel.run(), "wheel"),
+            (node.sweep(), "sweep"),
+            (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
+            (relay(store, producer, service.stopping), "relay"),
+        ):
+            _ = service.supervise(work, name)
 
-        app = make_app(RestContext(settings, redis, store, guilds, ingress, worker))
+        app = make_app(RestContext(settings, redis, store, guilds, ingress, worker, accounts))
         await _serve(service, node, app, room, ingress)
 
 
 async def _serve(service: Service, node: Node, app: web.Application, room: Room, ingress: Ingress) -> None:
     """Take clients until the service stops; then let them go."""
     settings = service.settings
-    tls = _tls(settings)
+    tls = _certificate(service)
     listeners = [
         Listener(own, lambda: Connection(node), node.admission, tls)
         for own in _sockets(settings.host, settings.gateway_port, settings.gateway_fd)
@@ -283,6 +298,15 @@ async def _serve(service: Service, node: Node, app: web.Application, room: Room,
     await rest.stop()
 
 
+def _accounts(settings: Settings, store: Store, hub: Hub) -> Accounts:
+    secret = settings.secret.get_secret_value()
+    if not secret:
+        raise SettingsError("FANFARE_SECRET is not set: all gateways need the same one")
+    accounts = Accounts(secret, store)
+    accounts.revoked = hub.revoke
+    return accounts
+
+
 async def _nonces_known(ingress: Ingress) -> None:
     """Wait until sends with a nonce are taken; a store that is away does not keep the node from starting."""
     with suppress(RedisError, KafkaError, OSError):
@@ -309,12 +333,11 @@ def _bound(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
+def _certificate(service: Service) -> ssl.SSLContext | None:
+    """What the public ports speak TLS with; read again at each SIGHUP."""
+    settings = service.settings
     if settings.tls_cert is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"FANFARE_TLS_CERT, FANFARE_TLS_KEY: {error}") from error
-    return context
+    certificate = Certificate(settings.tls_cert, settings.tls_key)
+    service.reloads.append(certificate.reload)
+    return certificate.context

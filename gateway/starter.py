@@ -24,8 +24,9 @@ from fanfare.store import Store, StoreUnavailableError
 from fanfare.tasks import Shared
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.tokens import BadTokenError, Tokens
+from fanfare.tokens import BadTokenError, Holder
 from gateway import counts
+from gateway.accounts import Accounts
 from gateway.codes import CloseCode
 from gateway.entrance import RETRY_S, Entrance
 from gateway.fences import Fences
@@ -83,13 +84,14 @@ class Starter:
         inbox: NodeInbox,
         presence: PresenceWriter,
         guilds: GuildCache,
+        accounts: Accounts,
     ) -> None:
         self._settings = settings
         self._redis = redis
         self._hub = hub
         self._inbox = inbox
         self._guilds = guilds
-        self._tokens = Tokens(settings.secret.get_secret_value())
+        self._accounts = accounts
         self._ids = SessionIds(settings.secret.get_secret_value())
         self._fences = fences
         self._tails = Tails(redis)
@@ -113,13 +115,15 @@ class Starter:
             return await self._identify(link, asked)
 
     async def _identify(self, link: Link, asked: Identify) -> Session:
-        user = await self._user(asked.token)
+        user, generation = await self._user(asked.token)
         await self._until_whole()
         shard = asked.shard or (0, 1)
-        claims = Claims(secrets.token_hex(8), user.id, asked.intents, shard, self._hub.inbox)
+        claims = Claims(
+            secrets.token_hex(8), user.id, asked.intents, shard, self._hub.inbox, generation=generation
+        )
         hops = [Hop(claims.inbox)]
         session = Session(claims.key, self._ids.issue(claims), user, asked.intents, hops, 0)
-        session.shard = shard
+        session.shard, session.generation = shard, generation
         try:
             async with asyncio.timeout(_WAIT_S):
                 await self._entrance.enter(session)
@@ -141,7 +145,7 @@ class Starter:
 
         """
         started = time.monotonic()
-        user = await self._user(asked.token)
+        user, generation = await self._user(asked.token)
         await self._until_whole()
         try:
             claims = self._ids.read(asked.session_id)
@@ -149,6 +153,8 @@ class Starter:
             raise InvalidSessionError("unknown") from None
         if claims.user != user.id or asked.seq <= UNFINISHED:
             raise InvalidSessionError("of another user, or cut short at its start")
+        if claims.generation != generation:
+            raise InvalidSessionError("its token was revoked")
         if claims.key in self._resuming:
             raise EndError(CloseCode.UNKNOWN_ERROR, "the session is being resumed already: come again")
         self._resuming.add(claims.key)
@@ -188,7 +194,7 @@ class Starter:
                 return "ring", known
             known = None
         session = Session(claims.key, session_id, user, claims.intents, list(moved.hops), moved.version)
-        session.shard = claims.shard
+        session.shard, session.generation = claims.shard, claims.generation
         # Held while waiting, so that what was read of it is there for all who come from it.
         with self._tails.of(hops[-1].inbox, hops[-1].after(seq)) as tail:
             async with _turn(self._moves_under_way, link):
@@ -356,18 +362,15 @@ class Starter:
         if self._guilds.ahead.keys() & session.guilds:
             raise EndError(CloseCode.UNKNOWN_ERROR, "a guild is changing: come again")
 
-    async def _user(self, token: str) -> User:
-        try:
-            user_id = self._tokens.verify(token)
-        except BadTokenError:
-            raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token is not valid") from None
+    async def _user(self, token: str) -> tuple[User, int]:
+        """Whose token it is, and its generation."""
         deadline = time.monotonic() + _WAIT_S
         while True:
             try:
-                user = await self._guilds.user(user_id)
+                user, generation = await self._known(token)
+            except BadTokenError:
+                raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token is not valid") from None
             except StoreUnavailableError:
-                if (user := self._guilds.user_in_memory(user_id)) is not None:
-                    return user
                 if time.monotonic() > deadline:
                     raise EndError(CloseCode.UNKNOWN_ERROR, "the database is away: come again") from None
                 await asyncio.sleep(RETRY_S)
@@ -375,7 +378,17 @@ class Starter:
                 break
         if user is None:
             raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token's user does not exist any more")
-        return user
+        return user, generation
+
+    async def _known(self, token: str) -> tuple[User | None, int]:
+        """Whose token it is, from memory where the database is away, and its generation."""
+        holder = await self._accounts.admit(token)
+        try:
+            return await self._guilds.user(holder.user), holder.generation
+        except StoreUnavailableError:
+            if (user := self._guilds.user_in_memory(holder.user)) is None:
+                raise
+            return user, holder.generation
 
     async def _until_whole(self) -> None:
         """Wait while the inbox is being repaired."""
@@ -387,7 +400,10 @@ class Starter:
             raise EndError(CloseCode.UNKNOWN_ERROR, "Redis is away: come again") from None
 
     def _still_here(self, session: Session, link: Link, inbox: str) -> None:
-        """End a start whose connection or inbox is gone."""
+        """End a start whose connection or inbox is gone, or whose token was revoked meanwhile."""
+        if not self._accounts.stands(Holder(session.user.id, session.generation)):
+            self._entrance.leave(session)
+            raise EndError(CloseCode.AUTHENTICATION_FAILED, "the token was revoked")
         if link.open and self._hub.inbox == inbox and self._inbox.ready.is_set():
             return
         self._entrance.leave(session)

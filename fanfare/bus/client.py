@@ -1,18 +1,19 @@
 """How to reach Kafka: addresses, TLS and SASL from the settings."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError
 
 from fanfare.settings import Settings, SettingsError
 from fanfare.tasks import uninterrupted
+from fanfare.tls import Problem, client_context, problem
 
-__all__ = ["KafkaAwayError", "admin", "bootstrap", "connection", "tool_properties"]
+__all__ = ["KafkaAwayError", "admin", "bootstrap", "connection", "tls_problem", "tool_properties"]
 
 # How long a cancellation waits for a connection that is just being made.
 _START_S: Final = 2.0
@@ -50,13 +51,9 @@ def connection(settings: Settings) -> dict[str, Any]:
     security = settings.kafka_security
     found: dict[str, Any] = {"bootstrap_servers": bootstrap(settings), "security_protocol": security}
     if security.endswith("SSL"):
-        try:
-            context = ssl.create_default_context(cafile=settings.kafka_ca)
-            if settings.kafka_cert is not None:
-                context.load_cert_chain(settings.kafka_cert, settings.kafka_key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"FANFARE_KAFKA_CA, _CERT or _KEY cannot be used: {error}") from None
-        found["ssl_context"] = context
+        found["ssl_context"] = client_context(
+            "FANFARE_KAFKA", settings.kafka_ca, settings.kafka_cert, settings.kafka_key
+        )
     if security.startswith("SASL"):
         found |= {
             "sasl_mechanism": settings.kafka_sasl_mechanism,
@@ -64,6 +61,28 @@ def connection(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
         }
     return found
+
+
+async def tls_problem(settings: Settings) -> str:
+    """Why TLS, or that there is none, keeps us from the brokers, and the setting; '' where it is not that."""
+    options = connection(settings)
+    security = settings.kafka_security
+    for host, port, _ in collect_hosts(options["bootstrap_servers"]):
+        why = await problem(host, port, options.get("ssl_context"))
+        match why:
+            case "":
+                continue
+            case Problem.PLAIN:
+                what = f"FANFARE_KAFKA_SECURITY is {security}"
+            case Problem.TLS:
+                what = f"FANFARE_KAFKA_SECURITY is {security}: set it to SSL or SASL_SSL"
+            case _ if settings.kafka_cert is None and "certificate required" in why:
+                what = "set FANFARE_KAFKA_CERT and FANFARE_KAFKA_KEY"
+            case _:
+                authority = settings.kafka_ca or "not set, so those count that the system trusts"
+                what = f"FANFARE_KAFKA_CA is {authority}"
+        return f"{host}:{port}: {why}; {what}"
+    return ""
 
 
 def tool_properties(settings: Settings) -> str:
@@ -109,7 +128,10 @@ async def admin(settings: Settings) -> AsyncIterator[Any]:
         try:
             await uninterrupted(client.start(), _START_S)
         except (KafkaError, OSError) as error:
-            raise KafkaAwayError(f"no Kafka broker answers at {bootstrap(settings)}: {error}") from None
+            why = await tls_problem(settings)
+            raise KafkaAwayError(
+                why or f"no Kafka broker answers at {bootstrap(settings)}: {error}"
+            ) from None
         yield client
     finally:
         await client.close()

@@ -14,6 +14,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from fanfare.tokens import secrets_of
+
 __all__ = ["UNKNOWN", "Decision", "Marks", "Unknown", "decide", "fingerprints", "secret_problem"]
 
 _CLAIM: Final = (
@@ -81,9 +83,7 @@ def decide(marks: Marks) -> Decision:
 def fingerprints(secret: str) -> list[str]:
     """What PostgreSQL keeps to recognise a secret by, one for each of a list; the secret is not to be had from it."""
     return [
-        hmac.new(one.strip().encode(), b"fanfare installation", sha256).hexdigest()[:32]
-        for one in secret.split(",")
-        if one.strip()
+        hmac.new(one.encode(), b"fanfare installation", sha256).hexdigest()[:32] for one in secrets_of(secret)
     ]
 
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from fanfare.bus.client import KafkaAwayError
+from fanfare.bus.client import KafkaAwayError, tls_problem
 from fanfare.bus.names import Names
 from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, TopicSpec, specs
-from fanfare.checks.findings import Finding, error, waits, warning
+from fanfare.checks.findings import Finding, Level, error, waits, warning
 from fanfare.checks.kafka_ask import (
     Broker,
     Cluster,
@@ -44,14 +44,21 @@ async def check_kafka(settings: Settings, roles: Sequence[str]) -> list[Finding]
         if len(lost) < len(cluster.brokers):
             found += await _further(settings, names, roles, cluster)
     except (KafkaAwayError, OSError, TimeoutError) as away:
-        return [waits(_ABOUT, str(away))]
+        return await _away(settings, str(away))
     except (NotImplementedError, IncompatibleBrokerVersion):
         return [
             error(_ABOUT, "the brokers are older than Kafka 2.3, which is the oldest that Fanfare works on")
         ]
     except KafkaError as said:
-        return [_refused(said)]
+        found = [_refused(said)]
+        return await _away(settings, found[0].said) if found[0].level is Level.WAITS else found
     return found
+
+
+async def _away(settings: Settings, said: str) -> list[Finding]:
+    """No broker could be asked: because of TLS, which is a wrong setting, or for now."""
+    why = await tls_problem(settings)
+    return [error(_ABOUT, why) if why else waits(_ABOUT, said)]
 
 
 def _refused(said: KafkaError) -> Finding:

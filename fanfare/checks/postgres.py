@@ -12,6 +12,7 @@ from fanfare.checks.rights import POSTGRES
 from fanfare.settings import Settings
 from fanfare.store.database import Connection, dial, dsn
 from fanfare.store.errors import StoreUnavailableError
+from fanfare.tls import Problem, reason
 
 __all__ = ["Facts", "check_postgres", "judge", "newest_step"]
 
@@ -70,6 +71,12 @@ async def check_postgres(settings: Settings, roles: Sequence[str]) -> list[Findi
     except asyncpg.InsufficientPrivilegeError as refused:
         return [error(_ABOUT, str(refused))]
     except (StoreUnavailableError, OSError) as away:
+        if why := reason(away):
+            authority = settings.postgres_ca or "not set"
+            what = f"FANFARE_POSTGRES_CA is {authority}, and FANFARE_POSTGRES has the sslmode"
+            return [error(_ABOUT, f"{why}; {what}")]
+        if "rejected SSL upgrade" in str(away):
+            return [error(_ABOUT, f"{Problem.PLAIN}; the sslmode in FANFARE_POSTGRES wants it")]
         return [waits(_ABOUT, str(away))]
     try:
         return judge(await _facts(connection, roles), newest_step(), temp="archiver" in roles)

@@ -17,7 +17,7 @@ from fanfare.checks.findings import Finding, error, waits, warning
 from fanfare.checks.redis_rights import probes
 from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S
-from fanfare.presence.client import connect
+from fanfare.presence.client import connect, tls_problem
 from fanfare.settings import Settings
 
 __all__ = ["Facts", "check_redis", "judge"]
@@ -56,6 +56,8 @@ async def check_redis(settings: Settings, roles: Sequence[str]) -> list[Finding]
     except (RedisConnectionError, OSError, TimeoutError) as away:
         if "DB index" in str(away):
             return [error(_ABOUT, "it has no database of the number that FANFARE_REDIS ends in")]
+        if why := await tls_problem(settings):
+            return [error(_ABOUT, why)]
         return [waits(_ABOUT, f"it does not answer at {_address(client)}: {away}")]
     except ResponseError as said:
         if "DB index" in str(said):

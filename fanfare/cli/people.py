@@ -127,15 +127,46 @@ def user_list(as_json: AsJson = False) -> None:
         print(f"{user.id}  {user.username}{'  (bot)' if user.bot else ''}")
 
 
-def token(name: str, as_json: AsJson = False) -> None:
-    """Print a token of a user (name or id)."""
+def token(
+    words: Annotated[list[str], typer.Argument(metavar="[revoke] NAME", help="Name or id of a user.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print a new token of a user, or revoke all that the user has: `fanfare token revoke NAME`."""
+    match words:
+        case [name]:
+            _issue(name, as_json=as_json)
+        case ["revoke", name]:
+            _revoke(name, as_json=as_json)
+        case _:
+            raise UpError("say `fanfare token NAME` or `fanfare token revoke NAME`")
+
+
+def _issue(name: str, *, as_json: bool) -> None:
     settings = _settings(secret=True)
-    user = _run(settings, lambda tool: tool.user(name))
-    issued = _tokens(settings).issue(user.id)
+
+    async def work(tool: _Tool) -> tuple[User, int]:
+        user = await tool.user(name)
+        return user, await tool.store.token_generation(user.id)
+
+    user, generation = _run(settings, work)
+    issued = _tokens(settings).issue(user.id, generation=generation)
     if as_json:
         _show_user(user, issued, as_json=True)
     else:
         print(issued)
+
+
+def _revoke(name: str, *, as_json: bool) -> None:
+    async def work(tool: _Tool) -> User:
+        user = await tool.user(name)
+        await tool.store.revoke_tokens(user.id)
+        return user
+
+    user = _run(_settings(), work)
+    if as_json:
+        _print_json({"id": str(user.id), "name": user.username})
+    else:
+        print(f"no token that {user.username} has counts any more; `fanfare token {name}` prints a new one")
 
 
 @guild_app.command("create")

@@ -96,6 +96,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
+        self._reload = False
         self._failed: UpError | None = None
         self._failed_event = asyncio.Event()
 
@@ -165,6 +166,13 @@ class Child:
             self.kill()
             await process.wait()
 
+    def reload(self) -> None:
+        """Send SIGHUP; to one that is starting, as soon as it heeds it."""
+        if self.state == "starting":
+            self._reload = True
+        elif self.state == "running" and self._process is not None:
+            _signal(self._process, signal.SIGHUP)
+
     def kill(self) -> None:
         """Kill the process and its session at once."""
         self._stop.set()
@@ -225,6 +233,9 @@ class Child:
         if self.state == "starting" and not self._stop.is_set():
             self._ready.set()
             self._set("running")
+            if self._reload:
+                self._reload = False
+                self.reload()
 
     def _give_up(self, how: str, log: LogFile) -> None:
         last = [line.strip() for line in log.tail if line.strip()][-ERROR_LINES:]

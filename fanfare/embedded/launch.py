@@ -53,8 +53,10 @@ def main() -> None:
     if os.getppid() != parent:  # it died before we asked
         sys.exit(1)
     # A shell that starts us in the background leaves SIGINT ignored, and an ignored signal survives exec.
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
+    # Who makes use of it says so; it ends nobody.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
     except OSError as error:

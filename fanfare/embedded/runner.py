@@ -17,11 +17,11 @@ from fanfare.settings import Settings, SettingsError
 
 __all__ = ["run_until_stopped"]
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, ready_fd: int = -1) -> int:
-    """Start, wait for SIGINT, SIGTERM or SIGHUP, stop. A second signal kills what still runs.
+    """Start, wait for SIGINT or SIGTERM, stop. A second signal kills what still runs. SIGHUP goes on to the services.
 
     `ready_fd` is where the one that started us in the background is told how the start went. Answers the exit
     status.
@@ -39,6 +39,7 @@ async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, 
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, stack.reload)
 
     try:
         with folder.locked():

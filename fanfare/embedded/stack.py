@@ -87,6 +87,10 @@ class Stack:
         await self._supervisor.stop()
         self._folder.forget_run()
 
+    def reload(self) -> None:
+        """Let the services read their certificates again."""
+        self._supervisor.reload()
+
     def kill(self) -> None:
         """Kill what runs, at once."""
         self._supervisor.kill()

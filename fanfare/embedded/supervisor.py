@@ -49,6 +49,12 @@ class Supervisor:
             await asyncio.gather(*(child.stop() for child in group))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def reload(self) -> None:
+        """Let the services read their certificates again. Stores are left alone."""
+        for child in self.children:
+            if child.spec.role not in STORES:
+                child.reload()
+
     def kill(self) -> None:
         """Kill everything at once."""
         for child in self.children:

@@ -1,15 +1,20 @@
 """The connection to Redis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection
+from typing_extensions import override
 
 from fanfare.presence import keys
 from fanfare.presence.line import LineRedis
 from fanfare.settings import Settings
+from fanfare.tls import Problem, client_context, problem
 
-__all__ = ["TRIP", "TRIP_S", "connect"]
+__all__ = ["TRIP", "TRIP_S", "connect", "tls_problem"]
+
+_PORT: Final = 6379
 
 # Long enough for a fail-over within one data centre, short enough to be told apart from an outage.
 _CONNECT_S: Final = 2.0
@@ -18,6 +23,15 @@ TRIP: Final = 256
 """Questions of many requests that share a round trip."""
 TRIP_S: Final = 1.0
 """After this long without its answer Redis counts as away for them."""
+
+
+class _Tls(SSLConnection):
+    """Reads the authority's file for each connection, as it may have been renewed."""
+
+    @override
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        self.ssl_context.context = None
+        return super()._connection_arguments()
 
 
 def connect(
@@ -47,4 +61,25 @@ def connect(
         socket_timeout=_ANSWER_S,
         **options,
     )
+    if client.connection_pool.connection_class is SSLConnection:
+        client.connection_pool.connection_class = _Tls
     return client
+
+
+async def tls_problem(settings: Settings) -> str:
+    """Why TLS, or that there is none, keeps us from Redis, and the setting; '' where it is not that."""
+    url = urlsplit(settings.redis.get_secret_value())
+    context = client_context("FANFARE_REDIS", settings.redis_ca) if url.scheme == "rediss" else None
+    host, port = url.hostname or "localhost", url.port or _PORT
+    why = await problem(host, port, context)
+    match why:
+        case "":
+            return ""
+        case Problem.PLAIN:
+            what = "FANFARE_REDIS begins with rediss://"
+        case Problem.TLS:
+            what = "FANFARE_REDIS begins with redis://, and needs rediss://"
+        case _:
+            authority = settings.redis_ca or "not set, so those count that the system trusts"
+            what = f"FANFARE_REDIS_CA is {authority}"
+    return f"{host}:{port}: {why}; {what}"

@@ -80,6 +80,20 @@ def dsn(settings: Settings) -> str:
     return urlunsplit(parts._replace(query=urlencode(query))) if query else url
 
 
+def _verified(url: str) -> dict[str, Any]:
+    """The arguments to connect with: where no authority is named, the system's count (asyncpg wants a file)."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    mode = query.get("sslmode", "")
+    if not mode.startswith("verify-") or query.get("sslrootcert", "system") != "system":
+        return {"dsn": url}
+    query.pop("sslmode")
+    query.pop("sslrootcert", None)
+    context = ssl.create_default_context()
+    context.check_hostname = mode == "verify-full"
+    return {"dsn": urlunsplit(parts._replace(query=urlencode(query))), "ssl": context}
+
+
 async def own_number(connection: Connection, number: int) -> int:
     """A number for an advisory lock, made this installation's own: a database has one set of them for all schemas."""
     schema: str = await connection.fetchval("SELECT current_schema()") or ""
@@ -98,7 +112,7 @@ async def dial(url: str, *, statement_s: float | None = STATEMENT_S) -> Connecti
 
     """
     async with translated():
-        return await asyncpg.connect(url, timeout=CONNECT_S, command_timeout=statement_s)
+        return await asyncpg.connect(**_verified(url), timeout=CONNECT_S, command_timeout=statement_s)
 
 
 async def _nothing(connection: Connection) -> None:
@@ -120,7 +134,7 @@ class Database:
         """Make the pool; connects to nothing yet."""
         url = dsn(settings)
         pool = await asyncpg.create_pool(
-            url,
+            **_verified(url),
             min_size=0,
             max_size=_POOL_SIZE,
             timeout=CONNECT_S,

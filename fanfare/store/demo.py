@@ -23,7 +23,7 @@ _DONE: Final = "done"
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """Somebody of the demo; the token is the same at every start."""
+    """Somebody of the demo; the token is the same at every start, until it is revoked."""
 
     id: int
     token: str
@@ -54,6 +54,7 @@ async def make_demo(settings: Settings) -> Demo:
         if _DONE not in ids:
             await _make(store, ids)
         guild = await store.guild(ids[_GUILD])
+        generations = {name: await store.token_generation(ids[name]) for name in (*_PEOPLE, _BOT)}
     finally:
         await store.close()
     channels = guild.channels if guild else {}
@@ -61,7 +62,7 @@ async def make_demo(settings: Settings) -> Demo:
 
     def person(name: str) -> DemoUser:
         ident = ids[name]
-        return DemoUser(ident, tokens.issue(ident, snowflake_ms(ident) // 1000))
+        return DemoUser(ident, tokens.issue(ident, snowflake_ms(ident) // 1000, generation=generations[name]))
 
     general = ids[_CHANNELS[0]]
     return Demo(

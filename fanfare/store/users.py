@@ -1,6 +1,7 @@
 """Users."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import asyncpg
 
@@ -9,7 +10,10 @@ from fanfare.store.database import Database
 from fanfare.store.errors import NameTakenError, NotFoundError
 from fanfare.store.rows import USER_COLUMNS, as_user
 
-__all__ = ["Users"]
+__all__ = ["REVOKED_CHANNEL", "Users"]
+
+# SQL of the channel of LISTEN/NOTIFY that tells of revoked tokens; a database has one set of them for all schemas.
+REVOKED_CHANNEL: Final = "concat('fanfare_revoked', '.' || nullif(current_schema(), 'public'))"
 
 
 class Users:
@@ -62,6 +66,34 @@ class Users:
         except asyncpg.UniqueViolationError as error:
             raise NameTakenError(name) from error
         return User(id=user_id, username=name, bot=bot)
+
+    async def token_generation(self, user_id: int) -> int:
+        """The generation of the tokens that count for a user; 0 if none was ever revoked, or there is no such user."""
+        return await self._db.value("SELECT token_generation FROM users WHERE id = $1", user_id) or 0
+
+    async def revoke_tokens(self, user_id: int) -> int:
+        """End all tokens that a user has; running gateways hear of it at once (fanfare.store.revocations).
+
+        Returns:
+            The generation of the tokens that are issued from now on.
+
+        Raises:
+            NotFoundError: there is no such user.
+
+        """
+        async with self._db.transaction() as connection:
+            generation: int | None = await connection.fetchval(
+                "UPDATE users SET token_generation = token_generation + 1 WHERE id = $1 RETURNING token_generation",
+                user_id,
+            )
+            if generation is None:
+                raise NotFoundError("user", user_id)
+            # Sent when the transaction is committed, in the order of the commits.
+            await connection.execute(
+                f"SELECT pg_notify({REVOKED_CHANNEL}, $1)",
+                f"{user_id} {generation}",
+            )
+        return generation
 
     async def update_user(self, user_id: int, username: str) -> User:
         """Give a user another name.

@@ -62,6 +62,8 @@ class Action(StrEnum):
     DATABASE_BACK = "database_back"
     ARCHIVE = "archive"
     RELAY = "relay"
+    TOKENS = "tokens"
+    RELOAD = "reload"
     # A library spoke.
     LIBRARY = "library"
 

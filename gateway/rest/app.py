@@ -12,7 +12,7 @@ from fanfare.model import User
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
-from fanfare.tokens import BadTokenError, Tokens
+from fanfare.tokens import BadTokenError
 from gateway.errors import ApiError, RateLimitedError, not_found, unauthorized
 from gateway.ingress.access import refusing
 from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
@@ -56,12 +56,11 @@ _log = logs.get("rest")
 
 def make_app(context: RestContext) -> web.Application:
     """The application, ready to be served."""
-    tokens = Tokens(context.settings.secret.get_secret_value())
     app = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     for prefix in PREFIXES:
         for route in ROUTES:
             app.router.add_route(
-                route.method, prefix + _pattern(route.path), _bound(context, tokens, route), name=None
+                route.method, prefix + _pattern(route.path), _bound(context, route), name=None
             )
     app.router.add_route("*", r"/api/{version:v(?!9/|10/)\d+}/{rest:.*}", _wrong_version)
     return app
@@ -71,7 +70,7 @@ def _pattern(path: str) -> str:
     return path.replace("}", r":\d{1,20}}")
 
 
-def _bound(context: RestContext, tokens: Tokens, route: Route) -> AiohttpHandler:
+def _bound(context: RestContext, route: Route) -> AiohttpHandler:
     """The route's handler with all that is around it."""
     handler: Handler = route.handler
 
@@ -81,11 +80,11 @@ def _bound(context: RestContext, tokens: Tokens, route: Route) -> AiohttpHandler
             if route.path in _OPEN:
                 return await handler(Call(context, request, _NOBODY))
             try:
-                user_id = tokens.verify(request.headers.get("Authorization", ""))
+                holder = await context.accounts.admit(request.headers.get("Authorization", ""))
             except BadTokenError:
                 invalid(request)
                 raise unauthorized() from None
-            user = await context.guilds.user(user_id)
+            user = await context.guilds.user(holder.user)
             if user is None:
                 raise unauthorized()
             identified(request)

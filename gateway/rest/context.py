@@ -15,6 +15,7 @@ from fanfare.permissions import NONE, base
 from fanfare.presence.barrier import barrier
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
+from gateway.accounts import Accounts
 from gateway.errors import ApiError, FormError, forbidden
 from gateway.forms import Form, body_of
 from gateway.ingress import Ingress
@@ -42,6 +43,7 @@ class RestContext:
     guilds: Guilds
     ingress: Ingress
     ids: Ids
+    accounts: Accounts
 
 
 class Call:

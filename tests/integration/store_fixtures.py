@@ -22,7 +22,7 @@ def settings_of(run: dict[str, Any], **more: Any) -> Settings:
         kafka=run["kafka"],
         redis=SecretStr(run["redis"]),
         postgres=SecretStr(run["postgres"]),
-        secret=SecretStr("a secret of the tests"),
+        secret=SecretStr("a secret of the tests, which is long enough"),
         **more,
     )
 

@@ -20,8 +20,10 @@ def test_from_a_user_to_a_channel(stores, name):
     bot = json.loads(stores.command("user", "create", f"{name}-bot", "--bot", "--json").stdout)
     assert bot["bot"]
     tokens = Tokens(stores.store_settings()["FANFARE_SECRET"])
-    assert tokens.verify(owner["token"]) == int(owner["id"])
-    assert tokens.verify(stores.command("token", name).stdout.strip()) == int(owner["id"])
+    assert tokens.verify(owner["token"]) == (int(owner["id"]), 0)
+    assert tokens.verify(stores.command("token", name).stdout.strip()) == (int(owner["id"]), 0)
+    stores.command("token", "revoke", name)
+    assert tokens.verify(stores.command("token", name).stdout.strip()) == (int(owner["id"]), 1)
 
     guild = json.loads(stores.command("guild", "create", name, "--owner", name, "--json").stdout)
     added = stores.command("guild", "add", name, bot["id"])
@@ -50,6 +52,8 @@ def test_from_a_user_to_a_channel(stores, name):
     [
         (("user", "create", "a\nb"), "1 to 100 characters"),
         (("token", "nobody at all"), "fanfare user list"),
+        (("token", "revoke", "nobody at all"), "fanfare user list"),
+        (("token", "renew", "somebody"), "fanfare token revoke NAME"),
         (("guild", "add", "no such guild", "x"), "fanfare guild list"),
         (("guild", "create", "x", "--owner", "9" * 30), "fanfare user list"),
     ],

@@ -315,7 +315,7 @@ async def test_the_demo_is_made_once_and_its_tokens_stay(stores):
     assert {m.user.username for m in guild.members.values()} == {"alice", "bob", "carol", "fanfare-bot"}
     assert guild.members[demo.bot.id].user.bot
     tokens = Tokens(settings.secret.get_secret_value())
-    assert {name: tokens.verify(user.token) for name, user in demo.users.items()} == {
+    assert {name: tokens.verify(user.token).user for name, user in demo.users.items()} == {
         name: user.id for name, user in demo.users.items()
     }
 

@@ -149,6 +149,17 @@ def test_f2_what_is_no_host_is_refused(load, host):
         ("FANFARE_KAFKA", " kafka:9092", "space"),
         ("FANFARE_KAFKA", '"kafka:9092"', "quotation marks"),
         ("FANFARE_SECRET", "'a secret of thirty-two characters'", "quotation marks"),
+        (
+            "FANFARE_SECRET",
+            "x" * 31,
+            "FANFARE_SECRET is shorter than 32 characters",
+        ),
+        (
+            "FANFARE_SECRET",
+            "a secret of thirty-two characters,short",
+            "FANFARE_SECRET has one that is shorter",
+        ),
+        ("FANFARE_SECRET", ", ,", "FANFARE_SECRET has no secret in it"),
         ("FANFARE_KAFKA", "PLAINTEXT://kafka:9092", "FANFARE_KAFKA_SECURITY"),
         ("FANFARE_KAFKA", "kafka", "HOST:PORT"),
         ("FANFARE_KAFKA", "kafka:9092,", "HOST:PORT"),

@@ -16,6 +16,7 @@ CLAIMS = st.builds(
     intents=st.integers(0, 2**53 - 1),
     shard=st.tuples(st.integers(0, 2**53 - 1), st.integers(1, 2**53 - 1)),
     inbox=st.text(max_size=20),
+    generation=st.integers(0, 2**31 - 1),
 )
 ONE = IDS.issue(Claims("k", 1, 513, (0, 1), "node.1"))
 
@@ -52,3 +53,20 @@ def test_what_is_none_is_refused(text):
 def test_another_secret_is_another_world():
     with pytest.raises(BadSessionIdError):
         SessionIds("other").read(ONE)
+
+
+def test_f5_ids_of_before_there_were_generations_can_be_read():
+    old = "pmaf5_iUVjwG46HR2dCb0pWhawHNAgGSAAGmbm9kZS4x"
+    assert IDS.read(old) == IDS.read(ONE) == Claims("k", 1, 513, (0, 1), "node.1", generation=0)
+
+
+def test_f5_an_id_of_any_secret_of_the_list_can_be_read():
+    rolled = SessionIds("another,secret")
+    assert rolled.read(ONE) == IDS.read(ONE)
+    assert rolled.issue(rolled.read(ONE)) == SessionIds("another").issue(IDS.read(ONE))
+
+
+@pytest.mark.parametrize("change", ["{}=", "{} ", "!{}", "{}\n", "{}\0"])
+def test_f5_an_id_has_one_form(change):
+    with pytest.raises(BadSessionIdError):
+        IDS.read(change.format(ONE))
