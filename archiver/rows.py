@@ -14,7 +14,7 @@ however the log is cut into batches, the table comes out the same.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -103,12 +103,15 @@ class Fold:
     changed: dict[tuple[int, int], Changed] = field(default_factory=dict)
 
 
+_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
 class _One(msgspec.Struct):
-    id: int
+    id: _Id
 
 
 class _Many(msgspec.Struct):
-    ids: list[int]
+    ids: list[_Id]
 
 
 _one = msgspec.json.Decoder(_One, strict=False)

@@ -10,6 +10,7 @@ from archiver.recent import Trimmer
 from archiver.rows import BadPayloadError, Logged, Made, PositionRow, creates, fold, position_row
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
 from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
+from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State
 from fanfare.store.database import Connection, Database
@@ -108,9 +109,15 @@ async def main(service: Service) -> None:
     database = await Database.connect(service.settings)
     trimmer = Trimmer(redis)
     consumer = Consumer(
-        service.settings, GROUP, _TOPICS, Archiver(database, trimmer).handle, gather_ms=_GATHER_MS
+        service.settings,
+        GROUP,
+        _TOPICS,
+        Archiver(database, trimmer).handle,
+        gather_ms=_GATHER_MS,
+        told_to_bury=told_by(redis),
     )
     service.ready = lambda: consumer.joined
+    service.problem = consumer.problem
     service.facts = consumer.facts
     trimming = service.supervise(trimmer.run(), "trim recent messages")
     service.state = State.RUNNING

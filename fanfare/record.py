@@ -6,7 +6,7 @@ payload.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import msgspec
 from typing_extensions import override
@@ -136,7 +136,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
             gated = found.get("gated")
             if gated is not None and not 0 <= gated[0] <= gated[1] <= len(payload):
                 raise BadRecordError(f"gated range {gated} is not inside the payload")
-            return cls(payload=payload, **found)
+            return _checked(cls(payload=payload, **found))
         except (TypeError, ValueError) as error:  # ValueError: also one of the decoding of text
             raise BadRecordError(f"unreadable headers: {type(error).__name__}: {error}") from error
 
@@ -155,9 +155,23 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
         return _decoder.decode(entry)
 
 
+_R = TypeVar("_R", bound=Record)
 _NUMBERS: Final = ("id", "at", "guild", "channel", "author", "permission", "version")
 _TEXTS: Final = ("audience", "nonce", "fence", "traceparent")
 _LISTS: Final = ("users", "mentions", "inboxes")
+
+
+def _checked(record: _R) -> _R:
+    """The record. Raises ValueError if a number is negative or has more than 63 bits: databases take no other."""
+    bits = record.id | record.at | record.guild | record.channel | record.author | record.permission
+    bits |= record.version
+    for user in record.users:
+        bits |= user
+    for user in record.mentions:
+        bits |= user
+    if bits >> 63:
+        raise ValueError("a number is negative or has more than 63 bits")
+    return record
 
 
 def _ints(raw: bytes) -> tuple[int, ...]:

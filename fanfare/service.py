@@ -57,6 +57,8 @@ class Service:
         self.failed = False
         self.ready: Callable[[], bool] = lambda: True
         """Whether work can be done now; asked only while running. Replace it."""
+        self.problem: Callable[[], str] = lambda: ""
+        """What keeps its work from getting on, in a line, or ''. Replace it."""
         self.facts: Callable[[], dict[str, object]] = dict
         """Further entries of /status. Replace it."""
         self.reloads: list[Callable[[], None]] = []
@@ -80,9 +82,11 @@ class Service:
         if state is State.RUNNING:
             self.log.info("running", action=Action.READY, role=self.role, pid=os.getpid())
 
-    def is_ready(self) -> bool:
-        """Whether the process takes work: running, and its parts are ready."""
-        return self._state is State.RUNNING and self.ready()
+    def unready(self) -> str:
+        """Why the process takes no work now, for people; '' if it does: running, its parts ready, nothing held."""
+        if self._state is not State.RUNNING:
+            return str(self._state)
+        return self.problem() or ("" if self.ready() else "a part of it is not ready")
 
     def status(self) -> dict[str, object]:
         """The body of /status."""
@@ -91,7 +95,8 @@ class Service:
             "name": self.name,
             "pid": os.getpid(),
             "state": str(self._state),
-            "ready": self.is_ready(),
+            "ready": not (why := self.unready()),
+            "why": why,
             **self.facts(),
         }
 
@@ -173,7 +178,7 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
         # Also where SIGINT was inherited as ignored (a background job of a shell).
         loop.add_signal_handler(number, service.stop, signal.Signals(number).name)
     loop.add_signal_handler(signal.SIGHUP, service.reload)
-    server = InternalServer(service.is_ready, service.status)
+    server = InternalServer(service.unready, service.status)
     await server.start(settings.internal_host, settings.internal_port)
     service.log.info("starting", action=Action.START, role=role, pid=os.getpid(), internal=server.address)
     try:

@@ -3,6 +3,7 @@
 from fanfare.bus.consumer import Consumer
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.presence.loss import LossToken
 from fanfare.service import Service, State, run
@@ -19,8 +20,9 @@ async def main(service: Service) -> None:
     redis = connect(settings, client_name=service.name, connected=loss.connected)
     producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
     fanout = FanOut(redis, loss, producer)
-    consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle)
+    consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle, told_to_bury=told_by(redis))
     service.ready = lambda: consumer.joined and producer.available
+    service.problem = consumer.problem
     service.facts = consumer.facts
     try:
         if await service.until_stopped(producer.start()):

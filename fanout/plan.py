@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from fanfare.bus.batches import BROUGHT_BACK
 from fanfare.presence import keys
 from fanfare.record import Position, Record
 from fanfare.retries import is_late
@@ -11,6 +12,8 @@ from fanfare.retries import is_late
 __all__ = ["SOURCE", "Decision", "decide", "delivery_headers", "first_key"]
 
 SOURCE: Final = "source"
+# A delivery has a position of its own, and is for all who read deliveries.
+_OWN: Final = (SOURCE, BROUGHT_BACK)
 
 
 class Decision(StrEnum):
@@ -46,4 +49,4 @@ def decide(record: Record, appended_ms: int, standing: Position | None) -> Decis
 
 def delivery_headers(headers: Sequence[tuple[str, bytes]], source: Position) -> list[tuple[str, bytes]]:
     """The headers of the delivery of an event: those it has, unknown ones too, and its position."""
-    return [*(header for header in headers if header[0] != SOURCE), (SOURCE, str(source).encode())]
+    return [*(header for header in headers if header[0] not in _OWN), (SOURCE, str(source).encode())]

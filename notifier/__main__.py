@@ -2,6 +2,7 @@
 
 from fanfare.bus.consumer import Consumer
 from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State, run
 from notifier.worker import Notifier
@@ -11,8 +12,11 @@ async def main(service: Service) -> None:
     """Work until told to stop."""
     redis = connect(service.settings, client_name=service.name)
     notifier = Notifier(redis)
-    consumer = Consumer(service.settings, "notifier", DELIVERIES_OF.values(), notifier.handle)
+    consumer = Consumer(
+        service.settings, "notifier", DELIVERIES_OF.values(), notifier.handle, told_to_bury=told_by(redis)
+    )
     service.ready = lambda: consumer.joined and notifier.settled
+    service.problem = consumer.problem
     service.facts = consumer.facts
     _ = service.supervise(notifier.settle(), "epoch")
     service.state = State.RUNNING

@@ -1,28 +1,45 @@
-"""What happens to a batch of records: decode, handle, hold, retry, and set aside what cannot be processed.
+"""What happens to a batch of records: decode, handle, hold, retry, and set aside what is poison.
 
-- Something it needs is away (Kafka, Redis, PostgreSQL): the batch is held and retried for ever.
-- The handler names a record (`PoisonError`), or a record cannot be decoded: dead letter, the rest goes on.
-- Anything else: retried a few times, then halved again and again until the one record that fails is found.
+- A record cannot be decoded, or the handler names it as one that makes no sense (`PoisonError`): dead letter, the
+  rest goes on. Nothing else makes a record poison.
+- Whatever else goes wrong (a store is away or says no, a right or a table is missing, our own code fails): the
+  partition is held, loudly, and the batch is tried again until it is mended.
+- Where one record may be the cause, what stands before it is handled, so that the partition is held at that record and
+  can name it. An operator may order that it be set aside.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from fanfare.bus.deadletters import DeadLetters
+from fanfare.bus.holds import Holds
 from fanfare.bus.names import TopicPartition
-from fanfare.bus.outage import Backoff, is_outage
-from fanfare.record import BadRecordError, Position, Record
+from fanfare.bus.outage import Backoff
+from fanfare.record import FENCE, BadRecordError, Position, Record
 from fanfare.service import FatalError
 from fanfare.telemetry import metrics
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import ONE_RECORD, PASSES, Trouble, trouble_of
 
-__all__ = ["BatchRunner", "Handler", "Incoming", "Message", "PoisonError", "TopicPartition", "decode"]
+__all__ = [
+    "BROUGHT_BACK",
+    "BatchRunner",
+    "Handler",
+    "Incoming",
+    "Message",
+    "Orders",
+    "PoisonError",
+    "TopicPartition",
+    "decode",
+]
 
-TRIES: Final = 3
+BROUGHT_BACK: Final = "brought-back"
+"""Header, the first one: the group that a record is for, a space, and when the dead letter was appended at first."""
+# A record of more fits into no request, whatever the topic's limit.
+_RECORD_BYTES: Final = 1_000_000
 
 
 class Message(Protocol):
@@ -46,13 +63,17 @@ class Incoming(NamedTuple):
     record: Record
     offset: int
     appended_ms: int
-    """When the broker appended it (topics with LogAppendTime), ms since 1970."""
+    """When the broker appended it (topics with LogAppendTime), at first if it was brought back; ms since 1970."""
     key: bytes
     headers: Sequence[tuple[str, bytes]]
     """As they came, unknown ones included."""
+    only: str = ""
+    """The group that it is for, where it is not for all: of a dead letter that was brought back."""
 
 
 Handler = Callable[[TopicPartition, list[Incoming]], Awaitable[None]]
+Orders = Callable[[str, Position], Awaitable[bool]]
+"""Whether an operator has ordered a group to set the record at a position aside."""
 
 
 class PoisonError(Exception):
@@ -75,146 +96,157 @@ def decode(partition: TopicPartition, message: Message) -> Incoming:
     record = Record.from_kafka(message.headers, message.value, source)
     if record.source is None:
         raise BadRecordError("it has no source position")
-    return Incoming(record, message.offset, message.timestamp, message.key or b"", message.headers)
+    if not record.payload and record.type != FENCE:
+        raise BadRecordError("it has no payload")
+    incoming = Incoming(record, message.offset, message.timestamp, message.key or b"", message.headers)
+    if message.headers[0][0] == BROUGHT_BACK:  # only there, so that no other record has to be searched for it
+        return _brought_back(incoming, message.headers[0][1])
+    return incoming
+
+
+def _brought_back(incoming: Incoming, said: bytes) -> Incoming:
+    try:
+        group, appended_ms = said.decode().split(" ")
+        return incoming._replace(only=group, appended_ms=int(appended_ms))
+    except ValueError as error:
+        raise BadRecordError(f"{BROUGHT_BACK}: {error}") from error
 
 
 class BatchRunner:
     """Runs the batches of one consumer."""
 
     def __init__(
-        self, group: str, handler: Handler, dead_letters: DeadLetters, log: FilteringBoundLogger
+        self,
+        group: str,
+        handler: Handler,
+        dead_letters: DeadLetters,
+        log: FilteringBoundLogger,
+        told_to_bury: Orders | None = None,
     ) -> None:
-        """Args: group: its name, for metrics. handler: does the work."""
+        """Args:
+        group: its name, for metrics.
+        handler: does the work.
+        dead_letters: where poison goes.
+        log: of the consumer.
+        told_to_bury: asked while a record holds its partition; without, nobody can order that.
+
+        """
         self._group = group
         self._handler = handler
         self._dead_letters = dead_letters
         self._log = log
-        self._held: set[asyncio.Task[Any] | None] = set()
+        self._told_to_bury = told_to_bury
+        self.holds = Holds(group, log)
         self._seconds = metrics.HANDLE_SECONDS.labels(group)
         self._sizes = metrics.BATCH_SIZE.labels(group)
-        self._outages = metrics.RETRIES.labels(group, "outage")
-        self._errors = metrics.RETRIES.labels(group, "error")
+        self._retries = {
+            passes: metrics.RETRIES.labels(group, "outage" if passes else "error") for passes in (True, False)
+        }
 
-    @property
-    def held(self) -> int:
-        """How many batches wait for something that is away."""
-        return len(self._held)
-
-    def is_held(self, task: asyncio.Task[Any]) -> bool:
-        """Whether the batch that this task runs waits for something that is away."""
-        return task in self._held
+    def is_held(self, partition: TopicPartition) -> bool:
+        """Whether a batch of this partition waits for something to be mended."""
+        return str(partition) in self.holds
 
     async def run(self, partition: TopicPartition, messages: Sequence[Message]) -> None:
         """Process a batch; returns when each record of it was handled or is in the dead letters."""
         began = time.monotonic()
         batch = []
-        for message in messages:
-            try:
-                batch.append(decode(partition, message))
-            except BadRecordError as error:
-                await self._bury(partition, message, str(error))
         try:
-            await self._handle(partition, batch, TRIES)
+            for message in messages:
+                try:
+                    incoming = decode(partition, message)
+                except BadRecordError as error:
+                    await self._bury(partition, message, error)
+                    continue
+                if incoming.only in ("", self._group):
+                    batch.append(incoming)
+            await self._handle(partition, batch)
         finally:
-            self._release()
+            self.holds.release(str(partition))
         self._seconds.observe(time.monotonic() - began)
         self._sizes.observe(len(messages))
         metrics.RECORDS.labels(self._group, partition.topic).inc(len(messages))
         metrics.BATCHES.labels(self._group, partition.topic).inc()
 
-    async def _handle(self, partition: TopicPartition, batch: list[Incoming], tries: int) -> None:
+    async def _handle(self, partition: TopicPartition, batch: list[Incoming]) -> None:
         """Have a batch handled, whatever it takes."""
-        backoff = Backoff()
-        failures = 0
+        size, backoff = len(batch), Backoff()
         while batch:
+            part = batch[:size]
             try:
-                await self._handler(partition, batch)
+                await self._handler(partition, part)
             except FatalError:
                 raise
-            except PoisonError as error:
-                batch = await self._without(error, partition, batch)
-                continue
             except Exception as error:  # noqa: BLE001 - decided here, and none is lost
-                if is_outage(error):
-                    self._outages.inc()
-                    self._hold(partition, error)
-                else:
-                    failures += 1
-                    self._failed(partition, batch, error)
-                    if failures >= tries:
-                        await self._halve(partition, batch, error)
-                        return
+                if isinstance(error, PoisonError) and (bad := _index(batch, error.record)) is not None:
+                    await self._bury(partition, _message(batch[bad]), error)
+                    del batch[bad]
+                    continue
+                trouble = trouble_of(error)
+                self._retries[trouble in PASSES].inc()
+                if trouble in ONE_RECORD and len(part) > 1:
+                    size = (
+                        len(part) // 2
+                    )  # what stands before the record that fails is handled, and the rest waits
+                    continue
+                position = Position(*partition, batch[0].offset)
+                if trouble is Trouble.TOO_LARGE and _size(batch[0]) > _RECORD_BYTES:
+                    await self._bury(partition, _message(batch[0]), error)
+                    del batch[0]
+                    continue
+                self.holds.hold(str(partition), error, self._advice(trouble, position))
+                if trouble not in PASSES and await self._ordered(position):
+                    await self._bury(partition, _message(batch[0]), error)
+                    del batch[0]
+                    continue
+                await backoff.wait()
             else:
-                return
-            await backoff.wait()
+                del batch[: len(part)]
+                size, backoff = min(2 * size, len(batch)), Backoff()
+                self.holds.release(str(partition))
 
-    async def _without(
-        self, error: PoisonError, partition: TopicPartition, batch: list[Incoming]
-    ) -> list[Incoming]:
-        """The batch without the record that the handler named, which is in the dead letters then."""
-        for incoming in batch:
-            if incoming.record is error.record:
-                await self._bury(partition, _message(incoming), str(error))
-                return [each for each in batch if each is not incoming]
-        raise error
+    async def _ordered(self, position: Position) -> bool:
+        return self._told_to_bury is not None and await self._told_to_bury(self._group, position)
 
-    async def _halve(self, partition: TopicPartition, batch: list[Incoming], error: Exception) -> None:
-        """Look for the record that makes a batch fail, in order, so that the others are handled."""
-        if len(batch) == 1:
-            await self._bury(partition, _message(batch[0]), repr(error))
-            return
-        half = len(batch) // 2
-        for part in (batch[:half], batch[half:]):
-            await self._handle(partition, part, 1 if len(part) > 1 else TRIES)
-
-    def _failed(self, partition: TopicPartition, batch: list[Incoming], error: Exception) -> None:
-        self._errors.inc()
-        self._log.error(
-            "a batch failed",
-            action=Action.RETRY,
-            partition=str(partition),
-            records=len(batch),
-            error=type(error).__name__,  # not its text, which may quote what somebody wrote
-            where=_where(error),
+    def _advice(self, trouble: Trouble, position: Position) -> str:
+        if trouble not in ONE_RECORD:
+            return ""
+        return (
+            f"to do without the record that the partition is held at: `fanfare dead-letters bury "
+            f"{position.topic} {position.partition} {position.offset} --group {self._group}`"
         )
 
-    async def _bury(self, partition: TopicPartition, message: Message, reason: str) -> None:
+    async def unreadable(self, partition: TopicPartition, offset: int, error: Exception) -> None:
+        """Set a record aside that not even its parts could be had of; waits as long as Kafka is away."""
+        await self._bury(partition, _Buried(offset, 0, None, None, ()), error)
+
+    async def _bury(self, partition: TopicPartition, message: Message, error: Exception) -> None:
         """Move a record to the dead letters; waits as long as Kafka is away."""
         position = Position(*partition, message.offset)
         backoff = Backoff()
         while True:
             try:
                 await self._dead_letters.write(
-                    position, headers=message.headers, value=message.value, key=message.key, reason=reason
+                    position, headers=message.headers, value=message.value, key=message.key, error=error
                 )
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                self._hold(partition, error)
+            except Exception as away:  # noqa: BLE001 - whatever it is, the record must not be lost
+                self.holds.hold(str(partition), away)
                 await backoff.wait()
             else:
                 break
         metrics.DEAD_LETTERS.labels(self._group, partition.topic).inc()
         self._log.error("record moved to the dead letters", action=Action.DEAD_LETTER, position=str(position))
 
-    def _hold(self, partition: TopicPartition, error: Exception) -> None:
-        if not self._held:  # once per outage
-            self._log.warning(
-                "holding, because something is away",
-                action=Action.HOLD,
-                partition=str(partition),
-                error=f"{type(error).__name__}: {error}",
-            )
-        self._held.add(asyncio.current_task())
-        metrics.HELD.labels(self._group).set(len(self._held))
 
-    def _release(self) -> None:
-        task = asyncio.current_task()
-        if task in self._held:
-            self._held.discard(task)
-            metrics.HELD.labels(self._group).set(len(self._held))
-            if not self._held:
-                self._log.info("going on", action=Action.RESUME_WORK)
+def _size(incoming: Incoming) -> int:
+    """About what a record takes in the log, in bytes."""
+    headers = sum(len(name) + len(value or b"") + 4 for name, value in incoming.headers)
+    return len(incoming.record.payload) + len(incoming.key) + headers
+
+
+def _index(batch: Sequence[Incoming], record: Record) -> int | None:
+    """Where a record stands in a batch."""
+    return next((place for place, each in enumerate(batch) if each.record is record), None)
 
 
 class _Buried(NamedTuple):
@@ -231,11 +263,3 @@ def _message(incoming: Incoming) -> _Buried:
     return _Buried(
         incoming.offset, incoming.appended_ms, incoming.key, incoming.record.payload, incoming.headers
     )
-
-
-def _where(error: BaseException) -> str:
-    """File and line that raised it."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""

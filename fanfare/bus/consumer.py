@@ -2,12 +2,14 @@
 
 One task fetches and puts what came into a lane per partition; each lane has one batch in flight, so order
 within a partition is kept. What a batch's handler has finished is committed about once a second, when
-partitions are taken away, and at the end; never for partitions that were lost. What happens to a batch that
-fails is in `batches`.
+partitions are taken away, and at the end; never for partitions that were lost. A partition of which nothing came has
+a committed offset too, so that whoever watches the group sees no lag instead of none known. What happens to a batch
+that fails is in `batches`.
 """
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -16,7 +18,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSessionTimeoutError, KafkaError
 
-from fanfare.bus.batches import BatchRunner, Handler, Incoming, PoisonError, TopicPartition
+from fanfare.bus.batches import BatchRunner, Handler, Incoming, Orders, PoisonError, TopicPartition
+from fanfare.bus.careful import Careful
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.fetch_sessions import FetchSessions
@@ -29,6 +32,7 @@ from fanfare.settings import Settings
 from fanfare.tasks import end, together
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import Trouble, trouble_of
 
 __all__ = ["Consumer", "Handler", "Incoming", "PoisonError", "TopicPartition"]
 
@@ -41,6 +45,15 @@ _FETCH_WAIT_MS: Final = 50
 _GATHERED_BYTES: Final = 256 * 1024
 # When partitions are taken away the batch in flight gets this long; the whole group waits for it.
 _REVOKE_S: Final = 1.0
+# How long to wait for a partition's position, which a client knows soon after it was assigned.
+_POSITION_S: Final = 0.5
+# An error of fetching that did not come again for this long is over.
+_FETCHES_S: Final = 3.0
+_FETCH_BACKOFF_S: Final = 2.0
+# What fetching itself is called where it is held.
+_KAFKA: Final = "reading from Kafka"
+# Waiting does not mend it; another process may.
+_HOPELESS: Final = frozenset({Trouble.REFUSED, Trouble.CODE})
 _STOP_S: Final = 2.0
 
 
@@ -86,6 +99,7 @@ class Consumer:
         *,
         batch_records: int | None = None,
         gather_ms: int = 0,
+        told_to_bury: Orders | None = None,
     ) -> None:
         """Make a member; `run` joins.
 
@@ -99,6 +113,7 @@ class Consumer:
                 repeating it must be harmless.
             batch_records: the most records in a batch, instead of what the settings say.
             gather_ms: how long records may wait at the broker for more, for work that is cheaper in large batches.
+            told_to_bury: asked while a record holds its partition; by default nobody can order that.
 
         """
         self._settings = settings
@@ -109,9 +124,11 @@ class Consumer:
         self._gather_ms = gather_ms
         self._log = logs.get("consumer").bind(group=group)
         self._dead_letters = DeadLetters(settings, group, self._topics)
-        self._runner = BatchRunner(group, handler, self._dead_letters, self._log)
+        self._runner = BatchRunner(group, handler, self._dead_letters, self._log, told_to_bury)
+        self._holds = self._runner.holds
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._client: Any = None
+        self._reader = Careful(None)
         self._joined = False
         self._died: asyncio.Future[None] | None = None
         self._assigned = metrics.ASSIGNED.labels(group)
@@ -126,8 +143,12 @@ class Consumer:
         return {
             "group": self._group,
             "assigned": sorted(f"{topic}/{partition}" for topic, partition in self._lanes),
-            "held": self._runner.held,
+            "held": len(self._holds),
         }
+
+    def problem(self) -> str:
+        """Why work does not get on though this member is in its group; '' if it does."""
+        return self._holds.problem()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Join the group and work until `stopping` is set; then finish the batches in flight, commit and
@@ -169,18 +190,23 @@ class Consumer:
             except InvalidSessionTimeoutError:
                 raise self._session_timeout() from None
             except (KafkaError, OSError) as error:
-                if not is_outage(error):
+                if trouble_of(error) in _HOPELESS:
                     raise FatalError(f"Kafka does not let the group {self._group} join: {error!r}") from error
-                why = f"no broker answers at {bootstrap(self._settings)}"
+                away = is_outage(error)
+                why = f"no broker answers at {bootstrap(self._settings)}" if away else repr(error)
+                if not away:
+                    self._holds.hold(_KAFKA, error)
             if backoff.first():
                 self._log.warning("waiting for Kafka", action=Action.KAFKA_AWAY, why=why)
             await backoff.wait()
+        self._holds.release(_KAFKA)
         if not backoff.first():
             self._log.info("Kafka is there", action=Action.KAFKA_BACK)
 
     async def _start(self) -> None:
         """Join the group with a new client."""
         self._client = self._make()
+        self._reader = Careful(self._client, self._unreadable)
         try:
             await self._client.start()
         except Exception:
@@ -188,6 +214,12 @@ class Consumer:
             with contextlib.suppress(KafkaError):
                 await client.stop()
             raise
+
+    async def _unreadable(self, at: Any, offset: int, error: UnicodeDecodeError) -> None:
+        """Set a record aside that the client cannot take apart."""
+        partition = self._names.back(at)
+        if partition in self._lanes:
+            await self._runner.unreadable(partition, offset, error)
 
     async def _missing(self) -> list[str]:
         """Topics that do not exist; subscribing could make them, with wrong settings."""
@@ -227,20 +259,24 @@ class Consumer:
 
     async def _fetch(self) -> None:
         """Fetch for ever."""
-        backoff = Backoff()
+        backoff, failed_s = Backoff(_FETCH_BACKOFF_S), 0.0
         while True:
             try:
-                fetched = await self._client.getmany(timeout_ms=1000)
+                fetched = await self._reader.getmany(timeout_ms=1000)
             except InvalidSessionTimeoutError:
                 raise self._session_timeout() from None
             except KafkaError as error:
-                if not is_outage(error):
+                if trouble_of(error) in _HOPELESS:
                     # Such as a fenced instance: aiokafka would wait for ever for someone to look at it.
                     raise FatalError(f"consumer group {self._group}: {error!r}") from error
-                self._log.warning("fetching failed", action=Action.KAFKA_AWAY, error=repr(error))
+                failed_s = time.monotonic()
+                self._holds.hold(_KAFKA, error)
                 await backoff.wait()
                 continue
-            backoff = Backoff()
+            # What one topic has brings its error in turn with the records of the others.
+            if time.monotonic() - failed_s > _FETCHES_S:
+                backoff = Backoff(_FETCH_BACKOFF_S)
+                self._holds.release(_KAFKA)
             # No await between taking the records out of the client and this: so they belong to these lanes.
             for partition, messages in fetched.items():
                 lane = self._lanes.get(self._names.back(partition))
@@ -249,6 +285,8 @@ class Consumer:
 
     def _put(self, lane: _Lane, messages: Sequence[Any]) -> None:
         first = messages[0].offset
+        if lane.done is None:
+            lane.done = first
         if lane.expected is not None and first > lane.expected:
             skipped = first - lane.expected
             metrics.SKIPPED.labels(self._group, lane.partition.topic).inc(skipped)
@@ -297,6 +335,7 @@ class Consumer:
         for lane in self._lanes.values():
             lane.task = asyncio.create_task(self._process(lane), name=f"lane {lane.partition}")
             lane.task.add_done_callback(self._ended)
+        self._reader.begin({})
         self._joined = True
         self._assigned.set(len(self._lanes))
         metrics.REBALANCES.labels(self._group).inc()
@@ -322,10 +361,11 @@ class Consumer:
             lane.wake.set()
             with contextlib.suppress(KeyError):
                 metrics.LAG.remove(self._group, lane.partition.topic, str(lane.partition.partition))
-        tasks = [lane.task for lane in lanes if lane.task is not None]
+        running = {lane: lane.task for lane in lanes if lane.task is not None}
+        tasks = list(running.values())
         if tasks:
-            for task in tasks:
-                if self._runner.is_held(task):
+            for lane, task in running.items():
+                if self._runner.is_held(lane.partition):
                     task.cancel()
             _, late = await asyncio.wait(tasks, timeout=timeout)
             await end(late)
@@ -337,15 +377,32 @@ class Consumer:
     async def _commit_each_second(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_INTERVAL_S)
-            if why := ended({"metadata": self._client._client._sync_task}):  # noqa: SLF001
-                raise FatalError(f"the consumer of {self._group} would not find leaders any more: {why}")
+            client = self._client
+            tasks = {
+                "metadata": client._client._sync_task,  # noqa: SLF001
+                "coordination": client._coordinator._coordination_task,  # noqa: SLF001
+                "fetches": client._fetcher._fetch_task,  # noqa: SLF001
+            }
+            if why := ended(tasks):
+                raise FatalError(f"the consumer of {self._group} would not get on any more: {why}")
             lanes = list(self._lanes.values())
             for lane in lanes:
                 high = self._client.highwater(self._names.partition(lane.partition))
                 if high is not None and lane.expected is not None:
                     behind = high - (lane.done if lane.done is not None else lane.expected - len(lane.queue))
                     self._lag(lane).set(max(behind, 0))
+            await self._begin(lane for lane in lanes if lane.done is None and not lane.closing)
             await self._commit(lanes, None)
+
+    async def _begin(self, lanes: Iterable[_Lane]) -> None:
+        """Note where each of the lanes begins of which no record came yet, so that it is committed."""
+        for lane in lanes:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                begin = await asyncio.wait_for(
+                    self._client.position(self._names.partition(lane.partition)), _POSITION_S
+                )
+                if lane.done is None and not lane.closing:
+                    lane.done = begin
 
     def _lag(self, lane: _Lane) -> Any:
         return metrics.LAG.labels(self._group, lane.partition.topic, str(lane.partition.partition))

@@ -1,25 +1,102 @@
-"""Dead letters: records that could not be processed, kept with the reason so that they can be looked at and
-replayed.
+"""Dead letters: poison records, kept with the reason so that they can be looked at and brought back.
 
-A dead letter has the key, the value and the headers of the record, and three headers more: `dead-reason`,
-`dead-position` (topic/partition/offset where it stood) and `dead-group`.
+A dead letter has the key, the value and the headers of the record, and more headers: `dead-error` and `dead-reason`
+(the class and the words of the error), `dead-position` (topic/partition/offset where it stood), `dead-group`,
+`dead-time` (ms since 1970). What would be too large is shortened: then `dead-shortened` says what is lacking. The
+record itself stays at its position for as long as its topic keeps it.
+
+The same topic says what became of a letter, in a record with the headers `dead-done` and `dead-letter` (its offset).
 """
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from fanfare.bus.producer import Headers, Producer
+from aiokafka.errors import MessageSizeTooLargeError
+
+from fanfare.bus.producer import Producer
 from fanfare.bus.topics import dead_letters_of
+from fanfare.clock import now_s
 from fanfare.record import Position
 from fanfare.settings import Settings
 
-__all__ = ["DEAD_GROUP", "DEAD_POSITION", "DEAD_REASON", "DeadLetters"]
+__all__ = [
+    "DEAD_DONE",
+    "DEAD_ERROR",
+    "DEAD_GROUP",
+    "DEAD_LETTER",
+    "DEAD_POSITION",
+    "DEAD_REASON",
+    "DEAD_SHORTENED",
+    "DEAD_TIME",
+    "LETTER_BYTES",
+    "DeadLetters",
+    "Letter",
+    "shortened",
+]
 
+DEAD_ERROR: Final = "dead-error"
 DEAD_REASON: Final = "dead-reason"
 DEAD_POSITION: Final = "dead-position"
 DEAD_GROUP: Final = "dead-group"
+DEAD_TIME: Final = "dead-time"
+DEAD_SHORTENED: Final = "dead-shortened"
+DEAD_DONE: Final = "dead-done"
+DEAD_LETTER: Final = "dead-letter"
+
 _REASON_CHARS: Final = 500
+# A letter takes at most this; below what Kafka takes, with room for what the protocol adds.
+LETTER_BYTES: Final = 900_000
+# Of these, at most so much for the headers that the record had, and for its key.
+_HEADER_BYTES: Final = 100_000
+_KEY_BYTES: Final = 10_000
+# Where a topic takes less than it should, a letter without anything of the record.
+_LEAST_BYTES: Final = 0
+_PER_HEADER: Final = 10
+
+Header = tuple[str, bytes | None]
+
+
+class Letter(NamedTuple):
+    """What of a record goes into its dead letter."""
+
+    headers: list[Header]
+    value: bytes
+    key: bytes
+    lacks: str
+    """What was left out, in words; '' if nothing was."""
+
+
+def shortened(headers: Iterable[Header], value: bytes, key: bytes, most: int = LETTER_BYTES) -> Letter:
+    """As much of a record as fits.
+
+    Args:
+        headers: its headers; the first ones are kept.
+        value: its value; its beginning is kept.
+        key: its key.
+        most: the bytes that it all may take.
+
+    """
+    said = []
+    every = list(headers)
+    kept: list[Header] = []
+    left = min(_HEADER_BYTES, most)
+    for name, content in every:
+        left -= len(name.encode(errors="replace")) + len(content or b"") + _PER_HEADER
+        if left < 0:
+            said.append(f"{len(kept)} of {len(every)} headers")
+            break
+        kept.append((name, content))
+    if len(key) > (room := min(_KEY_BYTES, most)):
+        said.append(f"{room} of {len(key)} bytes of the key")
+        key = key[:room]
+    used = sum(
+        len(name.encode(errors="replace")) + len(content or b"") + _PER_HEADER for name, content in kept
+    )
+    if len(value) > (room := max(most - used - len(key), 0)):
+        said.append(f"{room} of {len(value)} bytes of the value")
+        value = value[:room]
+    return Letter(kept, value, key, ", ".join(said))
 
 
 class DeadLetters:
@@ -33,7 +110,13 @@ class DeadLetters:
         self._lock = asyncio.Lock()
 
     async def write(
-        self, position: Position, *, headers: Headers, value: bytes | None, key: bytes | None, reason: str
+        self,
+        position: Position,
+        *,
+        headers: Iterable[Header],
+        value: bytes | None,
+        key: bytes | None,
+        error: Exception,
     ) -> None:
         """Write one; returns when Kafka has it.
 
@@ -46,13 +129,29 @@ class DeadLetters:
             if not self._started:
                 await self._producer.start()
                 self._started = True
-        more = (
-            (DEAD_REASON, reason[:_REASON_CHARS].encode(errors="replace")),
+        headers = list(headers)
+        whole = shortened(headers, value or b"", key or b"")
+        try:
+            await self._post(position, whole, error)
+        except MessageSizeTooLargeError:
+            await self._post(position, shortened(headers, value or b"", key or b"", _LEAST_BYTES), error)
+
+    async def _post(self, position: Position, letter: Letter, error: Exception) -> None:
+        more: list[Header] = [
+            (DEAD_ERROR, type(error).__name__.encode()),
+            (DEAD_REASON, str(error)[:_REASON_CHARS].encode(errors="replace")),
             (DEAD_POSITION, str(position).encode()),
             (DEAD_GROUP, self._group.encode()),
-        )
+            (DEAD_TIME, b"%d" % (now_s() * 1000)),
+        ]
+        if letter.lacks:
+            more.append((DEAD_SHORTENED, letter.lacks.encode()))
         await self._producer.post_raw(
-            dead_letters_of(position.topic), [*headers, *more], value or b"", key=key or b"", partition=0
+            dead_letters_of(position.topic),
+            [*letter.headers, *more],  # type: ignore[list-item] # Kafka knows headers without a value
+            letter.value,
+            key=letter.key,
+            partition=0,
         )
 
     async def stop(self) -> None:

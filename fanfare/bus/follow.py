@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 
 from fanfare.bus.batches import Incoming, TopicPartition, decode
+from fanfare.bus.careful import Careful
 from fanfare.bus.client import connection
 from fanfare.bus.names import Names
 from fanfare.record import BadRecordError
@@ -54,9 +55,11 @@ async def follow(
             raise RetentionPassedError
         for partition, offset in wanted.items():
             client.seek(partition, offset)
+        reader = Careful(client)
+        reader.begin(wanted)
         while True:
             try:
-                fetched = await client.getmany(timeout_ms=_WAIT_MS)
+                fetched = await reader.getmany(timeout_ms=_WAIT_MS)
             except OffsetOutOfRangeError:
                 raise RetentionPassedError from None
             for partition, messages in fetched.items():

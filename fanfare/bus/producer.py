@@ -28,6 +28,7 @@ from fanfare.settings import Settings
 from fanfare.tasks import end, retrieve
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import Trouble
 
 __all__ = ["Producer", "Raw", "RefusedError", "StoppedError", "UnknownTopicError", "partition_of"]
 
@@ -49,6 +50,8 @@ Headers = Iterable[tuple[str, bytes]]
 class RefusedError(Exception):
     """The record was not handed over and will never appear: Kafka is away, or too much waits already."""
 
+    trouble: Final = Trouble.AWAY
+
     def __init__(self, why: str, retry_after_s: float = BREAKER_S) -> None:
         """Args: retry_after_s: when to try again."""
         super().__init__(why)
@@ -57,6 +60,8 @@ class RefusedError(Exception):
 
 class UnknownTopicError(Exception):
     """The topic was not there when the producer started: `fanfare topics create` makes it."""
+
+    trouble: Final = Trouble.MISSING
 
 
 @lru_cache(maxsize=65_536)

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from fanfare.bus.batches import Incoming, TopicPartition, decode
+from fanfare.bus.careful import Careful
 from fanfare.bus.client import connection
 from fanfare.bus.names import Names
 from fanfare.record import BadRecordError
@@ -51,16 +52,18 @@ async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerato
             raise KafkaError(f"no topic {topic}")
         ends = await client.end_offsets(partitions)
         starts = await client.offsets_for_times(dict.fromkeys(partitions, since_ms))
-        open_ = set()
+        begins = {}
         for partition in partitions:
             start = starts[partition]
             if start is not None and start.offset < ends[partition]:
                 client.seek(partition, start.offset)
-                open_.add(partition)
+                begins[partition] = start.offset
             else:
                 client.pause(partition)
+        reader, open_ = Careful(client), set(begins)
+        reader.begin(begins)
         while open_:
-            fetched = await client.getmany(*open_, timeout_ms=_FETCH_MS)
+            fetched = await reader.getmany(*open_, timeout_ms=_FETCH_MS)
             for partition, messages in fetched.items():
                 known = names.back(partition)
                 yield [

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
+from fanfare.bus.careful import Careful
 from fanfare.bus.client import KafkaAwayError, bootstrap, connection
 from fanfare.bus.names import Names
 from fanfare.bus.topics import TopicsError, list_topics
@@ -67,11 +68,13 @@ async def tail(
         fetch_max_wait_ms=100,
     )
     try:
-        await _begin(
+        begins = await _begin(
             reader, settings, names.kafka(names.asked(topic)), group, partition, from_beginning=from_beginning
         )
+        careful = Careful(reader)
+        careful.begin(begins)
         while True:
-            fetched = await reader.getmany(timeout_ms=1000, max_records=100)
+            fetched = await careful.getmany(timeout_ms=1000)
             for messages in fetched.values():
                 for message in messages:
                     yield _seen(message)
@@ -100,21 +103,20 @@ async def _begin(
     partition: int | None,
     *,
     from_beginning: bool,
-) -> None:
-    """Connect, and stand at the right place of each partition before returning."""
+) -> dict[KafkaPartition, int]:
+    """Connect, and stand at the right place of each partition before returning; where that is, without a group."""
     if group is not None:
         reader.subscribe([topic])
     try:
         await reader.start()
         if group is not None:
-            return
+            return {}
         numbers = await reader._client._wait_on_metadata(topic)  # noqa: SLF001
         if partition is not None and partition not in numbers:
             raise TopicsError(f"topic {topic} has no partition {partition}, only 0 to {max(numbers)}")
         chosen = [KafkaPartition(topic, number) for number in sorted(numbers) if partition in (None, number)]
         reader.assign(chosen)
         await (reader.seek_to_beginning(*chosen) if from_beginning else reader.seek_to_end(*chosen))
-        for each in chosen:
-            await reader.position(each)
+        return {each: await reader.position(each) for each in chosen}
     except (KafkaError, OSError) as error:
         raise KafkaAwayError(f"no Kafka broker answers at {bootstrap(settings)}: {error}") from None

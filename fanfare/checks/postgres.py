@@ -64,26 +64,32 @@ async def check_postgres(settings: Settings, roles: Sequence[str]) -> list[Findi
     """Ask the configured PostgreSQL."""
     try:
         connection = await dial(dsn(settings))
-    except (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError) as refused:
-        return [error(_ABOUT, f"it does not take the user and password of FANFARE_POSTGRES: {refused}")]
-    except asyncpg.InvalidCatalogNameError as refused:
-        return [error(_ABOUT, f"{refused}: make it, or name another one in FANFARE_POSTGRES")]
-    except asyncpg.InsufficientPrivilegeError as refused:
-        return [error(_ABOUT, str(refused))]
-    except (StoreUnavailableError, OSError) as away:
-        if why := reason(away):
-            authority = settings.postgres_ca or "not set"
-            what = f"FANFARE_POSTGRES_CA is {authority}, and FANFARE_POSTGRES has the sslmode"
-            return [error(_ABOUT, f"{why}; {what}")]
-        if "rejected SSL upgrade" in str(away):
-            return [error(_ABOUT, f"{Problem.PLAIN}; the sslmode in FANFARE_POSTGRES wants it")]
-        return [waits(_ABOUT, str(away))]
+    except StoreUnavailableError as away:
+        return [_refused(settings, away)]
     try:
         return judge(await _facts(connection, roles), newest_step(), temp="archiver" in roles)
     except (asyncpg.PostgresError, OSError, TimeoutError) as said:
         return [waits(_ABOUT, str(said))]
     finally:
         await connection.close(timeout=1)
+
+
+def _refused(settings: Settings, away: StoreUnavailableError) -> Finding:
+    """Why there is no connection."""
+    match away.__cause__:
+        case asyncpg.InvalidAuthorizationSpecificationError() as said:
+            return error(_ABOUT, f"it does not take the user and password of FANFARE_POSTGRES: {said}")
+        case asyncpg.InvalidCatalogNameError() as said:
+            return error(_ABOUT, f"{said}: make it, or name another one in FANFARE_POSTGRES")
+        case asyncpg.InsufficientPrivilegeError() as said:
+            return error(_ABOUT, str(said))
+    if why := reason(away):
+        authority = settings.postgres_ca or "not set"
+        what = f"FANFARE_POSTGRES_CA is {authority}, and FANFARE_POSTGRES has the sslmode"
+        return error(_ABOUT, f"{why}; {what}")
+    if "rejected SSL upgrade" in str(away):
+        return error(_ABOUT, f"{Problem.PLAIN}; the sslmode in FANFARE_POSTGRES wants it")
+    return waits(_ABOUT, str(away))
 
 
 async def _facts(connection: Connection, roles: Sequence[str]) -> Facts:

@@ -46,6 +46,7 @@ def _fanout() -> list[tuple[str, ...]]:
         ("set", keys.first(0, 0, "*"), ""),
         ("get", keys.nonces_ready()),
         ("set", keys.nonces_ready(), ""),
+        ("get", keys.bury("*", "*")),
     ]
 
 
@@ -55,6 +56,7 @@ def _notifier() -> list[tuple[str, ...]]:
         ("hkeys", keys.guild_nodes(0)), ("hkeys", keys.user_sessions(0)), ("hdel", keys.guild_nodes(0), "x"),
         ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("hget", at, "s"), ("hset", at, "s", "0"),
         ("get", applied), ("set", applied, ""), ("get", keys.epoch()), ("set", keys.epoch(), ""),
+        ("get", keys.bury("*", "*")),
     ]  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def _archiver() -> list[tuple[str, ...]]:
     recent, bodies = keys.recent(0), keys.recent_bodies(0)
     return [
         ("zcard", recent), ("zrange", recent, "0", "0"), ("zrem", recent, "0"), ("hmget", bodies, "0"),
-        ("hdel", bodies, "0"),
+        ("hdel", bodies, "0"), ("get", keys.bury("*", "*")),
     ]  # fmt: skip
 
 

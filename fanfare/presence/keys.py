@@ -7,6 +7,7 @@ Each begins with the prefix of the installation, which a process has from its se
 __all__ = [
     "applied",
     "at",
+    "bury",
     "epoch",
     "first",
     "guild_nodes",
@@ -109,6 +110,11 @@ def first(user: int, channel: int, value: str) -> str:
 def slow(user: int, channel: int) -> str:
     """String, TTL: the user has to wait in a channel in slow mode; which send began it."""
     return f"{_before}slow:{user}:{channel}"
+
+
+def bury(group: str, position: str) -> str:
+    """String, TTL: an operator's order to a group to set the record at a position aside."""
+    return f"{_before}bury:{group}:{position}"
 
 
 def worker(number: int) -> str:

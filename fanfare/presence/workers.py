@@ -17,6 +17,7 @@ from fanfare.presence import keys
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import Trouble
 
 __all__ = ["NoWorkerNumberError", "Worker", "unleased"]
 
@@ -46,6 +47,7 @@ class NoWorkerNumberError(Exception):
     """No id can be made now: the lease of a worker number could not be taken or renewed. Is Redis away?"""
 
     retry_after_s = 1.0
+    trouble = Trouble.AWAY
 
 
 def unleased() -> Snowflakes:

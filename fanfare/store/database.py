@@ -15,6 +15,7 @@ import asyncpg
 
 from fanfare.settings import Settings
 from fanfare.store.errors import StoreUnavailableError
+from fanfare.trouble import ONE_RECORD, Trouble, trouble_of
 
 __all__ = [
     "CONNECT_S",
@@ -38,33 +39,29 @@ Row = Any
 Connection = Any
 """An asyncpg connection."""
 
-# PostgreSQL says by these that it, or the connection, is not fit for work now; the rest are mistakes of ours.
-_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    ssl.SSLError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
 # asyncpg's own complaints have no finer types; these begin those that mean a lost connection.
 _LOST: Final = ("connection is closed", "connection was closed", "cannot call", "the underlying connection")
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """What the body raises because PostgreSQL is away becomes a StoreUnavailableError."""
+    """What PostgreSQL refuses whatever is asked becomes a StoreUnavailableError.
+
+    It is away, takes no writes, lacks a table or does not give us a right: that is mended, or not, by whoever runs it.
+    What only is wrong with a statement of ours is raised as it is.
+    """
     try:
         yield
-    except _AWAY as error:
-        raise StoreUnavailableError(f"PostgreSQL is away: {type(error).__name__}: {error}") from error
     except asyncpg.InterfaceError as error:
         if str(error).startswith(_LOST):
             raise StoreUnavailableError(f"PostgreSQL is away: {error}") from error
         raise
+    except (asyncpg.PostgresError, OSError) as error:
+        trouble = trouble_of(error)
+        if trouble in ONE_RECORD:
+            raise
+        said = "PostgreSQL is away" if trouble is Trouble.AWAY else f"PostgreSQL says no ({trouble})"
+        raise StoreUnavailableError(f"{said}: {type(error).__name__}: {error}", trouble) from error
 
 
 def dsn(settings: Settings) -> str:
@@ -115,8 +112,15 @@ async def dial(url: str, *, statement_s: float | None = STATEMENT_S) -> Connecti
         return await asyncpg.connect(**_verified(url), timeout=CONNECT_S, command_timeout=statement_s)
 
 
-async def _nothing(connection: Connection) -> None:
-    """What a connection is given back with: nobody leaves settings or listeners behind, so nothing has to be reset."""
+async def _unless_read_only(connection: Connection) -> None:
+    """Before a connection is given back: one that can never write is ended.
+
+    The server says so by itself, from version 14 on. It may have been set only for a moment, as before a failover, and
+    the session keeps it. Otherwise nothing has to be done: nobody leaves settings or listeners behind.
+    """
+    facts = connection.get_settings()
+    if "on" in (getattr(facts, "default_transaction_read_only", ""), getattr(facts, "in_hot_standby", "")):
+        connection.terminate()
 
 
 class Database:
@@ -139,7 +143,7 @@ class Database:
             max_size=_POOL_SIZE,
             timeout=CONNECT_S,
             command_timeout=STATEMENT_S,
-            reset=_nothing,
+            reset=_unless_read_only,
         )
         return cls(url, pool)
 
@@ -148,14 +152,18 @@ class Database:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._pool.close()
-        except (*_AWAY, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._pool.terminate()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection, for several statements that are no transaction."""
         async with translated(), self._pool.acquire(timeout=CONNECT_S) as connection:
-            yield connection
+            try:
+                yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                connection.terminate()
+                raise
 
     @asynccontextmanager
     async def transaction(

@@ -1,5 +1,7 @@
 """What can go wrong in the database, as callers tell it apart."""
 
+from fanfare.trouble import Trouble
+
 __all__ = ["NameTakenError", "NotFoundError", "StoreError", "StoreUnavailableError"]
 
 
@@ -10,10 +12,15 @@ class StoreError(Exception):
 
 
 class StoreUnavailableError(StoreError):
-    """PostgreSQL is away, or did not answer in time: try again later."""
+    """PostgreSQL is away, or says no for a reason that has nothing to do with what was asked: try again later."""
 
     retriable = True
     retry_after_s = 1.0
+
+    def __init__(self, why: str, trouble: Trouble = Trouble.AWAY) -> None:
+        """Args: why: for people. trouble: what is the matter with PostgreSQL."""
+        super().__init__(why)
+        self.trouble = trouble
 
 
 class NotFoundError(StoreError):

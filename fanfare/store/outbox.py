@@ -21,6 +21,7 @@ from fanfare.store.errors import StoreUnavailableError
 from fanfare.store.store import Store
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import Trouble
 
 __all__ = ["Poster", "relay"]
 
@@ -59,7 +60,7 @@ async def relay(store: Store, producer: Poster, stopping: asyncio.Event) -> None
                     await connection.close(timeout=1)
         except StoreUnavailableError as error:
             if backoff.first():
-                log.warning("PostgreSQL is away", action=Action.DATABASE_AWAY, why=str(error))
+                log.error("guild changes wait for PostgreSQL", action=Action.DATABASE_AWAY, why=str(error))  # noqa: TRY400
             await _wait(stopping, backoff)
         if time.monotonic() - started_s > _STEADY_S:
             backoff = Backoff()
@@ -71,6 +72,9 @@ async def _relay(connection: Connection, producer: Poster, stopping: asyncio.Eve
     woken = asyncio.Event()
     refusals = Backoff()
     async with translated():
+        if await connection.fetchval("SHOW transaction_read_only") == "on":
+            # Else each try would produce the same rows again, and not be able to delete them.
+            raise StoreUnavailableError("sessions of PostgreSQL are read-only", Trouble.READ_ONLY)
         await connection.execute(f"SET idle_session_timeout = '{_SILENCE_S}s'")
         lock = await own_number(connection, _LOCK)
         channel = await connection.fetchval(f"SELECT {CHANNEL_NAME}")

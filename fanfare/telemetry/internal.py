@@ -46,9 +46,9 @@ class Watchdog:
 class InternalServer:
     """/healthz, /readyz, /metrics and /status."""
 
-    def __init__(self, ready: Callable[[], bool], status: Callable[[], dict[str, object]]) -> None:
-        """Args: ready: whether work can be done now. status: the body of /status."""
-        self._ready = ready
+    def __init__(self, unready: Callable[[], str], status: Callable[[], dict[str, object]]) -> None:
+        """Args: unready: why no work can be done now, or ''. status: the body of /status."""
+        self._unready = unready
         self._status = status
         self._runner: web.AppRunner | None = None
         self._watchdog: Watchdog | None = None
@@ -95,8 +95,8 @@ class InternalServer:
         return web.Response(text="ok\n" if alive else "stuck\n", status=200 if alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._ready()
-        return web.Response(text="ready\n" if ready else "not ready\n", status=200 if ready else 503)
+        why = self._unready()
+        return web.Response(text=f"not ready: {why}\n" if why else "ready\n", status=503 if why else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(

@@ -54,8 +54,8 @@ RETRIES = Counter(
 )
 HELD = Gauge(
     "fanfare_held_partitions",
-    "Partitions that wait for something that is away.",
-    ["group"],
+    "Partitions that wait for something to be mended, by what is wrong.",
+    ["group", "reason"],
     registry=REGISTRY,
 )
 DEAD_LETTERS = Counter(

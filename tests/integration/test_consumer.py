@@ -7,7 +7,7 @@ import pytest
 
 from fanfare.bus import consumer
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
-from fanfare.bus.deadletters import DEAD_GROUP, DEAD_POSITION, DEAD_REASON
+from fanfare.bus.deadletters import DEAD_ERROR, DEAD_GROUP, DEAD_POSITION, DEAD_REASON, DEAD_TIME
 from fanfare.bus.groups import describe_groups, end_offsets
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import dead_letters_of
@@ -170,10 +170,8 @@ async def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(setting
 
     async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
         for each in batch:
-            if each.record.id == 3:
-                raise ValueError("it is three")
-            if each.record.id == 5:
-                raise PoisonError(each.record, "it is five")
+            if each.record.id in (3, 5):
+                raise PoisonError(each.record, f"it is {each.record.id}")
         await seen.handle(partition, batch)
 
     for number in range(8):
@@ -185,14 +183,49 @@ async def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(setting
         dead = {letter.value: letter for letter in await read(settings, dead_letters_of(topic), 3)}
     assert set(seen.ids) == {0, 1, 2, 4, 6, 7, 9}
     reasons = {value: dict(letter.headers)[DEAD_REASON] for value, letter in dead.items()}
-    assert b"it is three" in reasons[b"3"]
-    assert reasons[b"5"] == b"it is five"
+    assert (reasons[b"3"], reasons[b"5"]) == (b"it is 3", b"it is 5")
     assert b"'99'" in reasons[b"?"]
     headers = dict(dead[b"?"].headers)
     assert (headers["v"], headers["colour"], dead[b"?"].key) == (b"99", b"red", b"key")
     assert headers[DEAD_POSITION] == str(odd).encode()
     assert headers[DEAD_GROUP] == group.encode()
+    assert headers[DEAD_ERROR] == b"BadRecordError"
+    assert abs(int(headers[DEAD_TIME]) - dead[b"?"].timestamp) < 60_000
     assert (await describe_groups(settings))[group]["lag"] == 0
+
+
+async def test_e1_an_error_of_our_own_code_holds_its_partition_and_no_other(settings, topic, producer):
+    """Such records went to the dead letters after three tries: an error of ours lost what was accepted."""
+    group = unique("group")
+    seen, broken = Seen(), True
+    ordered: set[Position] = set()
+
+    async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
+        if broken and any(each.record.id in (3, 12) for each in batch):
+            raise TypeError
+        await seen.handle(partition, batch)
+
+    async def told(_: str, position: Position) -> bool:
+        return position in ordered
+
+    positions = {
+        number: await producer.send(topic, record(number), key=0, partition=number // 10)
+        for number in range(20)
+    }
+    member = Consumer(settings, group, [topic], handle, told_to_bury=told)
+    async with running(member):
+        await until(lambda: len(seen.ids) == 5 and member.facts()["held"] == 2)
+        assert set(seen.ids) == {0, 1, 2, 10, 11}
+        assert "TypeError" in member.problem()
+        ordered.add(positions[3])
+        await until(lambda: len(seen.ids) == 11)
+        broken = False
+        await until(lambda: len(seen.ids) == 19)
+        (letter,) = await read(settings, dead_letters_of(topic), 1)
+    assert member.problem() == ""
+    assert dict(letter.headers)[DEAD_POSITION] == str(positions[3]).encode()
+    assert set(seen.ids) == set(range(20)) - {3}
+    assert all(offsets == sorted(offsets) for offsets in seen.offsets.values())
 
 
 async def test_a_slow_partition_is_paused_and_loses_nothing(settings, topic, producer):

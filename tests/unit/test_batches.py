@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pytest
-from redis.exceptions import BusyLoadingError
+from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
+from asyncpg import UndefinedTableError
+from redis.exceptions import BusyLoadingError, NoPermissionError
 
 from fanfare.bus import batches
-from fanfare.bus.batches import TRIES, BatchRunner, Incoming, PoisonError, TopicPartition
+from fanfare.bus.batches import BatchRunner, Incoming, PoisonError, TopicPartition, decode
 from fanfare.bus.outage import Backoff
 from fanfare.bus.producer import RefusedError
 from fanfare.record import Position, Record
@@ -31,15 +33,20 @@ class Letters:
 
     def __init__(self) -> None:
         self.written: list[tuple[Position, str, list[tuple[str, bytes]]]] = []
-        self.refusals = 0
+        self.refusals: list[Exception] = []
 
     async def write(
-        self, position: Position, *, headers: Iterable[tuple[str, bytes]], value: Any, key: Any, reason: str
+        self,
+        position: Position,
+        *,
+        headers: Iterable[tuple[str, bytes]],
+        value: Any,
+        key: Any,
+        error: Exception,
     ) -> None:
         if self.refusals:
-            self.refusals -= 1
-            raise RefusedError("Kafka is away")
-        self.written.append((position, reason, list(headers)))
+            raise self.refusals.pop()
+        self.written.append((position, str(error), list(headers)))
 
     @property
     def offsets(self) -> list[int]:
@@ -53,7 +60,8 @@ class Worker:
         self.done: list[int] = []
         self.calls: list[list[int]] = []
         self.letters = Letters()
-        self.runner = BatchRunner("g", self.handle, self.letters, logs.get("test"))  # type: ignore[arg-type]
+        self.ordered: set[int] = set()
+        self.runner = BatchRunner("g", self.handle, self.letters, logs.get("test"), self.told)  # type: ignore[arg-type]
         self.poison: dict[int, Exception] = {}
         self.once: list[Exception] = []
 
@@ -66,6 +74,10 @@ class Worker:
             if offset in self.poison:
                 raise self.poison[offset]
         self.done += offsets
+
+    async def told(self, group: str, position: Position) -> bool:
+        assert group == "g"
+        return position.offset in self.ordered
 
     async def run(self, count: int) -> None:
         await self.runner.run(PARTITION, [message(offset) for offset in range(count)])
@@ -95,7 +107,7 @@ async def test_what_is_away_comes_back(worker: Worker) -> None:
     await worker.run(3)
     assert worker.done == [0, 1, 2]
     assert worker.letters.written == []
-    assert worker.runner.held == 0
+    assert len(worker.runner.holds) == 0
 
 
 async def test_a_batch_is_held_while_something_is_away(worker: Worker) -> None:
@@ -111,33 +123,75 @@ async def test_a_batch_is_held_while_something_is_away(worker: Worker) -> None:
     task = asyncio.create_task(runner.run(PARTITION, [message(0)]))
     await held.wait()
     await asyncio.sleep(0)
-    assert runner.is_held(task)
+    assert runner.is_held(PARTITION)
     back.set()
     await task
-    assert not runner.is_held(task)
+    assert not runner.is_held(PARTITION)
 
 
 @pytest.mark.parametrize("bad", [0, 3, 6])
-async def test_the_one_record_that_fails_is_found(worker: Worker, bad: int) -> None:
+async def test_a_record_that_our_code_fails_on_holds_its_partition(worker: Worker, bad: int) -> None:
+    """Such a record went to the dead letters after three tries: so an error of ours lost what was accepted."""
     worker.poison = {bad: ValueError("broken")}
-    await worker.run(7)
-    assert worker.done == [offset for offset in range(7) if offset != bad]
-    assert worker.letters.offsets == [bad]
-    assert "broken" in worker.letters.written[0][1]
+    task = asyncio.create_task(worker.run(7))
+    while bad not in [calls[0] for calls in worker.calls[-3:] if len(calls) == 1]:
+        await asyncio.sleep(0)
+    assert worker.done == list(range(bad))
+    assert worker.letters.written == []
+    assert "code" in worker.runner.holds.problem()
+    worker.poison.clear()
+    await task
+    assert sorted(worker.done) == worker.done == list(range(7))
+    assert worker.letters.written == []
 
 
-async def test_all_can_fail(worker: Worker) -> None:
-    worker.poison = {offset: ValueError() for offset in range(4)}
-    await worker.run(4)
-    assert worker.done == []
-    assert worker.letters.offsets == [0, 1, 2, 3]
+async def test_an_operator_can_set_it_aside(worker: Worker) -> None:
+    worker.poison = {2: ValueError("broken")}
+    worker.ordered = {2}
+    await worker.run(5)
+    assert worker.done == [0, 1, 3, 4]
+    assert worker.letters.offsets == [2]
 
 
-async def test_a_hiccup_is_no_poison(worker: Worker) -> None:
-    worker.once = [ValueError()] * (TRIES - 1)
+async def test_nobody_can_set_aside_what_is_held_by_an_outage(worker: Worker) -> None:
+    """The record is in order, and the next one would be held as well."""
+    worker.once = [ConnectionError()] * 20
+    worker.ordered = {0}
     await worker.run(2)
     assert worker.done == [0, 1]
     assert worker.letters.written == []
+
+
+async def test_a_hiccup_is_no_poison(worker: Worker) -> None:
+    worker.once = [ValueError()] * 30
+    await worker.run(3)
+    assert worker.done == [0, 1, 2]
+    assert worker.letters.written == []
+
+
+@pytest.mark.parametrize(
+    "error", [NoPermissionError(), TopicAuthorizationFailedError(), UndefinedTableError("x")]
+)
+async def test_a_right_or_a_table_that_is_not_there_holds_the_whole_batch(
+    worker: Worker, error: Exception
+) -> None:
+    worker.once = [error] * 10
+    await worker.run(4)
+    assert worker.calls == [[0, 1, 2, 3]] * 11
+    assert worker.letters.written == []
+
+
+async def test_a_record_that_is_for_another_group_is_passed_by(worker: Worker) -> None:
+    marks = [b"g 5", b"h 5", b"?"]
+    messages = [Message(at, [("brought-back", said), *message(at).headers]) for at, said in enumerate(marks)]
+    await worker.runner.run(PARTITION, messages)
+    assert worker.done == [0]
+    assert worker.letters.offsets == [2]
+
+
+def test_a_record_that_was_brought_back_counts_as_appended_when_it_was_at_first() -> None:
+    back = Message(7, [("brought-back", b"fanout 1234"), *message(7).headers], timestamp=99_999)
+    assert decode(PARTITION, back).appended_ms == 1234
 
 
 async def test_the_handler_can_name_the_record(worker: Worker) -> None:
@@ -171,9 +225,29 @@ async def test_deliveries_need_a_source(worker: Worker) -> None:
 
 
 async def test_dead_letters_wait_for_kafka(worker: Worker) -> None:
-    worker.letters.refusals = 3
-    worker.poison = {0: ValueError()}
-    await worker.run(2)
+    worker.letters.refusals = [
+        RefusedError("away"),
+        TopicAuthorizationFailedError(),
+        MessageSizeTooLargeError(),
+    ]
+    await worker.runner.run(PARTITION, [Message(0, []), message(1)])
+    assert worker.letters.offsets == [0]
+    assert worker.done == [1]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Message(0, message(0).headers, None),
+        Message(0, message(0).headers, b""),
+        Message(0, [("v", b"1"), ("type", b"X"), ("id", b"9" * 30)]),
+        Message(0, [("v", b"1"), ("type", b"X"), ("author", b"-1")]),
+        Message(0, [("v", b"1"), ("type", b"X"), ("users", b"1,99999999999999999999")]),
+        Message(0, [("v", b"1"), ("type", None)]),  # type: ignore[list-item]
+    ],
+)
+async def test_what_no_database_or_client_could_take_is_poison(worker: Worker, bad: Message) -> None:
+    await worker.runner.run(PARTITION, [bad, message(1)])
     assert worker.letters.offsets == [0]
     assert worker.done == [1]
 

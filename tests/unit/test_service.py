@@ -65,7 +65,7 @@ def get(url: str) -> tuple[int, str]:
         with urllib.request.urlopen(url) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, ""
+        return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -79,7 +79,7 @@ async def test_stops_when_asked(number: signal.Signals) -> None:
 async def test_shows_how_it_is() -> None:
     body = """
     ready = asyncio.Event()
-    service.ready = ready.is_set
+    service.problem = lambda: "" if ready.is_set() else "chat.events/3 is held"
     service.facts = lambda: {"sessions": 3}
     service.state = State.RUNNING
     asyncio.get_running_loop().add_signal_handler(10, ready.set)
@@ -89,7 +89,7 @@ async def test_shows_how_it_is() -> None:
         base = (await line(process, "starting"))["internal"]
         await line(process, "running")
         assert (await asyncio.to_thread(get, base + "/healthz"))[0] == 200
-        assert (await asyncio.to_thread(get, base + "/readyz"))[0] == 503
+        assert await asyncio.to_thread(get, base + "/readyz") == (503, "not ready: chat.events/3 is held\n")
         process.send_signal(signal.SIGUSR1)
         while (await asyncio.to_thread(get, base + "/readyz"))[0] != 200:
             pass
@@ -100,6 +100,7 @@ async def test_shows_how_it_is() -> None:
             "pid": process.pid,
             "state": "running",
             "ready": True,
+            "why": "",
             "sessions": 3,
         }
         _, text = await asyncio.to_thread(get, base + "/metrics")
