@@ -81,7 +81,7 @@ async def extra_gateway(stack: Stack, name: str, **settings: str) -> AsyncIterat
     environment |= {
         "FANFARE_PROCESS": name,
         "FANFARE_INTERNAL_PORT": str(port),
-        "FANFARE_PUBLIC_URL": "ws://127.0.0.1:1/gateway/",
+        "FANFARE_PUBLIC_URL": f"{'wss' if 'FANFARE_TLS_CERT' in settings else 'ws'}://127.0.0.1:1/gateway/",
     }
     with (stack.home / "logs" / f"{name}.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(

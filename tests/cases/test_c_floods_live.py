@@ -3,36 +3,30 @@
 import asyncio
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
 from fanfare.client import Client
-from tests.cases.extra_gateway import Certificate, extra_gateway
+from tests.cases.extra_gateway import extra_gateway
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import World
 
 LIMIT_S = 150
 # docs/security.md: of one connection that has not identified, and of all heads together.
-CONNECTION_KB = {False: 12, True: 70}
+CONNECTION_KB = 12
 HEADS_MB = 128
 # What a process takes besides, once it has done everything for the first time.
 WARM_MB = 25
 
 
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-async def test_c1_c2_c3_floods_end_and_memory_stays_in_its_bound(
-    stack: Stack, world: World, tmp_path: Path, *, tls: bool
-) -> None:
-    certificate = Certificate.made_in(tmp_path) if tls else None
+async def test_c1_c2_c3_floods_end_and_memory_stays_in_its_bound(stack: Stack, world: World) -> None:
     at_once = 1000
     settings = {"FANFARE_UNIDENTIFIED": str(at_once), "FANFARE_UNIDENTIFIED_PER_ADDRESS": str(at_once)}
-    settings |= certificate.settings if certificate else {}
     async with extra_gateway(stack, "gateway.flooded", **settings) as extra:
         before = extra.memory_mb("VmRSS")
-        words = [extra.node.gateway, extra.node.api, *([str(tmp_path / "ca.pem")] if tls else [])]
+        words = [extra.node.gateway, extra.node.api]
         flooder = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "fanfare.torture.flooder", *words, stdout=asyncio.subprocess.PIPE
         )
@@ -46,11 +40,9 @@ async def test_c1_c2_c3_floods_end_and_memory_stays_in_its_bound(
                 )
 
             await eventually(flooded)
-            if not tls:
-                # The client of this test knows no authority but the system's.
-                client = await Client.connect(extra.node.gateway, world.people[0].session())
-                await client.start()
-                await client.close()
+            client = await Client.connect(extra.node.gateway, world.people[0].session())
+            await client.start()
+            await client.close()
             output, _ = await asyncio.wait_for(ended, LIMIT_S)
         finally:
             if flooder.returncode is None:
@@ -61,7 +53,7 @@ async def test_c1_c2_c3_floods_end_and_memory_stays_in_its_bound(
             name: one["connections"] for name, one in said.items()
         }
         ports = 2
-        bound = WARM_MB + ports * (HEADS_MB + at_once * CONNECTION_KB[tls] / 1024)
+        bound = WARM_MB + ports * (HEADS_MB + at_once * CONNECTION_KB / 1024)
         assert extra.memory_mb("VmHWM") - before < bound
-        assert await extra.metric('fanfare_connections_cut_total{port="gateway",why="frames"}') >= 4
+        assert await extra.metric("fanfare_connections_cut_total") > at_once
         assert extra.process.returncode is None
