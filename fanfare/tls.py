@@ -16,7 +16,7 @@ from fanfare.settings import SettingsError
 
 __all__ = ["Certificate", "Problem", "client_context", "problem", "reason", "reload_clients"]
 
-_PROBE_S: Final = 3.0
+_PROBE_S: Final = 2.0
 # Long enough for a server that does not want us to say so after the handshake.
 _WORD_S: Final = 0.5
 # How OpenSSL says that what came is no TLS.
@@ -24,10 +24,11 @@ _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF
 
 
 class Problem(StrEnum):
-    """What keeps two from each other who do not both speak TLS."""
+    """What keeps a client from a server, besides what OpenSSL has words for."""
 
     PLAIN = "it does not speak TLS"
     TLS = "it speaks TLS"
+    CLOSED = "it closed the connection after the handshake, as one that wants a certificate of ours"
 
 
 class Certificate:
@@ -155,22 +156,36 @@ def reason(error: BaseException) -> str:
     return ""
 
 
-async def problem(host: str, port: int, context: ssl.SSLContext | None) -> str:
+async def problem(host: str, port: int, context: ssl.SSLContext | None, *, plain: bytes = b"") -> str:
     """Why TLS, or that there is none, keeps us from a server; '' where it is not that.
 
     Args:
         host: of the server.
         port: of the server.
         context: by which we speak TLS with it; None: we do not.
+        plain: a question that it answers if it speaks no TLS; for a server that says nothing to a handshake.
 
     """
     try:
-        async with asyncio.timeout(_PROBE_S):
-            if context is None:
+        if context is None:
+            async with asyncio.timeout(_PROBE_S):
                 return Problem.TLS if await _speaks_tls(host, port) else ""
-            return await _refused(host, port, context)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PROBE_S):
+                return await _refused(host, port, context)
+        async with asyncio.timeout(_PROBE_S):
+            return Problem.PLAIN if plain and await _answers(host, port, plain) else ""
     except (OSError, TimeoutError, EOFError):
         return ""
+
+
+async def _answers(host: str, port: int, question: bytes) -> bool:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(question)
+        return bool(await reader.read(1))
+    finally:
+        writer.transport.abort()
 
 
 async def _speaks_tls(host: str, port: int) -> bool:
@@ -191,11 +206,13 @@ async def _refused(host: str, port: int, context: ssl.SSLContext) -> str:
         reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
         # Under TLS 1.3 a server says only after the handshake that it wants a certificate of ours.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reader.read(1), _WORD_S)
+            if not await asyncio.wait_for(reader.read(1), _WORD_S):
+                return Problem.CLOSED
     except ssl.SSLError as error:
-        return reason(error)
+        why = reason(error)
+        return Problem.CLOSED if "certificate required" in why else why
     except ConnectionResetError:
-        return Problem.PLAIN if writer is None else ""
+        return Problem.PLAIN if writer is None else Problem.CLOSED
     finally:
         if writer is not None:
             writer.transport.abort()

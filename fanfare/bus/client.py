@@ -76,8 +76,8 @@ async def tls_problem(settings: Settings) -> str:
                 what = f"FANFARE_KAFKA_SECURITY is {security}"
             case Problem.TLS:
                 what = f"FANFARE_KAFKA_SECURITY is {security}: set it to SSL or SASL_SSL"
-            case _ if settings.kafka_cert is None and "certificate required" in why:
-                what = "set FANFARE_KAFKA_CERT and FANFARE_KAFKA_KEY"
+            case Problem.CLOSED:
+                what = f"FANFARE_KAFKA_CERT is {settings.kafka_cert or 'not set'}"
             case _:
                 authority = settings.kafka_ca or "not set, so those count that the system trusts"
                 what = f"FANFARE_KAFKA_CA is {authority}"

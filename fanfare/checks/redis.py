@@ -12,6 +12,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from fanfare.checks.findings import Finding, error, waits, warning
 from fanfare.checks.redis_rights import probes
@@ -53,7 +54,7 @@ async def check_redis(settings: Settings, roles: Sequence[str]) -> list[Finding]
         return [error(_ABOUT, f"it does not take the user and password of FANFARE_REDIS: {refused}")]
     except NoPermissionError as refused:
         return [error(_ABOUT, f"{refused}: `fanfare rights redis` prints the rights that are needed")]
-    except (RedisConnectionError, OSError, TimeoutError) as away:
+    except (RedisConnectionError, RedisTimeoutError, OSError) as away:
         if "DB index" in str(away):
             return [error(_ABOUT, "it has no database of the number that FANFARE_REDIS ends in")]
         if why := await tls_problem(settings):

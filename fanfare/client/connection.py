@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator
 from socket import SO_RCVBUF, SOL_SOCKET
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -76,16 +77,24 @@ class Client:
         compress: Compression = Compression.NONE,
         version: str = "10",
         encoding: str = "json",
+        tls: SSLContext | None = None,
     ) -> Self:
-        """Connect and wait for HELLO.
+        """Connect and wait for HELLO; `tls` is whom to trust, where it is not whom the system trusts.
 
         Raises:
             ClosedError: the server closed instead.
 
         """
         query = f"?v={version}&encoding={encoding}" + (f"&compress={compress}" if compress else "")
+        trust: dict[str, Any] = {} if tls is None else {"ssl": tls}
         socket = await connect(
-            url + query, compression=None, max_size=None, ping_interval=None, open_timeout=_OPEN_S, proxy=None
+            url + query,
+            compression=None,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=_OPEN_S,
+            proxy=None,
+            **trust,
         )
         client = cls(socket, session, compress)
         client._tasks.append(asyncio.create_task(client._read(), name="read"))

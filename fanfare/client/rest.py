@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -31,8 +32,17 @@ class RestError(Exception):
 class Rest:
     """One user's REST; an asynchronous context manager."""
 
-    def __init__(self, api: str, token: str, *, bot: bool = True) -> None:
-        """Args: api: base URL with the version; bot: whether the token is sent as `Bot TOKEN`."""
+    def __init__(self, api: str, token: str, *, bot: bool = True, tls: SSLContext | None = None) -> None:
+        """Prepare it.
+
+        Args:
+            api: base URL with the version.
+            token: of the user.
+            bot: whether the token is sent as `Bot TOKEN`.
+            tls: whom to trust, where it is not whom the system trusts.
+
+        """
+        self._tls = tls or True
         self._api = api.rstrip("/")
         self._headers = {"Authorization": f"Bot {token}" if bot else token}
         self._http: aiohttp.ClientSession | None = None
@@ -62,7 +72,9 @@ class Rest:
 
         """
         assert self._http is not None, "use `async with`"
-        async with self._http.request(method, self._api + path, json=body, params=query) as answer:
+        async with self._http.request(
+            method, self._api + path, json=body, params=query, ssl=self._tls
+        ) as answer:
             if answer.status == HTTPStatus.NO_CONTENT:
                 return None
             if answer.headers.get("Content-Type") != "application/json":

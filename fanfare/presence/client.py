@@ -71,7 +71,7 @@ async def tls_problem(settings: Settings) -> str:
     url = urlsplit(settings.redis.get_secret_value())
     context = client_context("FANFARE_REDIS", settings.redis_ca) if url.scheme == "rediss" else None
     host, port = url.hostname or "localhost", url.port or _PORT
-    why = await problem(host, port, context)
+    why = await problem(host, port, context, plain=b"PING\r\n")
     match why:
         case "":
             return ""

@@ -15,6 +15,7 @@ import asyncpg
 
 from fanfare.settings import Settings
 from fanfare.store.errors import StoreUnavailableError
+from fanfare.tls import reason
 from fanfare.trouble import ONE_RECORD, Trouble, trouble_of
 
 __all__ = [
@@ -61,7 +62,9 @@ async def translated() -> AsyncIterator[None]:
         if trouble in ONE_RECORD:
             raise
         said = "PostgreSQL is away" if trouble is Trouble.AWAY else f"PostgreSQL says no ({trouble})"
-        raise StoreUnavailableError(f"{said}: {type(error).__name__}: {error}", trouble) from error
+        tls = reason(error)
+        why = f"{tls}, see FANFARE_POSTGRES_CA" if tls else f"{type(error).__name__}: {error}"
+        raise StoreUnavailableError(f"{said}: {why}", trouble) from error
 
 
 def dsn(settings: Settings) -> str:

@@ -48,14 +48,15 @@ def broker(home: Path, *, closed: bool = False, **settings: str) -> Iterator[str
     with spec.log.open("wb") as log:
         process = subprocess.Popen(spec.command, env=spec.env, stdout=log, stderr=log)
         try:
-            _wait(process, port, spec.log)
+            wait_until_open(process, port, spec.log)
             yield servers
         finally:
             process.terminate()
             process.wait(timeout=READY_S)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_until_open(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until a broker listens."""
     until = time.monotonic() + READY_S
     while not asyncio.run(port_open("127.0.0.1", port)):
         if process.poll() is not None or time.monotonic() > until:
