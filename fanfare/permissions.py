@@ -12,7 +12,18 @@ from typing import Final
 
 from fanfare.model import Channel, Guild, Member
 
-__all__ = ["ALL", "DEFAULT", "DM_PERMISSIONS", "NONE", "P", "base", "base_of", "in_channel", "top_role"]
+__all__ = [
+    "ALL",
+    "DEFAULT",
+    "DM_PERMISSIONS",
+    "NONE",
+    "VOICE_TYPES",
+    "P",
+    "base",
+    "base_of",
+    "in_channel",
+    "top_role",
+]
 
 
 class P(IntFlag):
@@ -112,10 +123,30 @@ _VIEW: Final = int(P.VIEW_CHANNEL)
 _SEND: Final = int(P.SEND_MESSAGES)
 _NEEDS_SEND: Final = int(P.MENTION_EVERYONE | P.SEND_TTS_MESSAGES | P.ATTACH_FILES | P.EMBED_LINKS)
 _CONNECT: Final = int(P.CONNECT)
+# In a voice channel this is void without CONNECT: voice itself, and all that is said there.
 _NEEDS_CONNECT: Final = int(
-    P.SPEAK | P.STREAM | P.MUTE_MEMBERS | P.DEAFEN_MEMBERS | P.MOVE_MEMBERS | P.USE_VAD | P.PRIORITY_SPEAKER
+    P.SPEAK
+    | P.STREAM
+    | P.MUTE_MEMBERS
+    | P.DEAFEN_MEMBERS
+    | P.MOVE_MEMBERS
+    | P.USE_VAD
+    | P.PRIORITY_SPEAKER
+    | P.SEND_MESSAGES
+    | P.SEND_TTS_MESSAGES
+    | P.SEND_VOICE_MESSAGES
+    | P.SEND_POLLS
+    | P.MANAGE_MESSAGES
+    | P.PIN_MESSAGES
+    | P.READ_MESSAGE_HISTORY
+    | P.EMBED_LINKS
+    | P.ATTACH_FILES
+    | P.ADD_REACTIONS
+    | P.MENTION_EVERYONE
+    | P.USE_APPLICATION_COMMANDS
 )
-_VOICE_TYPES: Final = frozenset({2, 13})
+VOICE_TYPES: Final = frozenset({2, 13})
+"""Types of channels that one connects to."""
 
 
 def base_of(guild: Guild, roles: Iterable[int], user_id: int = 0) -> int:
@@ -127,7 +158,7 @@ def base_of(guild: Guild, roles: Iterable[int], user_id: int = 0) -> int:
         user_id: who it is, to recognise the owner.
 
     """
-    if user_id == guild.owner_id:
+    if user_id and user_id == guild.owner_id:
         return ALL
     everyone = guild.roles.get(guild.id)
     held = everyone.permissions if everyone else NONE
@@ -160,7 +191,8 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
     allow = deny = NONE
     for overwrite in channel.overwrites:
         if overwrite.type == 1:
-            own = overwrite if overwrite.id == user_id else own
+            # A class of people who are nobody special (0) is nobody's overwrite, whatever stands in the database.
+            own = overwrite if user_id and overwrite.id == user_id else own
         elif overwrite.id == guild.id:
             everyone = overwrite
         elif overwrite.id in held_roles:
@@ -171,7 +203,7 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
     held = (held & ~deny) | allow
     if own is not None:
         held = (held & ~own.deny) | own.allow
-    return _implicit(held, voice=channel.type in _VOICE_TYPES)
+    return _implicit(held, voice=channel.type in VOICE_TYPES)
 
 
 def top_role(guild: Guild, roles: Iterable[int]) -> tuple[int, int]:

@@ -9,9 +9,11 @@ import msgspec
 
 from fanfare import payloads
 from fanfare.constants import SNOWFLAKE_EPOCH_MS
+from fanfare.model import Guild
 from fanfare.record import GUILD, Record
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NotFoundError
+from fanfare.store.state import guild_state
 
 __all__ = ["CHANNEL_NAME", "Change", "Changing", "changing"]
 
@@ -43,6 +45,10 @@ class Changing:
         self.guild_id = guild_id
         self.version = version
         self._records: list[Record] = []
+
+    async def state(self, *users: int) -> Guild:
+        """The guild as it is under the lock, for a decision about it; of its members only those named."""
+        return await guild_state(self.connection, self.guild_id, users)
 
     def event(
         self,

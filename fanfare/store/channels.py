@@ -1,11 +1,12 @@
 """Channels of guilds, and direct conversations."""
 
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
-from fanfare import payloads
+from fanfare import payloads, rights
 from fanfare.model import CATEGORY, DM, Channel, Overwrite, User
 from fanfare.store.changes import Change, Changing, changing
 from fanfare.store.database import Connection, Database, Row
@@ -72,30 +73,84 @@ class Channels:
             )
             return await _with_recipients(connection, rows)
 
-    async def create_channel(self, channel: Channel) -> Change[Channel]:
-        """Make a channel in its guild. Raises NotFoundError."""
+    async def create_channel(
+        self, channel: Channel, *, by: int = 0, inherit: bool = False, last: bool = False
+    ) -> Change[Channel]:
+        """Make a channel in its guild.
+
+        Args:
+            channel: the channel.
+            by: who makes it; 0: the operator.
+            inherit: it takes over the overwrites of its category.
+            last: it stands below all others.
+
+        Raises:
+            NotFoundError: there is no such guild.
+            RightsError: it must not be.
+
+        """
         async with changing(self._db, channel.guild_id) as change:
+            now = await change.state(by, *(one.id for one in channel.overwrites if one.type == 1))
+            parent = now.channels.get(channel.parent_id)
+            if inherit and parent is not None:
+                channel = msgspec.structs.replace(channel, overwrites=parent.overwrites)
+            if last:
+                position = max((one.position for one in now.channels.values()), default=-1) + 1
+                channel = msgspec.structs.replace(channel, position=position)
+            if by:
+                rights.channel_created(now, rights.member(now, by), channel, inherited=inherit)
             await insert_channel(change.connection, channel)
             change.event("CHANNEL_CREATE", payloads.channel(channel), channel=channel.id)
             return change.done(channel)
 
-    async def update_channel(self, channel_id: int, **changes: Any) -> Change[Channel]:
+    async def update_channel(self, channel_id: int, *, by: int = 0, **changes: Any) -> Change[Channel]:
         """Change fields of a guild's channel, named as in the model; `overwrites` is the whole new tuple.
+
+        What is in a category and has its overwrites keeps in step with it.
 
         Raises:
             NotFoundError: there is no such channel in a guild.
+            RightsError: `by` may not; 0: the operator may everything.
 
         """
         assert not _FIXED & changes.keys()
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
-            new = msgspec.structs.replace(old, **changes)
-            return await _update(change, old, new)
+            return await _update_by(change, by, old, msgspec.structs.replace(old, **changes))
 
-    async def delete_channel(self, channel_id: int) -> Change[Channel]:
-        """Take a channel out of its guild; what was in a category stays. Raises NotFoundError."""
+    async def move_channels(
+        self, guild_id: int, moves: Mapping[int, Mapping[str, Any]], *, by: int, in_step: Container[int] = ()
+    ) -> Change[int]:
+        """Change places and categories of several channels: all of them, or none.
+
+        Args:
+            guild_id: where.
+            moves: `position` and `parent_id` by channel.
+            by: who does it.
+            in_step: those that take over the overwrites of the category they come to.
+
+        Raises:
+            NotFoundError: one of them is no channel of the guild.
+            RightsError: `by` may not.
+
+        """
+        async with changing(self._db, guild_id) as change:
+            for channel_id, changes in moves.items():
+                old = await _channel(change, channel_id)
+                new = msgspec.structs.replace(old, **changes)
+                if channel_id in in_step and new.parent_id:
+                    parent = await _channel(change, new.parent_id)
+                    new = msgspec.structs.replace(new, overwrites=parent.overwrites)
+                await _update_by(change, by, old, new)
+            return change.done(len(moves))
+
+    async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
+        """Take a channel out of its guild; what was in a category stays. Raises NotFoundError, RightsError."""
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
+            if by:
+                now = await change.state(by)
+                rights.channel_deleted(now, rights.member(now, by), old)
             if old.type == CATEGORY:
                 children = await change.connection.fetch(
                     "SELECT id FROM channels WHERE guild_id = $1 AND parent_id = $2", old.guild_id, channel_id
@@ -107,21 +162,22 @@ class Channels:
             change.event("CHANNEL_DELETE", payloads.channel(old), channel=channel_id)
             return change.done(old)
 
-    async def set_overwrite(self, channel_id: int, overwrite: Overwrite) -> Change[Channel]:
-        """Set what the channel allows and denies to a role or member. Raises NotFoundError."""
+    async def set_overwrite(self, channel_id: int, overwrite: Overwrite, *, by: int = 0) -> Change[Channel]:
+        """Set what the channel allows and denies to a role or member. Raises NotFoundError, RightsError."""
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
             others = tuple(o for o in old.overwrites if o.id != overwrite.id)
-            return await _update(change, old, msgspec.structs.replace(old, overwrites=(*others, overwrite)))
+            new = msgspec.structs.replace(old, overwrites=(*others, overwrite))
+            return await _update_by(change, by, old, new)
 
-    async def delete_overwrite(self, channel_id: int, target_id: int) -> Change[Channel]:
-        """Take away what the channel says about a role or member. Raises NotFoundError."""
+    async def delete_overwrite(self, channel_id: int, target_id: int, *, by: int = 0) -> Change[Channel]:
+        """Take away what the channel says about a role or member. Raises NotFoundError, RightsError."""
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
             kept = tuple(o for o in old.overwrites if o.id != target_id)
             if kept == old.overwrites:
                 raise NotFoundError("overwrite", target_id)
-            return await _update(change, old, msgspec.structs.replace(old, overwrites=kept))
+            return await _update_by(change, by, old, msgspec.structs.replace(old, overwrites=kept))
 
     async def _guild_of(self, channel_id: int) -> int:
         guild_id: int | None = await self._db.value("SELECT guild_id FROM channels WHERE id = $1", channel_id)
@@ -153,6 +209,18 @@ async def _insert_overwrites(connection: Connection, channel: Channel) -> None:
         "INSERT INTO overwrites (channel_id, target_id, type, allow, deny) VALUES ($1, $2, $3, $4, $5)",
         [(channel.id, o.id, o.type, o.allow, o.deny) for o in channel.overwrites],
     )
+
+
+async def _update_by(change: Changing, by: int, old: Channel, new: Channel) -> Change[Channel]:
+    """Change a channel, and what keeps in step with it; `by` somebody, 0: by the operator."""
+    now = await change.state(by, *(one.id for one in new.overwrites if one.type == 1))
+    if by:
+        rights.channel_changed(now, rights.member(now, by), old, new)
+    done = await _update(change, old, new)
+    if old.type == CATEGORY and old.overwrites != new.overwrites:
+        for child in rights.children_in_step(now, old):
+            await _update(change, child, msgspec.structs.replace(child, overwrites=done.value.overwrites))
+    return change.done(done.value)
 
 
 async def _update(change: Changing, old: Channel, new: Channel) -> Change[Channel]:

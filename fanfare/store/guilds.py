@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from fanfare import payloads
-from fanfare.constants import LARGE_GUILD
-from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
+from fanfare import payloads, rights
+from fanfare.model import Channel, Guild, Member, Role, User
 from fanfare.permissions import DEFAULT
 from fanfare.store.changes import Change, Changing, changing
 from fanfare.store.channels import insert_channel
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NotFoundError
 from fanfare.store.roles import insert_role
-from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role
+from fanfare.store.rows import MEMBER_SQL, as_member
+from fanfare.store.state import snapshot
 
 __all__ = ["Guilds"]
 
@@ -29,7 +29,7 @@ class Guilds:
     async def guild(self, guild_id: int) -> Guild | None:
         """The guild as it is at one moment: with all members, if they are at most LARGE_GUILD."""
         async with self._db.transaction(isolation="repeatable_read", readonly=True) as connection:
-            return await _snapshot(connection, guild_id)
+            return await snapshot(connection, guild_id)
 
     async def guild_ids(self, user_id: int) -> list[int]:
         """The guilds that the user is a member of, by id."""
@@ -72,7 +72,13 @@ class Guilds:
         return [as_member(row) for row in rows]
 
     async def create_guild(
-        self, ids: Callable[[], int], owner: User, name: str, channels: Sequence[str] = ("general",)
+        self,
+        ids: Callable[[], int],
+        owner: User,
+        name: str,
+        channels: Sequence[str] = ("general",),
+        *,
+        most: int = 1_000_000,
     ) -> Change[Guild]:
         """Make a guild with its @everyone role, its owner as a member, and text channels.
 
@@ -81,10 +87,17 @@ class Guilds:
             owner: who owns it; exists already.
             name: of the guild.
             channels: names of its first channels, in order.
+            most: guilds that the owner may have.
+
+        Raises:
+            RightsError: the owner has so many.
 
         """
         guild_id, now = ids(), datetime.now(UTC)
         async with self._db.transaction() as connection:
+            owned = await connection.fetchval("SELECT count(*) FROM guilds WHERE owner_id = $1", owner.id)
+            if owned >= most:
+                raise rights.BadChangeError(30001, f"Maximum number of guilds reached ({most})")
             await connection.execute(
                 "INSERT INTO guilds (id, name, owner_id, member_count) VALUES ($1, $2, $3, 1)",
                 guild_id,
@@ -96,7 +109,7 @@ class Guilds:
             for position, channel_name in enumerate(channels):
                 channel = Channel(id=ids(), guild_id=guild_id, name=channel_name, position=position)
                 await insert_channel(connection, channel)
-            guild = await _snapshot(connection, guild_id)
+            guild = await snapshot(connection, guild_id)
             assert guild is not None
             change = Changing(connection, guild_id, 0)
             change.event(
@@ -111,10 +124,13 @@ class Guilds:
             return change.done(guild)
 
     async def update_guild(
-        self, guild_id: int, *, name: str | None = None, owner_id: int | None = None
+        self, guild_id: int, *, by: int = 0, name: str | None = None, owner_id: int | None = None
     ) -> Change[Guild]:
-        """Change a guild's name or owner. Raises NotFoundError."""
+        """Change a guild's name or owner. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
+            if by:
+                now = await change.state(by, owner_id or by)
+                rights.guild_changed(now, rights.member(now, by), owner_id=owner_id)
             old = await change.connection.fetchrow(
                 "SELECT name, owner_id FROM guilds WHERE id = $1", guild_id
             )
@@ -125,7 +141,7 @@ class Guilds:
                 name,
                 owner_id,
             )
-            guild = await _snapshot(change.connection, guild_id)
+            guild = await snapshot(change.connection, guild_id)
             assert guild is not None
             before = {"name": old["name"], "owner_id": str(old["owner_id"])}
             change.event("GUILD_UPDATE", payloads.guild(guild), before=before)
@@ -150,10 +166,13 @@ class Guilds:
             )
             return change.done(member)
 
-    async def remove_member(self, guild_id: int, user_id: int) -> Change[Member]:
-        """Let a member leave. Raises NotFoundError."""
+    async def remove_member(self, guild_id: int, user_id: int, *, by: int = 0) -> Change[Member]:
+        """Let a member leave, or be kicked by somebody. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
             member = await _member(change.connection, guild_id, user_id)
+            if by:
+                now = await change.state(by)
+                rights.member_removed(now, rights.member(now, by), member)
             await change.connection.execute(
                 "DELETE FROM members WHERE guild_id = $1 AND user_id = $2", guild_id, user_id
             )
@@ -177,12 +196,14 @@ class Guilds:
         add_roles: Iterable[int] = (),
         remove_roles: Iterable[int] = (),
         nick: str | UnsetType | None = UNSET,
+        by: int = 0,
     ) -> Change[Member]:
-        """Change a member's roles or nick. Raises NotFoundError.
+        """Change a member's roles or nick. Raises NotFoundError, RightsError.
 
         Args:
             guild_id: where.
             user_id: who.
+            by: who does it; 0: the operator.
             roles: ids of all roles they hold from now on; None: those they hold.
             add_roles: and these besides.
             remove_roles: and not these.
@@ -195,6 +216,9 @@ class Guilds:
             new = msgspec.structs.replace(
                 old, roles=tuple(sorted(held)), nick=old.nick if nick is UNSET else nick
             )
+            if by:
+                now = await change.state(by)
+                rights.member_changed(now, rights.member(now, by), old, new)
             if (set(old.roles), old.nick) == (held, new.nick):
                 return change.done(old)
             await change.connection.execute(
@@ -234,34 +258,3 @@ async def _member(connection: Connection, guild_id: int, user_id: int) -> Member
     if row is None:
         raise NotFoundError("member", user_id)
     return as_member(row)
-
-
-async def _snapshot(connection: Connection, guild_id: int) -> Guild | None:
-    """Only inside a transaction that sees one moment, or holds the guild's lock."""
-    row = await connection.fetchrow("SELECT * FROM guilds WHERE id = $1", guild_id)
-    if row is None:
-        return None
-    roles = await connection.fetch("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id", guild_id)
-    channels = await connection.fetch(
-        "SELECT * FROM channels WHERE guild_id = $1 ORDER BY position, id", guild_id
-    )
-    overwrites: dict[int, list[Overwrite]] = {}
-    for found in await connection.fetch(
-        "SELECT o.* FROM overwrites o JOIN channels c ON c.id = o.channel_id WHERE c.guild_id = $1 "
-        "ORDER BY o.target_id",
-        guild_id,
-    ):
-        overwrites.setdefault(found["channel_id"], []).append(as_overwrite(found))
-    members = []
-    if row["member_count"] <= LARGE_GUILD:
-        members = await connection.fetch(MEMBER_SQL + "WHERE m.guild_id = $1 ORDER BY m.user_id", guild_id)
-    return Guild(
-        id=row["id"],
-        name=row["name"],
-        owner_id=row["owner_id"],
-        version=row["version"],
-        member_count=row["member_count"],
-        roles={r["id"]: as_role(r) for r in roles},
-        channels={c["id"]: as_channel(c, overwrites.get(c["id"], ())) for c in channels},
-        members={m["id"]: as_member(m) for m in members},
-    )

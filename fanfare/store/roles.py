@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fanfare import payloads
+from fanfare import payloads, rights
 from fanfare.model import Role
 from fanfare.store.changes import Change, Changing, changing
 from fanfare.store.database import Connection, Database
@@ -23,18 +23,24 @@ class Roles:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def create_role(self, guild_id: int, role: Role) -> Change[Role]:
-        """Make a role. Raises NotFoundError."""
+    async def create_role(self, guild_id: int, role: Role, *, by: int = 0) -> Change[Role]:
+        """Make a role. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
+            if by:
+                now = await change.state(by)
+                rights.role_created(now, rights.member(now, by), role)
             await insert_role(change.connection, guild_id, role)
             change.event("GUILD_ROLE_CREATE", {"guild_id": str(guild_id), "role": payloads.role(role)})
             return change.done(role)
 
-    async def update_role(self, guild_id: int, role_id: int, **changes: Any) -> Change[Role]:
-        """Change fields of a role, named as in the model. Raises NotFoundError."""
+    async def update_role(self, guild_id: int, role_id: int, *, by: int = 0, **changes: Any) -> Change[Role]:
+        """Change fields of a role, named as in the model. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
             old = await _role(change, role_id)
             new = msgspec.structs.replace(old, **changes)
+            if by:
+                now = await change.state(by)
+                rights.role_changed(now, rights.member(now, by), old, new)
             if new == old:
                 return change.done(old)
             await change.connection.execute(
@@ -55,18 +61,22 @@ class Roles:
             )
             return change.done(new)
 
-    async def delete_role(self, guild_id: int, role_id: int) -> Change[Role]:
+    async def delete_role(self, guild_id: int, role_id: int, *, by: int = 0) -> Change[Role]:
         """Take a role away, from its members and the overwrites of channels too. Raises NotFoundError.
 
         Raises:
             NotFoundError: there is no such role.
+            RightsError: `by` may not.
             ValueError: it is @everyone.
 
         """
-        if role_id == guild_id:
+        if role_id == guild_id and not by:
             raise ValueError("the @everyone role cannot be deleted")
         async with changing(self._db, guild_id) as change:
             old = await _role(change, role_id)
+            if by:
+                now = await change.state(by)
+                rights.role_deleted(now, rights.member(now, by), old)
             await change.connection.execute("DELETE FROM roles WHERE id = $1", role_id)
             held = await change.connection.fetch(
                 "UPDATE members SET roles = array_remove(roles, $2) WHERE guild_id = $1 AND $2 = ANY(roles) "

@@ -15,9 +15,11 @@ from fanfare.mentions import Allowed, Mentioned, Written, resolve
 from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, User
 from fanfare.permissions import P
 from fanfare.presence.workers import NoWorkerNumberError
+from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store.errors import StoreUnavailableError
 from gateway.errors import (
     ApiError,
+    FormError,
     RefusedError,
     forbidden,
     missing_access,
@@ -32,6 +34,7 @@ __all__ = ["Access", "Place", "refusing"]
 _T = TypeVar("_T")
 
 _MAX_MENTIONS: Final = 100
+_UNKNOWN_ROLE: Final = 10011
 _SOON_S: Final = 1.0
 _SOON_POLL_S: Final = 0.01
 
@@ -57,9 +60,11 @@ class Place:
             raise forbidden()
 
     def require_messages(self) -> None:
-        """Raises: ApiError: 50008, it is no channel for messages."""
+        """Raises: ApiError: 50008, it is no channel for messages; 50001, it is one that the user may not connect to."""
         if self.channel.type == CATEGORY:
             raise ApiError(400, 50008, "Cannot send messages in a non-text channel")
+        if self.channel.type in permissions.VOICE_TYPES:
+            self.require(P.CONNECT)
 
 
 class Access:
@@ -159,6 +164,10 @@ async def refusing(seconds: float) -> AsyncIterator[None]:
         raise unknown_channel() from None
     except UnknownGuildError:
         raise unknown_guild() from None
+    except NotAllowedError:
+        raise forbidden() from None
+    except BadChangeError as error:
+        raise _impossible(error) from None
     except StoreUnavailableError as error:
         raise RefusedError("PostgreSQL is away") from error
     except RedisError as error:
@@ -167,3 +176,9 @@ async def refusing(seconds: float) -> AsyncIterator[None]:
         raise RefusedError(str(error)) from error
     except TimeoutError as error:
         raise RefusedError(f"no answer from the stores within {seconds:.0f} s") from error
+
+
+def _impossible(error: BadChangeError) -> ApiError:
+    if error.field:
+        return FormError.at(error.field, "BASE_TYPE_CHOICES", error.message)
+    return ApiError(404 if error.code == _UNKNOWN_ROLE else 400, error.code, error.message)

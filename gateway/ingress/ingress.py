@@ -256,6 +256,7 @@ class Ingress:
         deadline = _deadline()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
+            place.require_messages()
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 place.require(P.MANAGE_MESSAGES)
@@ -297,6 +298,7 @@ class Ingress:
         """A message as it is now. Raises: ApiError."""
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
+            place.require_messages()
             place.require(P.READ_MESSAGE_HISTORY)
             return await self.history.message(channel_id, message_id)
 

@@ -1,22 +1,57 @@
 """What clients may say about channels and roles. Pure."""
 
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from fanfare.model import Overwrite
-from fanfare.permissions import ALL
 from gateway.forms import Form
 
-__all__ = ["channel_fields", "overwrite", "role_fields"]
+__all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields"]
 
-_MAX_PERMISSIONS = (1 << 63) - 1
+_MAX_PERMISSIONS: Final = (1 << 63) - 1
+# Roles and channels are some hundred; anything much larger only breaks clients that make room for it.
+_MAX_POSITION: Final = 10_000
 MAX_OVERWRITES = 100
 
 
-def channel_fields(form: Form) -> dict[str, Any]:
-    """The fields of a channel that are in a body, named as in the model. Check the form afterwards."""
+_CHANNEL: Final = frozenset(
+    {"name", "position", "nsfw", "rate_limit_per_user", "permission_overwrites", "topic", "parent_id"}
+)
+_ROLE: Final = frozenset({"name", "permissions", "color", "hoist", "mentionable", "position"})
+
+
+def refuse_others(form: Form, known: Collection[str], present: Mapping[str, Any] | None = None) -> None:
+    """Refuse by its name each field that is not supported: a 200 that does nothing would be a lie.
+
+    Args:
+        form: the body.
+        known: the fields that are read.
+        present: what the thing is now: a field that says so, or says nothing, is let pass, because libraries send
+            fields that they do not change.
+
+    """
+    for key in form.body.keys() - set(known):
+        value = form.raw(key)
+        same = present is not None and key in present and present[key] == value
+        if not same and value not in (None, False, 0, "0", "", [], {}):
+            form.fail(key[:64], "BASE_TYPE_UNSUPPORTED", "This field is not supported here.")
+
+
+def channel_fields(
+    form: Form, known: Collection[str] = (), present: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The fields of a channel that are in a body, named as in the model. Check the form afterwards.
+
+    Args:
+        form: the body.
+        known: fields that are read elsewhere.
+        present: the channel as it is.
+
+    """
+    refuse_others(form, _CHANNEL | set(known), present)
     found: dict[str, Any] = {
         "name": form.text("name", shortest=1, longest=100),
-        "position": form.integer("position", most=100_000),
+        "position": form.integer("position", most=_MAX_POSITION),
         "nsfw": form.boolean("nsfw"),
         "rate_limit_per_user": form.integer("rate_limit_per_user", most=21_600),
     }
@@ -38,24 +73,33 @@ def overwrite(form: Form) -> Overwrite:
     kind = kinds.get(raw) if isinstance(raw, str) else None
     if kind is None:
         kind = form.integer("type", most=1)
+    ident = form.snowflake("id", required=True)
+    if ident == 0:
+        form.fail("id", "NUMBER_TYPE_MIN", "An overwrite is for a role or a member.")
     return Overwrite(
-        form.snowflake("id", required=True) or 0,
+        ident or 0,
         kind or 0,
         form.integer("allow", most=_MAX_PERMISSIONS) or 0,
         form.integer("deny", most=_MAX_PERMISSIONS) or 0,
     )
 
 
-def role_fields(form: Form) -> dict[str, Any]:
+def role_fields(form: Form, present: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The fields of a role that are in a body, named as in the model. Check the form afterwards."""
-    colors = form.child("colors", lambda one: one.integer("primary_color", most=0xFFFFFF))
-    permissions = form.integer("permissions", most=_MAX_PERMISSIONS)
+    refuse_others(form, _ROLE | {"colors"}, present)
     found: dict[str, Any] = {
         "name": form.text("name", shortest=1, longest=100),
-        "permissions": None if permissions is None else permissions & ALL,
-        "color": form.integer("color", most=0xFFFFFF) if colors is None else colors,
+        "permissions": form.integer("permissions", most=_MAX_PERMISSIONS),
+        "color": form.child("colors", _color),
         "hoist": form.boolean("hoist"),
         "mentionable": form.boolean("mentionable"),
-        "position": form.integer("position", most=100_000),
+        "position": form.integer("position", most=_MAX_POSITION),
     }
+    if found["color"] is None:
+        found["color"] = form.integer("color", most=0xFFFFFF)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _color(form: Form) -> int | None:
+    refuse_others(form, {"primary_color"})
+    return form.integer("primary_color", most=0xFFFFFF)

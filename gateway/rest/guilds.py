@@ -1,22 +1,23 @@
 """Guilds and their channels."""
 
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from fanfare import payloads, permissions
 from fanfare.model import CATEGORY, TEXT, Channel
 from fanfare.permissions import P
-from gateway.errors import ApiError, FormError
+from fanfare.rights import MAX_CHANNELS
+from fanfare.store import NotFoundError
+from gateway.errors import FormError, unknown_channel
 from gateway.forms import forms_of
-from gateway.ingress.access import Place
-from gateway.rest.changes import channel_fields
-from gateway.rest.channels import check_overwrites, check_parent
+from gateway.rest.changes import channel_fields, refuse_others
 from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
 
-_MAX_CHANNELS: Final = 500
+# Guilds that somebody may own who makes them over REST.
+_MAX_GUILDS: Final = 100
 _TYPES: Final = (TEXT, 2, CATEGORY, 5)
 
 
@@ -31,18 +32,22 @@ async def _get(call: Call) -> web.Response:
 async def _create(call: Call) -> web.Response:
     form = await call.form()
     name = form.text("name", shortest=2, longest=100, required=True)
+    refuse_others(form, {"name"})
     form.check()
-    change = await call.context.store.create_guild(call.context.ids.next_id, call.user, name or "")
+    change = await call.context.store.create_guild(
+        call.context.ids.next_id, call.user, name or "", most=_MAX_GUILDS
+    )
     await call.applied(change)
     return reply(payloads.guild(change.value), 201)
 
 
 async def _update(call: Call) -> web.Response:
     form = await call.form()
-    name = form.text("name", shortest=2, longest=100)
-    form.check()
     guild, _ = await call.guild(P.MANAGE_GUILD)
-    change = await call.context.store.update_guild(guild.id, name=name)
+    name, owner = form.text("name", shortest=2, longest=100), form.snowflake("owner_id")
+    refuse_others(form, {"name", "owner_id"}, payloads.guild(guild))
+    form.check()
+    change = await call.context.store.update_guild(guild.id, by=call.user.id, name=name, owner_id=owner)
     await call.applied(change)
     return reply(payloads.guild(change.value))
 
@@ -59,39 +64,41 @@ async def _channels(call: Call) -> web.Response:
 
 async def _create_channel(call: Call) -> web.Response:
     form = await call.form()
-    fields = {"name": form.text("name", shortest=1, longest=100, required=True)} | channel_fields(form)
+    name = form.text("name", shortest=1, longest=100, required=True)
+    fields = {"name": name or ""} | channel_fields(form, {"type"})
     kind = form.integer("type") or TEXT
     if kind not in _TYPES:
         form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
     form.check()
-    guild, member = await call.guild(P.MANAGE_CHANNELS)
-    if len(guild.channels) >= _MAX_CHANNELS:
-        raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
-    fields.setdefault("position", max((c.position for c in guild.channels.values()), default=-1) + 1)
+    guild, _ = await call.guild(P.MANAGE_CHANNELS)
     channel = Channel(id=call.context.ids.next_id(), type=kind, guild_id=guild.id, **fields)
-    place = Place(channel, guild, member, permissions.base(guild, member))
-    check_overwrites(place, channel.overwrites)
-    check_parent(place, fields)
-    change = await call.context.store.create_channel(channel)
+    change = await call.context.store.create_channel(
+        channel, by=call.user.id, inherit="overwrites" not in fields, last="position" not in fields
+    )
     await call.applied(change)
     return reply(payloads.channel(change.value), 201)
 
 
 async def _move_channels(call: Call) -> web.Response:
     body = await call.body()
-    guild, _ = await call.guild(P.MANAGE_CHANNELS)
-    wanted = []
-    for form in forms_of(body, _MAX_CHANNELS):
+    guild, _ = await call.guild()
+    moves: dict[int, dict[str, Any]] = {}
+    in_step = set()
+    for form in forms_of(body, MAX_CHANNELS):
         ident = form.snowflake("id", required=True) or 0
-        fields = channel_fields(form)
+        refuse_others(form, {"id", "position", "parent_id", "lock_permissions"})
+        fields = channel_fields(form, {"id", "lock_permissions"})
+        if form.boolean("lock_permissions"):
+            in_step.add(ident)
         form.check()
         if ident not in guild.channels:
             raise FormError.at("id", "GUILD_CHANNEL_UNKNOWN", "Not a channel of this guild")
-        wanted.append((ident, {key: fields[key] for key in ("position", "parent_id") if key in fields}))
-    change = None
-    for ident, moved in wanted:
-        change = await call.context.store.update_channel(ident, **moved)
-    if change is not None:
+        moves[ident] = {key: fields[key] for key in ("position", "parent_id") if key in fields}
+    try:
+        change = await call.context.store.move_channels(guild.id, moves, by=call.user.id, in_step=in_step)
+    except NotFoundError:
+        raise unknown_channel() from None
+    if change.changed:
         await call.applied(change)
     return empty()
 

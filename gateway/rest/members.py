@@ -8,9 +8,11 @@ from msgspec import UNSET
 
 from fanfare import payloads
 from fanfare.model import Guild, Member
-from fanfare.permissions import P, base, top_role
+from fanfare.permissions import P
+from fanfare.rights import MAX_ROLES
 from fanfare.store import Change, NotFoundError
-from gateway.errors import ApiError, forbidden, unknown_member
+from gateway.errors import ApiError, unknown_member
+from gateway.rest.changes import refuse_others
 from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
@@ -41,22 +43,20 @@ async def _get(call: Call) -> web.Response:
 
 async def _update(call: Call) -> web.Response:
     form = await call.form()
-    nick = form.text("nick", longest=32)
-    roles = form.snowflakes("roles", most=250)
-    form.check()
-    myself = call.request.match_info.get("user") in {None, str(call.user.id)}
     guild, me = await call.guild()
+    myself = call.request.match_info.get("user") in {None, str(call.user.id)}
     target = me if myself else await _member(call, guild)
-    if "nick" in form:
-        _require(guild, me, P.CHANGE_NICKNAME if myself else P.MANAGE_NICKNAMES)
-    if roles is not None:
-        for role in set(roles) ^ set(target.roles):
-            _check_role(guild, me, role)
-    if not myself:
-        _check_above(guild, me, target)
+    nick = form.text("nick", longest=32)
+    roles = form.snowflakes("roles", most=MAX_ROLES)
+    refuse_others(form, {"nick", "roles"}, payloads.member(target))
+    form.check()
     change = await _changed(
         call.context.store.set_member(
-            guild.id, target.user.id, roles=roles, nick=(nick or None) if "nick" in form else UNSET
+            guild.id,
+            target.user.id,
+            roles=roles,
+            nick=(nick or None) if "nick" in form else UNSET,
+            by=call.user.id,
         )
     )
     await call.applied(change)
@@ -64,30 +64,29 @@ async def _update(call: Call) -> web.Response:
 
 
 async def _kick(call: Call) -> web.Response:
-    guild, me = await call.guild(P.KICK_MEMBERS)
+    guild, _ = await call.guild(P.KICK_MEMBERS)
     target = await _member(call, guild)
-    _check_above(guild, me, target)
-    await call.applied(await _changed(call.context.store.remove_member(guild.id, target.user.id)))
+    kicking = call.context.store.remove_member(guild.id, target.user.id, by=call.user.id)
+    await call.applied(await _changed(kicking))
     return empty()
 
 
 async def _add_role(call: Call) -> web.Response:
-    role = call.id("role")
-    return await _set_roles(call, role, add=[role])
+    return await _set_roles(call, add=[call.id("role")])
 
 
 async def _remove_role(call: Call) -> web.Response:
-    role = call.id("role")
-    return await _set_roles(call, role, remove=[role])
+    return await _set_roles(call, remove=[call.id("role")])
 
 
-async def _set_roles(
-    call: Call, role: int, add: Sequence[int] = (), remove: Sequence[int] = ()
-) -> web.Response:
-    guild, me = await call.guild()
-    _check_role(guild, me, role)
+async def _set_roles(call: Call, add: Sequence[int] = (), remove: Sequence[int] = ()) -> web.Response:
+    guild, _ = await call.guild(P.MANAGE_ROLES)
+    if any(role not in guild.roles for role in (*add, *remove)):
+        raise ApiError(404, 10011, "Unknown Role")
     target = await _member(call, guild)
-    changing = call.context.store.set_member(guild.id, target.user.id, add_roles=add, remove_roles=remove)
+    changing = call.context.store.set_member(
+        guild.id, target.user.id, add_roles=add, remove_roles=remove, by=call.user.id
+    )
     await call.applied(await _changed(changing))
     return empty()
 
@@ -105,29 +104,6 @@ async def _changed(changing: Any) -> Change[Member]:
     except NotFoundError:
         raise unknown_member() from None
     return change
-
-
-def _require(guild: Guild, me: Member, needed: P) -> None:
-    if not base(guild, me) & needed:
-        raise forbidden()
-
-
-def _check_above(guild: Guild, me: Member, target: Member) -> None:
-    """Only who stands lower can be changed."""
-    if guild.owner_id == me.user.id:
-        return
-    lower = top_role(guild, target.roles) < top_role(guild, me.roles)
-    if guild.owner_id == target.user.id or not lower:
-        raise forbidden()
-
-
-def _check_role(guild: Guild, me: Member, role_id: int) -> None:
-    """Roles below one's own can be given and taken with MANAGE_ROLES."""
-    _require(guild, me, P.MANAGE_ROLES)
-    if role_id not in guild.roles or role_id == guild.id:
-        raise ApiError(404, 10011, "Unknown Role")
-    if guild.owner_id != me.user.id and top_role(guild, [role_id]) >= top_role(guild, me.roles):
-        raise forbidden()
 
 
 _MEMBERS: Final = "/guilds/{guild}/members"

@@ -1,0 +1,317 @@
+"""Who may change what in a guild: one decision for each kind of change, from what is there before and after it. Pure.
+
+Each function returns when the change is allowed, and raises when it is not. The store calls them inside the transaction
+that makes the change, on the guild as it is locked, so that nothing can happen between the decision and the change.
+Who has no user id (0) is the operator at the command line, and may do everything; nobody calls these for them.
+
+The rules are Discord's (documentation, "Permissions" and the pages of the resources):
+
+- The owner may do everything, and nobody changes or removes the owner.
+- Somebody changes only roles, and members, below their own highest role; no role passes it.
+- Somebody gives and takes only bits that they have. Bits that stay as they were are not looked at, also those that no
+  name is known for.
+- @everyone is neither renamed, moved, shown apart, given nor deleted.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role
+from fanfare.permissions import P, base, in_channel, top_role
+
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_CHILDREN",
+    "MAX_ROLES",
+    "BadChangeError",
+    "NotAllowedError",
+    "RightsError",
+    "channel_changed",
+    "channel_created",
+    "channel_deleted",
+    "children_in_step",
+    "guild_changed",
+    "member",
+    "member_changed",
+    "member_removed",
+    "role_changed",
+    "role_created",
+    "role_deleted",
+]
+
+MAX_ROLES: Final = 250
+MAX_CHANNELS: Final = 500
+MAX_CHILDREN: Final = 50
+"""Channels in a category."""
+
+_EVERY_BIT: Final = (1 << 64) - 1
+_ADMINISTRATOR: Final = int(P.ADMINISTRATOR)
+_MANAGE_ROLES: Final = int(P.MANAGE_ROLES)
+
+
+class RightsError(Exception):
+    """The change is not made."""
+
+
+class NotAllowedError(RightsError):
+    """Somebody may not do this; Discord's code 50013."""
+
+
+class BadChangeError(RightsError):
+    """Nobody can do this."""
+
+    def __init__(self, code: int, message: str, *, field: str = "") -> None:
+        """Args: code: Discord's; field: of the body, for 50035."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
+
+
+def member(guild: Guild, user_id: int) -> Member:
+    """Who it is that changes something. Raises: NotAllowedError: they are not in the guild, or not any more."""
+    found = guild.members.get(user_id)
+    if found is None:
+        raise NotAllowedError
+    return found
+
+
+# Roles
+
+
+def role_created(guild: Guild, by: Member, role: Role) -> None:
+    """Somebody makes a role. Raises: RightsError."""
+    _require(guild, by, P.MANAGE_ROLES)
+    if len(guild.roles) >= MAX_ROLES:
+        raise BadChangeError(30005, f"Maximum number of guild roles reached ({MAX_ROLES})")
+    _below(guild, by, (role.position, -role.id))
+    _has(guild, by, role.permissions)
+
+
+def role_changed(guild: Guild, by: Member, before: Role, after: Role) -> None:
+    """Somebody changes a role. Raises: RightsError."""
+    _require(guild, by, P.MANAGE_ROLES)
+    _below(guild, by, (before.position, -before.id))
+    _below(guild, by, (after.position, -after.id))
+    _has(guild, by, before.permissions ^ after.permissions)
+    if before.id == guild.id and _fixed(before) != _fixed(after):
+        raise BadChangeError(50028, "Invalid Role: @everyone has no other name, place or look")
+    if before.id != guild.id and after.position < 1:
+        raise BadChangeError(50035, "Only @everyone is at position 0.", field="position")
+
+
+def _fixed(role: Role) -> tuple[str, int, bool, bool, int]:
+    """What @everyone keeps."""
+    return role.name, role.position, role.hoist, role.mentionable, role.color
+
+
+def role_deleted(guild: Guild, by: Member, role: Role) -> None:
+    """Somebody deletes a role. Raises: RightsError."""
+    _require(guild, by, P.MANAGE_ROLES)
+    if role.id == guild.id or role.managed:
+        raise BadChangeError(50028, "Invalid Role")
+    _below(guild, by, (role.position, -role.id))
+
+
+# Channels
+
+
+def channel_created(guild: Guild, by: Member, channel: Channel, *, inherited: bool) -> None:
+    """Somebody makes a channel.
+
+    Args:
+        guild: as it is.
+        by: who.
+        channel: the new one.
+        inherited: its overwrites are those of its category, and nobody said so.
+
+    Raises:
+        RightsError: it must not be.
+
+    """
+    _require(guild, by, P.MANAGE_CHANNELS)
+    if len(guild.channels) >= MAX_CHANNELS:
+        raise BadChangeError(30013, f"Maximum number of guild channels reached ({MAX_CHANNELS})")
+    _check_parent(guild, channel)
+    if not inherited:
+        _check_overwrites(guild, by, base(guild, by), {}, channel.overwrites)
+
+
+def channel_changed(guild: Guild, by: Member, before: Channel, after: Channel) -> None:
+    """Somebody changes a channel, its overwrites, or both. Raises: RightsError."""
+    held = in_channel(guild, by.roles, by.user.id, before)
+    _check_visible(held)
+    if _without_overwrites(before) != _without_overwrites(after) and not held & P.MANAGE_CHANNELS:
+        raise NotAllowedError
+    if before.parent_id != after.parent_id:
+        _check_parent(guild, after)
+    if before.overwrites != after.overwrites:
+        _check_overwrites(guild, by, held, {one.id: one for one in before.overwrites}, after.overwrites)
+
+
+def channel_deleted(guild: Guild, by: Member, channel: Channel) -> None:
+    """Somebody deletes a channel. Raises: RightsError."""
+    held = in_channel(guild, by.roles, by.user.id, channel)
+    _check_visible(held)
+    if not held & P.MANAGE_CHANNELS:
+        raise NotAllowedError
+
+
+def children_in_step(guild: Guild, category: Channel) -> list[Channel]:
+    """The channels in a category whose overwrites are the category's: they follow it when it changes."""
+    return [
+        channel
+        for channel in guild.channels.values()
+        if channel.parent_id == category.id and channel.overwrites == category.overwrites
+    ]
+
+
+def _check_visible(held: int) -> None:
+    if not held & P.VIEW_CHANNEL:
+        raise NotAllowedError
+
+
+def _without_overwrites(channel: Channel) -> tuple[object, ...]:
+    return (
+        channel.type,
+        channel.name,
+        channel.topic,
+        channel.position,
+        channel.parent_id,
+        channel.nsfw,
+        channel.rate_limit_per_user,
+    )
+
+
+def _check_parent(guild: Guild, channel: Channel) -> None:
+    if not channel.parent_id:
+        return
+    parent = guild.channels.get(channel.parent_id)
+    if parent is None or parent.type != CATEGORY:
+        raise BadChangeError(50035, "Not a category of this guild.", field="parent_id")
+    if channel.type == CATEGORY:
+        raise BadChangeError(50035, "A category cannot be in a category.", field="parent_id")
+    inside = [one for one in guild.channels.values() if one.parent_id == parent.id and one.id != channel.id]
+    if len(inside) >= MAX_CHILDREN:
+        said = f"Maximum number of channels in category reached ({MAX_CHILDREN})"
+        raise BadChangeError(50035, said, field="parent_id")
+
+
+def _check_overwrites(
+    guild: Guild, by: Member, held: int, before: Mapping[int, Overwrite], after: Iterable[Overwrite]
+) -> None:
+    """Bits that change are had in the guild, and whom they are for exists.
+
+    Whoever has MANAGE_ROLES by an overwrite only could give it on by another one: that bit is for administrators.
+    """
+    there = {one.id: one for one in after}
+    changed = 0
+    for ident in {*before, *there}:
+        old, new = before.get(ident), there.get(ident)
+        if old == new:
+            continue
+        if new is not None and (old is None or old.type != new.type):
+            _check_target(guild, new)
+        changed |= (old.allow if old else 0) ^ (new.allow if new else 0)
+        changed |= (old.deny if old else 0) ^ (new.deny if new else 0)
+    if before.keys() == there.keys() and all(before[ident] == there[ident] for ident in there):
+        return
+    if not held & P.MANAGE_ROLES:
+        raise NotAllowedError
+    _has(guild, by, changed)
+    if changed & _MANAGE_ROLES and not _is_administrator(guild, by):
+        raise NotAllowedError
+
+
+def _check_target(guild: Guild, one: Overwrite) -> None:
+    known = one.id in guild.roles if one.type == 0 else one.id in guild.members
+    if not known:
+        said = "Not a role of this guild." if one.type == 0 else "Not a member of this guild."
+        raise BadChangeError(50035, said, field="permission_overwrites")
+
+
+# Members
+
+
+def member_changed(guild: Guild, by: Member, before: Member, after: Member) -> None:
+    """Somebody changes a member, perhaps themselves. Raises: RightsError."""
+    myself = by.user.id == before.user.id
+    if before.user.id == guild.owner_id and not myself:
+        raise NotAllowedError
+    if before.nick != after.nick:
+        held = base(guild, by)
+        if myself and not held & (P.CHANGE_NICKNAME | P.MANAGE_NICKNAMES):
+            raise NotAllowedError
+        if not myself:
+            _require(guild, by, P.MANAGE_NICKNAMES)
+            _above(guild, by, before)
+    for role_id in {*before.roles} ^ {*after.roles}:
+        _check_given(guild, by, role_id, given=role_id in after.roles)
+
+
+def _check_given(guild: Guild, by: Member, role_id: int, *, given: bool) -> None:
+    _require(guild, by, P.MANAGE_ROLES)
+    role = guild.roles.get(role_id)
+    if role is None:
+        if given:
+            raise BadChangeError(10011, "Unknown Role")
+        return  # what is left of a role that was deleted may go
+    if role.id == guild.id or role.managed:
+        raise BadChangeError(50028, "Invalid Role")
+    _below(guild, by, (role.position, -role.id))
+
+
+def member_removed(guild: Guild, by: Member, kicked: Member) -> None:
+    """Somebody kicks a member. Raises: RightsError."""
+    _require(guild, by, P.KICK_MEMBERS)
+    if kicked.user.id in {guild.owner_id, by.user.id}:
+        raise NotAllowedError
+    _above(guild, by, kicked)
+
+
+# Guilds
+
+
+def guild_changed(guild: Guild, by: Member, *, owner_id: int | None = None) -> None:
+    """Somebody changes a guild's name, or gives it away. Raises: RightsError."""
+    _require(guild, by, P.MANAGE_GUILD)
+    if owner_id is not None and owner_id != guild.owner_id:
+        if by.user.id != guild.owner_id:
+            raise NotAllowedError
+        if owner_id not in guild.members:
+            raise BadChangeError(50035, "Not a member of this guild.", field="owner_id")
+
+
+# What the rules have in common
+
+
+def _is_owner(guild: Guild, by: Member) -> bool:
+    return by.user.id == guild.owner_id
+
+
+def _is_administrator(guild: Guild, by: Member) -> bool:
+    return bool(base(guild, by) & _ADMINISTRATOR)
+
+
+def _require(guild: Guild, by: Member, needed: P) -> None:
+    if not base(guild, by) & needed:
+        raise NotAllowedError
+
+
+def _has(guild: Guild, by: Member, bits: int) -> None:
+    """Nobody gives or takes what they do not have; an administrator has bits that have no name yet, too."""
+    held = _EVERY_BIT if _is_administrator(guild, by) else base(guild, by)
+    if bits & ~held:
+        raise NotAllowedError
+
+
+def _below(guild: Guild, by: Member, place: tuple[int, int]) -> None:
+    """A role, by (position, -id), stands below the highest that somebody has."""
+    if not _is_owner(guild, by) and place >= top_role(guild, by.roles):
+        raise NotAllowedError
+
+
+def _above(guild: Guild, by: Member, other: Member) -> None:
+    """Somebody stands above a member."""
+    if not _is_owner(guild, by) and top_role(guild, other.roles) >= top_role(guild, by.roles):
+        raise NotAllowedError

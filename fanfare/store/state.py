@@ -1,0 +1,63 @@
+"""A guild as the database has it: inside a transaction that sees one moment, or that holds the guild's lock."""
+
+from collections.abc import Iterable
+
+from fanfare.constants import LARGE_GUILD
+from fanfare.model import Guild, Overwrite
+from fanfare.store.database import Connection
+from fanfare.store.errors import NotFoundError
+from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role
+
+__all__ = ["guild_state", "snapshot"]
+
+
+async def snapshot(connection: Connection, guild_id: int) -> Guild | None:
+    """The guild with all members, if they are at most LARGE_GUILD; None if there is none."""
+    return await _guild(connection, guild_id, None)
+
+
+async def guild_state(connection: Connection, guild_id: int, users: Iterable[int]) -> Guild:
+    """The guild, and those of the users who are members.
+
+    Raises:
+        NotFoundError: there is no such guild.
+
+    """
+    guild = await _guild(connection, guild_id, list(users))
+    if guild is None:
+        raise NotFoundError("guild", guild_id)
+    return guild
+
+
+async def _guild(connection: Connection, guild_id: int, users: list[int] | None) -> Guild | None:
+    row = await connection.fetchrow("SELECT * FROM guilds WHERE id = $1", guild_id)
+    if row is None:
+        return None
+    roles = await connection.fetch("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id", guild_id)
+    channels = await connection.fetch(
+        "SELECT * FROM channels WHERE guild_id = $1 ORDER BY position, id", guild_id
+    )
+    overwrites: dict[int, list[Overwrite]] = {}
+    for found in await connection.fetch(
+        "SELECT o.* FROM overwrites o JOIN channels c ON c.id = o.channel_id WHERE c.guild_id = $1 "
+        "ORDER BY o.target_id",
+        guild_id,
+    ):
+        overwrites.setdefault(found["channel_id"], []).append(as_overwrite(found))
+    members = []
+    if users is not None:
+        members = await connection.fetch(
+            MEMBER_SQL + "WHERE m.guild_id = $1 AND m.user_id = ANY($2::bigint[])", guild_id, users
+        )
+    elif row["member_count"] <= LARGE_GUILD:
+        members = await connection.fetch(MEMBER_SQL + "WHERE m.guild_id = $1 ORDER BY m.user_id", guild_id)
+    return Guild(
+        id=row["id"],
+        name=row["name"],
+        owner_id=row["owner_id"],
+        version=row["version"],
+        member_count=row["member_count"],
+        roles={r["id"]: as_role(r) for r in roles},
+        channels={c["id"]: as_channel(c, overwrites.get(c["id"], ())) for c in channels},
+        members={m["id"]: as_member(m) for m in members},
+    )

@@ -1,0 +1,308 @@
+"""Rights over the real REST: what members try, and every route as everybody who may not."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from fanfare.client import Rest, RestError
+from fanfare.permissions import P
+from gateway.rest.app import ROUTES
+from tests.world import World, make_people, make_world
+
+LONG = "communication_disabled_until"
+
+
+async def tries(rest: Rest, method: str, path: str, body: Any = None) -> tuple[int, int]:
+    """Status and code of an answer; (200, 0) whatever good it was."""
+    try:
+        await rest.request(method, path, body)
+    except RestError as error:
+        return error.status, error.code
+    return 200, 0
+
+
+@pytest.fixture
+async def staffed(stack, nodes):
+    """A guild in which bob has a role of his own, with bits that the test gives it."""
+    world = await make_world(stack, people=3, channels=2)
+    async with nodes[0].rest(world.people[0]) as owner:
+        boss = await owner.request(
+            "POST", f"/guilds/{world.guild}/roles", {"name": "boss", "permissions": "8", "position": 9}
+        )
+        role = await owner.request(
+            "POST", f"/guilds/{world.guild}/roles", {"name": "staff", "permissions": "0", "position": 5}
+        )
+        await owner.request("PUT", f"/guilds/{world.guild}/members/{world.people[1].id}/roles/{role['id']}")
+
+        async def grant(*bits: P) -> None:
+            path = f"/guilds/{world.guild}/roles/{role['id']}"
+            await owner.request("PATCH", path, {"permissions": str(sum(int(bit) for bit in bits))})
+
+        yield world, owner, grant, role["id"], boss["id"]
+
+
+async def test_a1_a_member_does_not_climb(nodes, staffed):
+    world, _, grant, staff, boss = staffed
+    await grant(P.MANAGE_ROLES)
+    bob = world.people[1]
+    roles, mine = f"/guilds/{world.guild}/roles", f"/guilds/{world.guild}/members/{bob.id}/roles"
+    async with nodes[0].rest(bob) as rest, nodes[1].rest(bob) as elsewhere:
+        made = await rest.request("POST", roles, {"name": "ladder"})
+        assert await tries(rest, "PUT", f"{mine}/{made['id']}") == (200, 0)
+        assert await tries(rest, "PATCH", f"{roles}/{made['id']}", {"position": 99_99}) == (403, 50013)
+        assert await tries(elsewhere, "PATCH", f"{roles}/{made['id']}", {"permissions": "8"}) == (403, 50013)
+        assert await tries(rest, "PUT", f"{mine}/{boss}") == (403, 50013)
+        assert await tries(rest, "PATCH", f"/guilds/{world.guild}/members/{bob.id}", {"roles": [boss]}) == (
+            403,
+            50013,
+        )
+        assert await tries(rest, "PATCH", f"{roles}/{staff}", {"name": "mine"}) == (403, 50013)
+        assert await tries(rest, "POST", roles, {"permissions": "8"}) == (403, 50013)
+        assert await tries(rest, "PATCH", f"{roles}/{world.guild}", {"name": "x"}) == (400, 50028)
+
+
+async def test_a1_two_changes_at_once_are_judged_one_after_the_other(nodes, staffed):
+    """The decision is made under the guild's lock: a right that is taken away meanwhile is gone."""
+    world, owner, grant, _, _ = staffed
+    await grant(P.MANAGE_ROLES)
+    async with nodes[1].rest(world.people[1]) as bob:
+        roles = f"/guilds/{world.guild}/roles"
+        answers = await asyncio.gather(
+            grant(), *(tries(bob, "POST", roles, {"name": f"r{n}"}) for n in range(10))
+        )
+        assert {answer for answer in answers if answer} <= {(200, 0), (403, 50013)}
+        assert await tries(bob, "POST", roles, {"name": "late"}) == (403, 50013)
+        assert await tries(owner, "GET", roles) == (200, 0)
+
+
+async def test_a2_overwrites_by_every_way(nodes, staffed):
+    world, owner, grant, _, boss = staffed
+    await grant(P.MANAGE_CHANNELS)
+    channel = f"/channels/{world.channels[0]}"
+    deny = [{"id": str(world.guild), "type": 0, "allow": "0", "deny": str(int(P.SEND_MESSAGES))}]
+    await owner.request("PATCH", channel, {"permission_overwrites": deny})
+    async with nodes[0].rest(world.people[1]) as bob:
+        assert await tries(bob, "PATCH", channel, {"permission_overwrites": []}) == (403, 50013)
+        assert await tries(bob, "PATCH", channel, {"permission_overwrites": deny, "topic": "fine"}) == (
+            200,
+            0,
+        )
+        made = {"name": "x", "permission_overwrites": deny}
+        assert await tries(bob, "POST", f"/guilds/{world.guild}/channels", made) == (403, 50013)
+        assert await tries(bob, "PUT", f"{channel}/permissions/{boss}", {"type": 0, "allow": "1024"}) == (
+            403,
+            50013,
+        )
+        assert await tries(bob, "DELETE", f"{channel}/permissions/{world.guild}") == (403, 50013)
+        await grant(P.MANAGE_CHANNELS, P.MANAGE_ROLES)
+        wrong = [deny[0] | {"allow": str(int(P.BAN_MEMBERS))}]
+        assert await tries(bob, "PATCH", channel, {"permission_overwrites": wrong}) == (403, 50013)
+        assert await tries(bob, "PATCH", channel, {"permission_overwrites": []}) == (200, 0)
+
+
+@pytest.mark.parametrize("target", ["0", "5", "9223372036854775807"])
+async def test_a4_overwrites_for_nobody(nodes, world, target):
+    channel = world.channels[0]
+    async with nodes[0].rest(world.people[0]) as owner:
+        for kind in (0, 1):
+            body = {"type": kind, "allow": "1024"}
+            assert await tries(owner, "PUT", f"/channels/{channel}/permissions/{target}", body) == (
+                400,
+                50035,
+            )
+        body = {"permission_overwrites": [{"id": target, "type": 1, "allow": "1024"}]}
+        assert await tries(owner, "PATCH", f"/channels/{channel}", body) == (400, 50035)
+
+
+async def test_a5_channels_keep_in_step_with_their_category(nodes, world):
+    guild, view = world.guild, str(int(P.VIEW_CHANNEL))
+    hidden = [{"id": str(guild), "type": 0, "allow": "0", "deny": view}]
+    async with nodes[0].rest(world.people[0]) as owner, nodes[1].rest(world.people[1]) as bob:
+        make = f"/guilds/{guild}/channels"
+        category = await owner.request(
+            "POST", make, {"name": "club", "type": 4, "permission_overwrites": hidden}
+        )
+        inside = await owner.request("POST", make, {"name": "inside", "parent_id": category["id"]})
+        assert [one["deny"] for one in inside["permission_overwrites"]] == [view]
+        assert await tries(bob, "GET", f"/channels/{inside['id']}/messages") == (403, 50001)
+        apart = await owner.request(
+            "POST", make, {"name": "apart", "parent_id": category["id"], "permission_overwrites": []}
+        )
+        await owner.request("PATCH", f"/channels/{category['id']}", {"permission_overwrites": []})
+        assert await tries(bob, "GET", f"/channels/{inside['id']}/messages") == (200, 0)
+        await owner.request("PATCH", f"/channels/{apart['id']}", {"permission_overwrites": hidden})
+        await owner.request(
+            "PUT",
+            f"/channels/{category['id']}/permissions/{guild}",
+            {"type": 0, "deny": str(int(P.ADD_REACTIONS))},
+        )
+        kept = await owner.request("GET", f"/channels/{apart['id']}")
+        assert [one["deny"] for one in kept["permission_overwrites"]] == [view], "it was not in step"
+        followed = await owner.request("GET", f"/channels/{inside['id']}")
+        assert [one["deny"] for one in followed["permission_overwrites"]] == [str(int(P.ADD_REACTIONS))]
+        await owner.request(
+            "PATCH", make, [{"id": apart["id"], "parent_id": category["id"], "lock_permissions": True}]
+        )
+        locked = await owner.request("GET", f"/channels/{apart['id']}")
+        assert locked["permission_overwrites"] == followed["permission_overwrites"]
+
+
+async def test_a6_a_voice_channel_that_one_may_not_connect_to(nodes, world, online):
+    async with nodes[0].rest(world.people[0]) as owner, nodes[1].rest(world.people[1]) as bob:
+        deny = [{"id": str(world.guild), "type": 0, "allow": "0", "deny": str(int(P.CONNECT))}]
+        body = {"name": "voice", "type": 2, "permission_overwrites": deny}
+        voice = await owner.request("POST", f"/guilds/{world.guild}/channels", body)
+        messages = f"/channels/{voice['id']}/messages"
+        made = await owner.send(voice["id"], "hello")
+        for method, path, body in (
+            ("GET", messages, None),
+            ("POST", messages, {"content": "x"}),
+            ("GET", f"{messages}/{made['id']}", None),
+            ("PATCH", f"{messages}/{made['id']}", {"content": "x"}),
+            ("DELETE", f"{messages}/{made['id']}", None),
+            ("POST", f"/channels/{voice['id']}/typing", None),
+        ):
+            assert (await tries(bob, method, path, body))[0] == 403, (method, path)
+
+
+async def test_a7_an_edit_wants_the_rights_of_a_send(nodes, staffed):
+    world, owner, _, _, _ = staffed
+    channel = world.channels[0]
+    async with nodes[0].rest(world.people[2]) as carol:
+        made = await carol.send(channel, "plain")
+        path = f"/channels/{channel}/messages/{made['id']}"
+        rule = f"/channels/{channel}/permissions/{world.guild}"
+        await owner.request("PUT", rule, {"type": 0, "deny": str(int(P.EMBED_LINKS))})
+        assert await tries(carol, "PATCH", path, {"embeds": [{"title": "x"}]}) == (403, 50013)
+        assert await tries(carol, "PATCH", path, {"content": "changed"}) == (200, 0)
+        await owner.request("PUT", rule, {"type": 0, "deny": str(int(P.SEND_MESSAGES))})
+        assert await tries(carol, "PATCH", path, {"content": "again"}) == (403, 50013)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/guilds/{guild}/members/{other}", {"mute": True}, "mute"),
+        ("/guilds/{guild}/members/{other}", {LONG: "2030-01-01T00:00:00Z"}, LONG),
+        ("/guilds/{guild}/members/@me", {"avatar": "data:image/png;base64,x"}, "avatar"),
+        ("/guilds/{guild}", {"icon": "data:image/png;base64,x"}, "icon"),
+        ("/guilds/{guild}", {"verification_level": 2}, "verification_level"),
+        ("/channels/{channel}", {"bitrate": 64_000}, "bitrate"),
+        ("/channels/{channel}", {"type": 5}, "type"),
+        ("/guilds/{guild}/roles/{guild}", {"icon": "x"}, "icon"),
+    ],
+)  # fmt: skip
+async def test_b9_fields_that_are_not_supported_are_named(nodes, world, path, body, field):
+    path = path.format(guild=world.guild, channel=world.channels[0], other=world.people[1].id)
+    async with nodes[0].rest(world.people[0]) as owner:
+        with pytest.raises(RestError) as caught:
+            await owner.request("PATCH", path, body)
+        assert (caught.value.status, list(caught.value.body["errors"])) == (400, [field])
+        assert await tries(owner, "PATCH", path, {field: None}) == (200, 0)
+
+
+# Every route, as everybody who may not. What is answered to the outsider, to somebody who was kicked, and to a plain
+# member: a set of what may be. 200 stands for any good answer; "own" are routes about oneself.
+OWN = {(200, 0), (400, 50035), (404, 10013), (400, 50033)}
+NO_GUILD = {(403, 50001)}
+NO = {(403, 50013)}
+LOOK = {(200, 0)}
+TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] = {
+    ("GET", "/oauth2/applications/@me"): (OWN, OWN),
+    ("GET", "/applications/@me"): (OWN, OWN),
+    ("GET", "/applications/{application}/commands"): (OWN, OWN),
+    ("PUT", "/applications/{application}/commands"): (OWN, OWN),
+    ("GET", "/applications/{application}/guilds/{guild}/commands"): (OWN, OWN),
+    ("PUT", "/applications/{application}/guilds/{guild}/commands"): (OWN, OWN),
+    ("GET", "/soundboard-default-sounds"): (OWN, OWN),
+    ("GET", "/gateway"): (OWN, OWN),
+    ("GET", "/gateway/bot"): (OWN, OWN),
+    ("GET", "/users/@me"): (OWN, OWN),
+    ("GET", "/users/{user}"): (OWN, OWN),
+    ("GET", "/users/@me/guilds"): (OWN, OWN),
+    ("GET", "/users/@me/channels"): (OWN, OWN),
+    ("POST", "/users/@me/channels"): (OWN, OWN),
+    ("POST", "/guilds"): (OWN, OWN),
+    ("GET", "/channels/{channel}"): (NO_GUILD, LOOK),
+    ("PATCH", "/channels/{channel}"): (NO_GUILD, NO),
+    ("DELETE", "/channels/{channel}"): (NO_GUILD, NO),
+    ("PUT", "/channels/{channel}/permissions/{target}"): (NO_GUILD, NO),
+    ("DELETE", "/channels/{channel}/permissions/{target}"): (NO_GUILD, NO | {(404, 10009)}),
+    ("GET", "/guilds/{guild}"): (NO_GUILD, LOOK),
+    ("PATCH", "/guilds/{guild}"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/channels"): (NO_GUILD, LOOK),
+    ("POST", "/guilds/{guild}/channels"): (NO_GUILD, NO),
+    ("PATCH", "/guilds/{guild}/channels"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/members"): (NO_GUILD, LOOK),
+    ("GET", "/guilds/{guild}/members/search"): (NO_GUILD | {(400, 50035)}, LOOK | {(400, 50035)}),
+    ("GET", "/guilds/{guild}/members/{user}"): (NO_GUILD, LOOK),
+    ("PATCH", "/guilds/{guild}/members/@me"): (NO_GUILD, LOOK),
+    ("PATCH", "/guilds/{guild}/members/{user}"): (NO_GUILD, NO),
+    ("DELETE", "/guilds/{guild}/members/{user}"): (NO_GUILD, NO),
+    ("PUT", "/guilds/{guild}/members/{user}/roles/{role}"): (NO_GUILD, NO),
+    ("DELETE", "/guilds/{guild}/members/{user}/roles/{role}"): (NO_GUILD, NO),
+    ("GET", "/channels/{channel}/messages"): (NO_GUILD, LOOK),
+    ("POST", "/channels/{channel}/messages"): (NO_GUILD, LOOK),
+    ("GET", "/channels/{channel}/messages/{message}"): (NO_GUILD, LOOK),
+    ("PATCH", "/channels/{channel}/messages/{message}"): (NO_GUILD, {(403, 50005)}),
+    ("DELETE", "/channels/{channel}/messages/{message}"): (NO_GUILD, NO),
+    ("POST", "/channels/{channel}/messages/bulk-delete"): (NO_GUILD, NO),
+    ("POST", "/channels/{channel}/typing"): (NO_GUILD, LOOK),
+    ("GET", "/guilds/{guild}/roles"): (NO_GUILD, LOOK),
+    ("POST", "/guilds/{guild}/roles"): (NO_GUILD, NO),
+    ("PATCH", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
+    ("DELETE", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
+}
+BODIES: dict[str, Any] = {
+    "/channels/{channel}": {"topic": "x"},
+    "/channels/{channel}/permissions/{target}": {"type": 0, "allow": "1024"},
+    "/guilds/{guild}": {"name": "xx"},
+    "/guilds/{guild}/channels": {"name": "x"},
+    "/guilds/{guild}/members/@me": {"nick": "x"},
+    "/guilds/{guild}/members/{user}": {"nick": "x"},
+    "/channels/{channel}/messages": {"content": "x"},
+    "/channels/{channel}/messages/{message}": {"content": "x"},
+    "/guilds/{guild}/roles": {"name": "x"},
+    "/guilds/{guild}/roles/{role}": {"name": "x"},
+    "/applications/{application}/commands": [],
+    "/applications/{application}/guilds/{guild}/commands": [],
+    "/guilds": {"name": "x" * 200},
+}
+
+
+def test_every_route_is_in_the_table():
+    assert {(route.method, route.path) for route in ROUTES} == TABLE.keys()
+
+
+async def test_every_route_as_everybody_who_may_not(stack, nodes):
+    world: World = await make_world(stack, people=4)
+    owner, plain, kicked, other = world.people
+    outsider = (await make_people(stack, 1))[0]
+    async with nodes[0].rest(owner) as rest:
+        role = await rest.request("POST", f"/guilds/{world.guild}/roles", {"name": "role"})
+        message = await rest.send(world.channels[0], "hello")
+        second = await rest.send(world.channels[0], "hello again")
+        await rest.request("DELETE", f"/guilds/{world.guild}/members/{kicked.id}")
+    ids = {
+        "{guild}": world.guild, "{channel}": world.channels[0], "{message}": message["id"], "{role}": role["id"],
+        "{target}": role["id"], "{user}": other.id, "{application}": owner.id,
+    }  # fmt: skip
+    wrong = []
+    for node in nodes:
+        for who, column in ((outsider, 0), (kicked, 0), (plain, 1)):
+            async with node.rest(who) as rest:
+                for (method, route), allowed in TABLE.items():
+                    path = route
+                    for name, ident in ids.items():
+                        path = path.replace(name, str(ident))
+                    body = BODIES.get(route) if method in {"POST", "PUT", "PATCH"} else None
+                    if route.endswith("bulk-delete"):
+                        body = {"messages": [message["id"], second["id"]]}
+                    if (method, route) == ("PATCH", "/guilds/{guild}/channels"):
+                        body = [{"id": str(world.channels[0]), "position": secrets.randbelow(100)}]
+                    found = await tries(rest, method, path, body)
+                    if found not in allowed[column]:
+                        wrong.append((who is plain, method, route, found))
+    assert wrong == []
