@@ -5,14 +5,21 @@ from collections.abc import Callable
 
 import typer
 
-from fanfare.cli import up
+from fanfare.cli import scale, up
 from fanfare.embedded.errors import UpError
 from fanfare.settings import SettingsError
 
 __all__ = ["build", "main"]
 
 # These have to be quick, and need none of the libraries behind the others.
-QUICK: dict[str, Callable[..., None]] = {"up": up.up, "status": up.status, "down": up.down, "reset": up.reset}
+QUICK: dict[str, Callable[..., None]] = {
+    "up": up.up,
+    "status": up.status,
+    "scale": scale.scale,
+    "restart": scale.restart,
+    "down": up.down,
+    "reset": up.reset,
+}
 
 
 def build(command: str = "") -> typer.Typer:

@@ -29,6 +29,7 @@ OURS = (
     "postgres.secret",
     "run.json",
     "state.json",
+    "control.sock",
     "up.lock",
 )
 SECRET_CHARACTERS = 64

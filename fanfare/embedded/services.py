@@ -16,7 +16,7 @@ from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.ports import reserve
 from fanfare.settings import PREFIX, Settings
 
-__all__ = ["Addresses", "Sockets", "parse_scale", "read_procfile", "service_specs"]
+__all__ = ["Addresses", "Services", "Sockets", "parse_scale", "read_procfile"]
 
 GATEWAY = "gateway"
 MOST_OF_A_KIND = 64
@@ -120,52 +120,60 @@ def _environment(
     )
 
 
-def service_specs(
-    settings: Settings,
-    folder: DataFolder,
-    addresses: Addresses,
-    sockets: Sockets,
-    *,
-    commands: dict[str, list[str]],
-    counts: dict[str, int],
-) -> list[Spec]:
-    """What to start, in the order of the Procfile: `counts[role]` times `commands[role]`.
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Makes what is to be started."""
 
-    Raises:
-        UpError: an internal port is in use.
+    settings: Settings
+    folder: DataFolder
+    addresses: Addresses
+    sockets: Sockets
+    commands: dict[str, list[str]]
+    """By role, as the Procfile has them."""
 
-    """
-    common = _environment(settings, addresses, sockets, folder)
-    internal_host = url_host(reach(settings.internal_host))
-    specs: list[Spec] = []
-    for role, command in commands.items():
+    def all(self, counts: dict[str, int]) -> list[Spec]:
+        """What to start, in the order of the Procfile: `counts[role]` of each.
+
+        Raises:
+            UpError: an internal port is in use.
+
+        """
+        first = self.settings.internal_port
+        wanted = [(role, number) for role in self.commands for number in range(1, counts[role] + 1)]
+        return [self.one(role, number, first and first + at) for at, (role, number) in enumerate(wanted)]
+
+    def one(self, role: str, number: int, internal_port: int = 0) -> Spec:
+        """A role's process with this number, on this internal port; 0: any.
+
+        Raises:
+            UpError: the internal port is in use.
+
+        """
+        settings, sockets = self.settings, self.sockets
+        command = self.commands[role]
         program = [sys.executable, *command[1:]] if command[0] in {"python", "python3"} else command
-        for number in range(1, counts[role] + 1):
-            wanted = settings.internal_port + len(specs) if settings.internal_port else 0
-            port = reserve("FANFARE_INTERNAL_PORT", wanted, settings.internal_host)
-            name = f"{role}.{number}"
-            env = common | {f"{PREFIX}PROCESS": name, f"{PREFIX}INTERNAL_PORT": str(port)}
-            fds: tuple[int, ...] = ()
-            if role == GATEWAY:
-                fds = (sockets.rest.fileno(), sockets.gateway.fileno())
-                env |= {f"{PREFIX}REST_FD": str(fds[0]), f"{PREFIX}GATEWAY_FD": str(fds[1])}
-            internal = f"http://{internal_host}:{port}"
-            specs.append(
-                Spec(
-                    name=name,
-                    role=role,
-                    command=program,
-                    env=env,
-                    log=folder.logs / f"{name}.log",
-                    ready=_ready(internal),
-                    internal=internal,
-                    stop_s=settings.unready_s + settings.drain_s + GATEWAY_STOP_S
-                    if role == GATEWAY
-                    else WORKER_STOP_S,
-                    pass_fds=fds,
-                )
-            )
-    return specs
+        port = reserve("FANFARE_INTERNAL_PORT", internal_port, settings.internal_host)
+        name = f"{role}.{number}"
+        env = _environment(settings, self.addresses, sockets, self.folder)
+        env |= {f"{PREFIX}PROCESS": name, f"{PREFIX}INTERNAL_PORT": str(port)}
+        fds: tuple[int, ...] = ()
+        if role == GATEWAY:
+            fds = (sockets.rest.fileno(), sockets.gateway.fileno())
+            env |= {f"{PREFIX}REST_FD": str(fds[0]), f"{PREFIX}GATEWAY_FD": str(fds[1])}
+        internal = f"http://{url_host(reach(settings.internal_host))}:{port}"
+        return Spec(
+            name=name,
+            role=role,
+            command=program,
+            env=env,
+            log=self.folder.logs / f"{name}.log",
+            ready=_ready(internal),
+            internal=internal,
+            stop_s=settings.unready_s + settings.drain_s + GATEWAY_STOP_S
+            if role == GATEWAY
+            else WORKER_STOP_S,
+            pass_fds=fds,
+        )
 
 
 def _ready(internal: str) -> Callable[[], Awaitable[bool]]:

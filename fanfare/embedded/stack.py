@@ -3,18 +3,23 @@
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from fanfare.embedded import ports
+from fanfare.embedded.child import Spec
+from fanfare.embedded.control import Handlers, serve
 from fanfare.embedded.errors import UpError
+from fanfare.embedded.fleet import Fleet
 from fanfare.embedded.folder import DataFolder, write_atomically
 from fanfare.embedded.output import Output
-from fanfare.embedded.services import Addresses, Sockets, parse_scale, read_procfile, service_specs
+from fanfare.embedded.services import Addresses, Services, Sockets, parse_scale, read_procfile
 from fanfare.embedded.supervisor import Supervisor
 from fanfare.settings import Settings
 
@@ -52,6 +57,8 @@ class Stack:
         self._supervisor = Supervisor(output, self._write_state)
         self._sockets: Sockets | None = None
         self._addresses = Addresses("", "", "", "")
+        self._fleet = Fleet(self._supervisor, _nothing, [])
+        self._control = AsyncExitStack()
 
     async def start(self) -> Run:
         """Start everything in order and wait until it serves; answers what `run.json` holds.
@@ -70,11 +77,22 @@ class Stack:
         demo = None
         if not self._plan.stores_only:
             demo = await self._make_demo(settings)
-            specs = service_specs(
-                settings, self._folder, self._addresses, self._sockets, commands=commands, counts=counts
+            services = Services(
+                settings=settings,
+                folder=self._folder,
+                addresses=self._addresses,
+                sockets=self._sockets,
+                commands=commands,
             )
+            specs = services.all(counts)
             self._output.say("starting " + ", ".join(spec.name for spec in specs))
             await self._supervisor.start_ready(specs, SERVICE_TIMEOUT_S)
+            self._fleet = Fleet(self._supervisor, services.one, list(commands))
+        handlers: Handlers = {
+            "scale": partial(self._scale, settings),
+            "restart": partial(self._restart, settings),
+        }
+        await self._control.enter_async_context(serve(self._folder, handlers))
         run = self._describe(settings, demo)
         write_atomically(self._folder.run_file, json.dumps(run, indent=1) + "\n")
         return run
@@ -82,6 +100,7 @@ class Stack:
     async def stop(self) -> None:
         """Stop what runs: gateways, workers, stores. `run.json` goes first."""
         self._folder.run_file.unlink(missing_ok=True)
+        await self._control.aclose()
         if self._sockets:
             self._sockets.close()
         await self._supervisor.stop()
@@ -94,6 +113,20 @@ class Stack:
     def kill(self) -> None:
         """Kill what runs, at once."""
         self._supervisor.kill()
+
+    async def _scale(self, settings: Settings, request: dict[str, Any]) -> Any:
+        wanted = {str(role): int(count) for role, count in request["wanted"].items()}
+        said = ", ".join(f"{role}={count}" for role, count in wanted.items())
+        self._output.say(f"asked for {said}")
+        async with _waits(settings) as waits:
+            changes = await self._fleet.scale(wanted)
+        return {"changes": [change.describe() for change in changes], **waits}
+
+    async def _restart(self, settings: Settings, request: dict[str, Any]) -> Any:
+        self._output.say(f"asked to restart {request['what']}")
+        async with _waits(settings) as waits:
+            names = await self._fleet.restart(str(request["what"]))
+        return {"restarted": names, **waits}
 
     def _open_sockets(self) -> Sockets:
         host = self._settings.host
@@ -262,6 +295,21 @@ class Stack:
             "processes": processes,
         }
         write_atomically(self._folder.state_file, json.dumps(state) + "\n")
+
+
+@asynccontextmanager
+async def _waits(settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """How long deliveries waited during the block: filled in at its end."""
+    from fanfare.embedded.waits import Waits  # noqa: PLC0415 - slow to import
+
+    found: dict[str, Any] = {}
+    async with Waits(settings) as waits:
+        yield found
+    found |= {"gap_s": round(waits.longest_s, 3), "missing": waits.missing}
+
+
+def _nothing(role: str, _: int) -> Spec:
+    raise UpError(f"there is no service {role!r}")
 
 
 class _all_or_none:  # noqa: N801 - reads as the verb it is

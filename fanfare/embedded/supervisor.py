@@ -17,7 +17,7 @@ class Supervisor:
 
     def __init__(self, output: Output, changed: Callable[[], None]) -> None:
         self.children: list[Child] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Child, asyncio.Task[None]] = {}
         self._output = output
         self._changed = changed
 
@@ -25,8 +25,15 @@ class Supervisor:
         """Start a process and keep it running."""
         child = Child(spec, self._output, self._changed)
         self.children.append(child)
-        self._tasks.append(asyncio.create_task(child.run(), name=spec.name))
+        self._tasks[child] = asyncio.create_task(child.run(), name=spec.name)
         return child
+
+    async def remove(self, child: Child) -> None:
+        """Stop a process for good; returns when it is gone."""
+        await child.stop()
+        await asyncio.gather(self._tasks.pop(child), return_exceptions=True)
+        self.children.remove(child)
+        self._changed()
 
     async def start_ready(self, specs: list[Spec], timeout_s: float) -> None:
         """Start processes and wait until each has been ready.
@@ -47,7 +54,7 @@ class Supervisor:
         """Stop gateways, then workers, then stores; returns when all are gone."""
         for group in stop_order(self.children):
             await asyncio.gather(*(child.stop() for child in group))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def reload(self) -> None:
         """Let the services read their certificates again. Stores are left alone."""

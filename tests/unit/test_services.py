@@ -8,7 +8,7 @@ import pytest
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.ports import listen
-from fanfare.embedded.services import Addresses, Sockets, parse_scale, read_procfile, service_specs
+from fanfare.embedded.services import Addresses, Services, Sockets, parse_scale, read_procfile
 from fanfare.settings import Settings
 
 ROLES = ["gateway", "fanout"]
@@ -51,14 +51,14 @@ def test_a_broken_procfile_is_said(tmp_path: Path, text: str) -> None:
 def test_what_services_are_told(tmp_path: Path, sockets: Sockets) -> None:
     settings = Settings(internal_port=0)
     addresses = Addresses("kafka:9092", "redis://r", "postgresql://p", "secret")
-    specs = service_specs(
-        settings,
-        DataFolder(tmp_path),
-        addresses,
-        sockets,
+    services = Services(
+        settings=settings,
+        folder=DataFolder(tmp_path),
+        addresses=addresses,
+        sockets=sockets,
         commands={"gateway": ["python", "-m", "gateway"], "fanout": ["python", "-m", "fanout"]},
-        counts={"gateway": 2, "fanout": 1},
     )
+    specs = services.all({"gateway": 2, "fanout": 1})
     assert [spec.name for spec in specs] == ["gateway.1", "gateway.2", "fanout.1"]
     gateway, _, fanout = specs
     assert gateway.env["FANFARE_PROCESS"] == "gateway.1"

@@ -1,0 +1,129 @@
+"""The way into a running `fanfare up`: a socket in its data folder, which only its owner can open.
+
+One request a connection, one line of JSON each way: `{"do": "scale", ...}`, answered by `{"ok": ...}` or
+`{"error": "..."}`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from fanfare.embedded.errors import UpError
+from fanfare.embedded.folder import DataFolder, NotRunningError
+
+__all__ = ["Handlers", "ask", "serve"]
+
+_NAME: Final = "control.sock"
+_LINE_BYTES: Final = 64 * 1024
+_READ_S: Final = 5.0
+
+Handlers = dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]
+
+
+@asynccontextmanager
+async def serve(folder: DataFolder, handlers: Handlers) -> AsyncIterator[None]:
+    """Answer requests until the block ends; what is under way then is cancelled."""
+    path = folder.home / _NAME
+    path.unlink(missing_ok=True)
+    busy: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        busy.add(task)
+        try:
+            await _answer(reader, writer, handlers)
+        finally:
+            busy.discard(task)
+            writer.close()
+
+    before = os.umask(0o177)
+    try:
+        with _short(folder.home) as short:
+            server = await asyncio.start_unix_server(connected, short / _NAME, limit=_LINE_BYTES)
+    finally:
+        os.umask(before)
+    try:
+        yield
+    finally:
+        server.close()
+        for task in list(busy):
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+        path.unlink(missing_ok=True)
+
+
+async def ask(folder: DataFolder, request: dict[str, Any]) -> Any:
+    """Ask the `fanfare up` of this folder; waits until it has done so.
+
+    Raises:
+        NotRunningError: none runs here.
+        UpError: it says why not.
+
+    """
+    try:
+        with _short(folder.home) as short:
+            reader, writer = await asyncio.open_unix_connection(short / _NAME, limit=_LINE_BYTES)
+    except OSError:
+        if folder.holder() is None:
+            said = f"fanfare is not running in {folder.home}: start it with `fanfare up`"
+            raise NotRunningError(said) from None
+        raise UpError("`fanfare up` does not listen yet: try again when it is ready") from None
+    try:
+        writer.write(json.dumps(request).encode() + b"\n")
+        line = await reader.readline()
+    except OSError:
+        line = b""
+    finally:
+        writer.close()
+    if not line:
+        raise UpError("`fanfare up` ended before it answered")
+    said = json.loads(line)
+    if "error" in said:
+        raise UpError(said["error"])
+    return said["ok"]
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handlers: Handlers) -> None:
+    if _peer(writer) not in {0, os.getuid()}:
+        return
+    said: dict[str, Any]
+    try:
+        async with asyncio.timeout(_READ_S):
+            request = json.loads(await reader.readline())
+        if handler := handlers.get(request["do"]):
+            said = {"ok": await handler(request)}
+        else:
+            said = {"error": f"{request['do']!r} is none of {', '.join(handlers)}: is this another version?"}
+    except UpError as error:
+        said = {"error": str(error)}
+    except (ValueError, KeyError, TypeError, TimeoutError):
+        said = {"error": "a request is one line of JSON with `do`"}
+    with contextlib.suppress(OSError):
+        writer.write(json.dumps(said).encode() + b"\n")
+        await writer.drain()
+
+
+def _peer(writer: asyncio.StreamWriter) -> int:
+    """The user on the other side, from the kernel."""
+    raw = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    return int(struct.unpack("3i", raw)[1])
+
+
+@contextlib.contextmanager
+def _short(folder: Path) -> Any:
+    """The folder under a short name: the path of a socket has 107 bytes at the most."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Path(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
