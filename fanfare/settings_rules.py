@@ -4,7 +4,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from fanfare.addresses import host_problem, is_everywhere, kafka_problem, public_url_problem
 from fanfare.tokens import SECRET_LENGTH, secrets_of
@@ -17,6 +17,9 @@ __all__ = ["problems", "public_problems", "remarks"]
 _PAIRS: Final = (("tls_cert", "tls_key"), ("kafka_cert", "kafka_key"))
 _FILES: Final = ("tls_cert", "tls_key", "kafka_ca", "kafka_cert", "kafka_key", "redis_ca", "postgres_ca")
 _KEYS: Final = ("tls_key", "kafka_key")
+# PostgreSQL's own; those that come first verify nothing.
+_UNVERIFIED: Final = ("disable", "allow", "prefer", "require")
+_SSLMODES: Final = (*_UNVERIFIED, "verify-ca", "verify-full")
 _FILE_BYTES: Final = 1024 * 1024
 
 
@@ -140,7 +143,18 @@ def _stores(settings: "Settings") -> list[str]:
             found.append(f"FANFARE_POSTGRES {why}")
         elif not urlsplit(postgres).path.removeprefix("/"):
             found.append(f"FANFARE_POSTGRES names no database: it is {wanted}")
+        else:
+            found += _sslmode(settings, dict(parse_qsl(urlsplit(postgres).query)).get("sslmode", ""))
     return found
+
+
+def _sslmode(settings: "Settings", mode: str) -> list[str]:
+    if mode and mode not in _SSLMODES:
+        return [f"FANFARE_POSTGRES has sslmode={mode}, which is none: use {', '.join(_SSLMODES)}"]
+    if settings.postgres_ca and mode in _UNVERIFIED:
+        said = "FANFARE_POSTGRES_CA would not be used, because FANFARE_POSTGRES has"
+        return [f"{said} sslmode={mode}: use verify-full, or leave it out"]
+    return []
 
 
 def _url_problem(url: str, schemes: tuple[str, ...], wanted: str) -> str:

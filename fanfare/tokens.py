@@ -5,7 +5,6 @@ part is the time of issue and the user's generation of tokens: revoking raises t
 user in the database, and so ends all tokens that were issued before.
 """
 
-import binascii
 import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -64,12 +63,9 @@ class Signer:
         """The signature, 32 bytes."""
         return hmac.digest(self._keys[0], what, sha256)
 
-    def is_signed(self, what: bytes, signature: bytes) -> bool:
-        """Whether it is the signature, or its beginning, by any of the secrets; takes equally long for each."""
-        good = False
-        for key in self._keys:
-            good |= hmac.compare_digest(hmac.digest(key, what, sha256)[: len(signature)], signature)
-        return good and bool(signature)
+    def signatures(self, what: bytes) -> list[bytes]:
+        """The signatures that count, by each of the secrets."""
+        return [hmac.digest(key, what, sha256) for key in self._keys]
 
 
 class Tokens:
@@ -112,12 +108,14 @@ class Tokens:
                 token = token.removeprefix(prefix)
                 break
         signed, _, signature = token.rpartition(".")
+        good = False
+        for one in self._signer.signatures(signed.encode()):
+            good |= hmac.compare_digest(_encode(one), signature)
+        if not good:
+            raise BadTokenError("this is no token of ours")
         try:
-            raw = _decode(signature)
-            if len(raw) != sha256().digest_size or not self._signer.is_signed(signed.encode(), raw):
-                raise BadTokenError("this is no token of ours")
-            user, issued = map(_decode, signed.split("."))
-            holder = Holder(int(user), int.from_bytes(issued[_TIME_BYTES:]))
+            user, issued = signed.split(".")
+            holder = Holder(int(_decode(user)), int.from_bytes(_decode(issued)[_TIME_BYTES:]))
         except ValueError as error:
             raise BadTokenError("this is no token of ours") from error
         if not 0 <= holder.user < _MAX_ID:
@@ -130,8 +128,4 @@ def _encode(raw: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
-    """The bytes of what `_encode` made. Raises ValueError for any other way to write them."""
-    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _encode(raw) != text:
-        raise binascii.Error("not as we write it")
-    return raw
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -5,6 +5,8 @@ import pytest
 from fanfare.store import StoreUnavailableError
 from fanfare.tokens import BadTokenError, Holder, Tokens
 from gateway.accounts import Accounts
+from gateway.codes import CloseCode
+from tests.unit.gateway_world import ALICE, BOB, OWNER, World, session
 
 SECRET = "a secret of thirty-two characters"
 TOKENS = Tokens(SECRET)
@@ -76,3 +78,29 @@ async def test_f5_before_the_revocations_are_read_nobody_is_let_in(monkeypatch):
         await known.admit(TOKENS.issue(USER))
     with pytest.raises(BadTokenError):
         await known.admit("nonsense")
+
+
+def test_f5_sessions_of_older_tokens_end_live_and_away():
+    """One that began with a newer token, and those of everybody else, go on; a full socket is closed too."""
+    world = World()
+    hub = world.hub
+    old, full, new, other = (session(hub, ident) for ident in (ALICE, ALICE, ALICE, BOB))
+    away = session(hub, ALICE)
+    hub.detach(away.session, ended=False)
+    new.session.generation = 1
+    full.stuck = True
+    world.say("before")
+    forgotten: list[str] = []
+    hub.forgotten = lambda gone: forgotten.append(gone.key)
+    hub.revoke(ALICE, 1)
+    assert old.ended == full.ended == CloseCode.AUTHENTICATION_FAILED
+    assert set(forgotten) == {one.session.key for one in (old, full, away)}
+    assert set(hub.sessions) == {new.session.key, other.session.key}
+    assert not hub.catching
+    world.say("after")
+    assert new.contents[-1] == other.contents[-1] == "after"
+    assert old.contents == ["before"]
+    assert new.ended is other.ended is None
+    hub.revoke(ALICE, 1)
+    hub.revoke(OWNER, 1)
+    assert set(hub.sessions) == {new.session.key, other.session.key}

@@ -170,6 +170,7 @@ def test_f2_what_is_no_host_is_refused(load, host):
         ("FANFARE_REDIS", "redis://:a/b@redis:6379/0", "escaped"),
         ("FANFARE_POSTGRES", "mysql://db/fanfare", "postgresql://"),
         ("FANFARE_POSTGRES", "postgresql://u:p@db:5432", "no database"),
+        ("FANFARE_POSTGRES", "postgresql://u:p@db/x?sslmode=verify_full", "use disable, allow"),
         ("FANFARE_KAFKA_SECURITY", "SASL_SSL", "FANFARE_KAFKA_SASL_USERNAME"),
         ("FANFARE_TLS_CERT", "/nowhere.pem", "FANFARE_TLS_KEY"),
         ("FANFARE_REDIS_CA", "/nowhere.pem", "cannot be read"),
@@ -180,6 +181,15 @@ def test_f2_what_is_no_host_is_refused(load, host):
 )
 def test_f2_wrong_values_are_said_by_name(load, name, value, says):
     assert says in refused(load, **{name: value})
+
+
+def test_f3_an_authority_that_would_not_be_used_is_said(load, tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_text("-----BEGIN CERTIFICATE-----")
+    for mode in ("prefer", "require"):
+        url = f"postgresql://u:p@db/x?sslmode={mode}"
+        assert f"sslmode={mode}" in refused(load, FANFARE_POSTGRES=url, FANFARE_POSTGRES_CA=str(ca))
+    assert load(FANFARE_POSTGRES="postgresql://u:p@db/x?sslmode=verify-ca", FANFARE_POSTGRES_CA=str(ca))
 
 
 def test_all_that_is_wrong_is_said_at_once(load):
