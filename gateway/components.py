@@ -155,7 +155,7 @@ def _button(form: Form) -> Json:
         form.fail("style", "BASE_TYPE_CHOICES", "Premium buttons are not supported here.")
     found: Json = {
         "style": style,
-        "label": form.text("label", longest=80) or None,
+        "label": form.text("label", longest=80, shown=True),
         "emoji": form.child("emoji", _emoji),
         "disabled": form.boolean("disabled") or False,
     }
@@ -192,7 +192,7 @@ def _choice(form: Form) -> Json:
         form.fail("min_values", "BASE_TYPE_MAX", "min_values cannot be above max_values.")
     return {
         "custom_id": _custom_id(form),
-        "placeholder": form.text("placeholder", longest=150) or None,
+        "placeholder": form.text("placeholder", longest=150, shown=True),
         "min_values": 1 if least is None else least,
         "max_values": most or 1,
         "disabled": form.boolean("disabled") or False,
@@ -209,6 +209,8 @@ def _string_select(form: Form) -> Json:
             "The specified option value is already used",
         )
     found = _choice(form)
+    if options and found["max_values"] > len(options):
+        form.fail("max_values", "BASE_TYPE_MAX", "max_values cannot be above the number of options.")
     if sum(one.get("default", False) for one in options) > found["max_values"]:
         form.fail(
             "options", "SELECT_COMPONENT_TOO_MANY_DEFAULTS", "More options are default than max_values."
@@ -219,7 +221,7 @@ def _string_select(form: Form) -> Json:
 def _option(form: Form) -> Json:
     return _present(
         {
-            "label": form.text("label", shortest=1, longest=100, required=True),
+            "label": form.text("label", longest=100, required=True, shown=True),
             "value": form.text("value", shortest=1, longest=100, required=True),
             "description": form.text("description", longest=100) or None,
             "emoji": form.child("emoji", _emoji),
@@ -257,7 +259,7 @@ def _section(form: Form) -> Json:
 
 
 def _text_display(form: Form) -> Json:
-    return {"content": form.text("content", shortest=1, longest=_MAX_TEXT, required=True)}
+    return {"content": form.text("content", longest=_MAX_TEXT, required=True, shown=True)}
 
 
 def _media(form: Form) -> Json:

@@ -13,11 +13,10 @@ MAX_LENGTH: Final = 6000
 """Characters of all embeds of a message together."""
 
 _URL: Final = 2048
-# An embed with none of these shows nothing.
+# An embed with none of these shows nothing: its url is where its title leads to.
 _SAYS: Final = (
     "title",
     "description",
-    "url",
     "footer",
     "image",
     "thumbnail",
@@ -31,8 +30,8 @@ def embed(form: Form) -> Json:
     """One embed; keys that are absent, null or wrong are left out."""
     found: Json = {
         "type": "rich",
-        "title": form.text("title", longest=256),
-        "description": form.text("description", longest=4096),
+        "title": form.text("title", longest=256, shown=True),
+        "description": form.text("description", longest=4096, shown=True),
         "url": form.url("url", longest=_URL),
         "color": form.integer("color", most=0xFFFFFF),
         "timestamp": _moment(form),
@@ -77,7 +76,7 @@ def _moment(form: Form) -> str | None:
 def _footer(form: Form) -> Json:
     return _present(
         {
-            "text": form.text("text", longest=2048, required=True),
+            "text": form.text("text", longest=2048, required=True, shown=True),
             "icon_url": form.url("icon_url", longest=_URL),
         }
     )
@@ -90,7 +89,7 @@ def _media(form: Form) -> Json:
 def _author(form: Form) -> Json:
     return _present(
         {
-            "name": form.text("name", longest=256, required=True),
+            "name": form.text("name", longest=256, required=True, shown=True),
             "url": form.url("url", longest=_URL),
             "icon_url": form.url("icon_url", longest=_URL),
         }
@@ -99,7 +98,7 @@ def _author(form: Form) -> Json:
 
 def _field(form: Form) -> dict[str, Any]:
     return {
-        "name": form.text("name", longest=256, shortest=1, required=True) or "",
-        "value": form.text("value", longest=1024, shortest=1, required=True) or "",
+        "name": form.text("name", longest=256, required=True, shown=True) or "",
+        "value": form.text("value", longest=1024, required=True, shown=True) or "",
         "inline": form.boolean("inline") or False,
     }

@@ -105,8 +105,13 @@ class Form:
         """The value as it is."""
         return self.body.get(key)
 
-    def text(self, key: str, *, longest: int, shortest: int = 0, required: bool = False) -> str | None:
-        """A string; lengths in characters. NUL characters are left out, no store holds them."""
+    def text(
+        self, key: str, *, longest: int, shortest: int = 0, required: bool = False, shown: bool = False
+    ) -> str | None:
+        """A string; lengths in characters. NUL characters are left out, no store holds them.
+
+        With `shown`, one of spaces alone counts as absent: nobody would see it.
+        """
         value = self.body.get(key)
         if value is None:
             self._absent(key, required)
@@ -115,6 +120,9 @@ class Form:
             self.fail(key, "STRING_TYPE_CONVERT", f'Could not interpret "{_short(value)}" as string.')
             return None
         text = str(value).replace("\0", "")
+        if shown and not text.strip():
+            self._absent(key, required)
+            return None
         if len(text) > longest or len(text) < shortest:
             if shortest:
                 said = f"Must be between {shortest} and {longest} in length."

@@ -121,12 +121,13 @@ class Edit:
     allowed: Allowed = ALLOW_ALL
     flags: int | None = None
 
-    @property
-    def written(self) -> Written | None:
-        """The mentions in what it says now; None: it says what it said."""
-        if self.content is None and not (self.components and self.flags and self.flags & COMPONENTS_V2):
+    def written(self, message: Json) -> Written | None:
+        """The mentions in what a message says after the edit; None: it says what it said."""
+        v2 = (message["flags"] | (self.flags or 0)) & COMPONENTS_V2
+        if self.content is None and (self.components is None or not v2):
             return None
-        return find(_said(self.content or "", self.components or ()))
+        content = message["content"] if self.content is None else self.content
+        return find(_said(content, message["components"] if self.components is None else self.components))
 
     @property
     def flags_only(self) -> bool:
@@ -289,6 +290,7 @@ def edited(
         mentioned_users: the users in `mentioned` that exist.
 
     Raises:
+        FormError: it would be too long, or of two kinds.
         ApiError: 50006, nothing would be left of it.
 
     """
@@ -305,6 +307,8 @@ def edited(
         message["flags"] = kept | edit.flags
     _check_kind(message)
     if not edit.flags_only:
+        # What each of several edits brings may be short, and all of it long.
+        _check_bytes(message["content"], message["embeds"], message["components"])
         message["edited_timestamp"] = payloads.timestamp(now)
     if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
         raise empty_message()
@@ -375,7 +379,9 @@ def _ids(users: Iterable[Json]) -> tuple[int, ...]:
 
 def _embeds(form: Form) -> list[Json] | None:
     found = form.children("embeds", embeds.embed, most=embeds.MAX_EMBEDS)
-    if found is None and (one := form.child("embed", embeds.embed)) is not None:
+    if found is not None and form.raw("embed") is not None:
+        form.fail("embed", "BASE_TYPE_UNSUPPORTED", "Put it into embeds: there is one list of embeds.")
+    elif found is None and (one := form.child("embed", embeds.embed)) is not None:
         found = [one]
     if found and embeds.length(found) > embeds.MAX_LENGTH:
         said = f"Embed size exceeds maximum size of {embeds.MAX_LENGTH}"

@@ -236,8 +236,8 @@ class Ingress:
                 _check_says(place, has_embeds=bool(edit.embeds))
             mentioned: Mentioned | None = None
             users: list[User] = []
-            if edit.written is not None:
-                mentioned, users = await self.access.mentioned(place, edit.written, edit.allowed)
+            if (written := edit.written(message)) is not None:
+                mentioned, users = await self.access.mentioned(place, written, edit.allowed)
         built = edited(message, edit, now=datetime.now(UTC), mentioned=mentioned, mentioned_users=users)
         record = _record(
             place,

@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler as AiohttpHandler
 from prometheus_client import Counter, Histogram
 
@@ -62,12 +63,13 @@ def make_app(context: RestContext) -> web.Application:
             app.router.add_route(
                 route.method, prefix + _pattern(route.path), _bound(context, route), name=None
             )
-    app.router.add_route("*", r"/api/{version:v(?!9/|10/)\d+}/{rest:.*}", _wrong_version)
+    app.router.add_route("*", r"/api/{version:v(?!9/|10/)[0-9]+}/{rest:.*}", _wrong_version)
     return app
 
 
 def _pattern(path: str) -> str:
-    return path.replace("}", r":\d{1,20}}")
+    # Not \d, which takes the digits of every script.
+    return path.replace("}", ":[0-9]{1,20}}")
 
 
 def _bound(context: RestContext, route: Route) -> AiohttpHandler:
@@ -103,18 +105,14 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     started = time.perf_counter()
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_PREFLIGHT)
-    response: web.StreamResponse
     try:
-        _require_plain(request)
-        response = await handler(request)
-    except ApiError as error:
-        response = _error(error)
-    except web.HTTPException as error:
-        response = _error(_translated(error))
+        response = await _answered(request, handler)
+    except (ConnectionError, HttpProcessingError, web.RequestPayloadError) as error:
+        # No fault of ours: the client has gone, or was cut, in the middle of its body, or has sent what is none.
+        _log.debug("a body did not come whole", action=Action.REQUEST, method=request.method, why=repr(error))
+        response = _error(ApiError(400, 0, "400: Bad Request (the body did not come whole)"))
+        response.force_close()
     except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
-        if isinstance(error, ConnectionError) and request.transport is None:
-            # The client has gone in the middle of its body, or was cut: no fault of ours, and nobody reads an answer.
-            return web.Response(status=400)
         _log.error("a request failed", action=Action.REQUEST_FAILED, method=request.method, exc_info=error)
         response = _error(ApiError(500, 0, "500: Internal Server Error"))
     response.headers.update(CORS)
@@ -134,9 +132,23 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     return response
 
 
+async def _answered(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    """The answer, if it can be made: an error is an answer, too."""
+    try:
+        _require_plain(request)
+        return await handler(request)
+    except ApiError as error:
+        return _error(error)
+    except web.HTTPException as error:
+        answer = _error(_translated(error))
+        if allowed := error.headers.get("Allow"):
+            answer.headers["Allow"] = allowed
+        return answer
+
+
 def _require_plain(request: web.Request) -> None:
     """Bodies are small: one that is compressed can only be large. Raises: ApiError."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if any(one.strip().lower() != "identity" for one in request.headers.getall("Content-Encoding", ())):
         raise ApiError(415, 0, "415: Unsupported Media Type (send the body without Content-Encoding)")
 
 
@@ -144,13 +156,16 @@ def _error(error: ApiError) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         # Whole seconds, rounded up (RFC 9110, section 10.2.3): who wants the fraction finds it in the body.
-        headers = {"Retry-After": str(max(1, math.ceil(error.retry_after))), "Via": "1.1 fanfare"}
+        headers = {
+            "Retry-After": str(max(1, math.ceil(error.retry_after))),
+            "X-RateLimit-Reset-After": f"{error.retry_after:.3f}",
+            "Via": "1.1 fanfare",
+        }
     if isinstance(error, RateLimitedError):
         headers |= {
             "X-RateLimit-Limit": str(error.limit),
             "X-RateLimit-Remaining": "0",
             "X-RateLimit-Reset": f"{time.time() + (error.retry_after or 0):.3f}",
-            "X-RateLimit-Reset-After": f"{error.retry_after:.3f}",
             "X-RateLimit-Bucket": error.bucket,
             "X-RateLimit-Scope": "user",
         }

@@ -3,6 +3,7 @@
 Files are not stored here, so what is wanted is the part `payload_json`, or fields by their names.
 """
 
+import re
 from typing import Any, Final
 
 from aiohttp import BodyPartReader, web
@@ -15,6 +16,8 @@ __all__ = ["payload_json"]
 
 _PARTS: Final = 32
 _PAYLOAD: Final = "payload_json"
+# A name stands in the answer that refuses its field, so one that could not stand there is refused itself.
+_NAME: Final = re.compile(r"[A-Za-z0-9_\[\]-]{1,64}")
 
 
 async def payload_json(request: web.Request) -> Any:
@@ -56,8 +59,10 @@ async def _fields(request: web.Request) -> dict[str, bytes]:
         name = part.name or ""
         if name == "file" or name.startswith("files") or part.filename is not None:
             raise FormError.at("files", "BASE_TYPE_MAX_LENGTH", "This server stores no files: send none.")
-        if not name or name in found:
-            raise _malformed("Each part needs a name of its own.")
+        if not _NAME.fullmatch(name) or name in found:
+            raise _malformed(
+                "Each part needs a name of its own: up to 64 letters, digits, _, - and brackets."
+            )
         raw = bytearray()
         while chunk := await part.read_chunk():
             raw += chunk

@@ -15,6 +15,7 @@ from termios import TIOCOUTQ
 from typing import Any, Final, cast
 
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 
 from fanfare.constants import BODY_S, HEAD_BYTES, HEAD_S, KEEP_ALIVE_S, UNIDENTIFIED_REQUESTS, UNREAD_S
@@ -164,7 +165,16 @@ class RestServer:
         make = runner.server.request_factory
 
         def request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+            if not message.headers:
+                # Or it could not be parsed: then aiohttp has a plain dict here.
+                protocol.begun(payload, "")
+                return make(message, payload, protocol, writer, task)
             protocol.begun(payload, ",".join(message.headers.getall("X-Forwarded-For", ())))
+            if any(one.lower() != "100-continue" for one in message.headers.getall("Expect", ())):
+                # Others may be ignored (RFC 9110, section 10.1.1); aiohttp would refuse them in plain text.
+                headers = CIMultiDict(message.headers)
+                headers.popall("Expect")
+                message = message._replace(headers=CIMultiDictProxy(headers))
             return make(message, payload, protocol, writer, task)
 
         runner.server.request_factory = request
