@@ -41,7 +41,8 @@ class Accounts:
         """Only this generation of the user's tokens counts, unless a newer one is known already."""
         if generation > self._generations.get(user, 0):
             self._generations[user] = generation
-            logs.get("accounts").info("tokens revoked", action=Action.TOKENS, user=user)
+            if self._known.is_set():
+                logs.get("accounts").info("tokens revoked", action=Action.TOKENS, user=user)
             self.revoked(user, generation)
 
     def stands(self, holder: Holder) -> bool:
