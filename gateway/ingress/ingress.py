@@ -43,7 +43,7 @@ from gateway.ingress.nonces import SETTLE, Nonces
 from gateway.ingress.ports import Guilds, Ids, Log, Stored
 from gateway.ingress.rebuild import Rebuild, Replay
 from gateway.ingress.recent import PUT
-from gateway.ingress.slow_mode import SlowMode
+from gateway.ingress.slow_mode import Repetition, SlowMode
 from gateway.messages import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
 
 if TYPE_CHECKING:
@@ -143,15 +143,19 @@ class Ingress:
 
         """
         deadline = _deadline()
+        nonce = str(draft.nonce) if draft.enforce_nonce and draft.nonce is not None else ""
         async with refusing(_PREPARE_S):
             place = await self.access.place(author, channel_id)
             _check(place, draft)
             replied = await self._replied(place, draft)
             replied_to = int(replied["author"]["id"]) if replied is not None else 0
             mentioned, users = await self.access.mentioned(place, draft.written, draft.allowed, replied_to)
-        self._limits.take(author.id, channel_id, time.monotonic())
+            self._limits.take(author.id, channel_id, time.monotonic())
+            turn = await self._slow_mode.take(place, author.id, nonce)
 
         def make(ident: int) -> Record:
+            if isinstance(turn, Repetition):
+                turn.check(ident)
             built = build(
                 ident,
                 place.channel,
@@ -173,8 +177,6 @@ class Ingress:
                 gated=built.gated,
             )
 
-        nonce = str(draft.nonce) if draft.enforce_nonce and draft.nonce is not None else ""
-        turn = await self._slow_mode.take(place, author.id, nonce)
         try:
             sent = await self._flights.send(author.id, nonce, channel_id, make, deadline)
         except UnknownOutcomeError:
