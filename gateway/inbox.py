@@ -35,7 +35,9 @@ class NodeInbox:
     def __init__(self, settings: Settings, redis: Redis, node: str) -> None:
         """Args: redis: for everything but reading, which has a connection of its own."""
         self._redis = redis
-        self._reader = connect(settings, client_name=f"fanfare-{node}", connected=self._connected)
+        self._reader = connect(
+            settings, client_name=f"fanfare-{node}", connected=self._connected, may_block=True
+        )
         self._fresh = True
         self._tokens: Shared[None, str] = Shared(lambda _: loss_token(redis))
         self.node = node
@@ -109,6 +111,8 @@ class NodeInbox:
                 await together(self._read(hub), self._renew())
             except InboxGoneError:
                 self.ready.clear()
+                # It may be to a server that was the primary, and says so no more.
+                self._reader.drop()
                 await repair()
                 self.ready.set()
 
@@ -134,6 +138,7 @@ class NodeInbox:
                     raise InboxGoneError(self.name)  # trimmed before it was read
             except (RedisError, OSError) as error:
                 self._fresh = True
+                self._reader.drop()
                 if not away:
                     self._log.warning("Redis is away", action=Action.REDIS_AWAY, error=repr(error))
                 away = True

@@ -19,7 +19,7 @@ from fanfare.addresses import reach, url_host
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import MOVED_TTL_S
-from fanfare.presence.client import connect
+from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.loss import LossToken
 from fanfare.presence.workers import Worker
 from fanfare.service import Service, State
@@ -205,6 +205,8 @@ async def main(service: Service) -> None:
         hub = Hub(guilds, inbox.name, s, fastest(io_uring=settings.io_uring))
         fences = Fences(redis, producer, list(DELIVERIES_OF))
         accounts = _accounts(settings, store, hub)
+        tails = connect_apart(settings, client_name=f"fanfare-{service.name}-tails")
+        stack.push_async_callback(tails.aclose)
         starter = Starter(
             settings,
             redis,
@@ -215,6 +217,7 @@ async def main(service: Service) -> None:
             presence=presence,
             guilds=guilds,
             accounts=accounts,
+            tails=tails,
         )
         repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
         await repairer.start()

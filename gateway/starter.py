@@ -85,7 +85,9 @@ class Starter:
         presence: PresenceWriter,
         guilds: GuildCache,
         accounts: Accounts,
+        tails: Redis,
     ) -> None:
+        """Args: tails: a client of its own, which may wait for entries of other nodes' inboxes."""
         self._settings = settings
         self._redis = redis
         self._hub = hub
@@ -94,7 +96,7 @@ class Starter:
         self._accounts = accounts
         self._ids = SessionIds(settings.secret.get_secret_value())
         self._fences = fences
-        self._tails = Tails(redis)
+        self._tails = Tails(redis, tails)
         self._moves = Moves(redis)
         self._states: Shared[str, InboxState] = Shared(lambda inbox: inboxes.state(redis, inbox))
         self._entrance = Entrance(hub, presence, store, guilds)

@@ -15,6 +15,8 @@ __all__ = ["Tail", "Tails", "read_all"]
 
 _PAGE = 5000
 _BLOCK_MS = 100
+# Tails that wait at one time: so many connections to Redis does a node make for them.
+_AT_ONCE = 32
 
 
 async def read_all(redis: Redis, inbox: str, first: int, last: int | None) -> list[InboxEntry]:
@@ -33,9 +35,22 @@ async def read_all(redis: Redis, inbox: str, first: int, last: int | None) -> li
 class Tail:
     """What was read of one inbox so far."""
 
-    def __init__(self, redis: Redis, inbox: str, first: int) -> None:
-        """Args: first: the lowest `s` wanted so far."""
+    def __init__(
+        self, redis: Redis, waiting: Redis, inbox: str, first: int, turns: asyncio.Semaphore | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            redis: for what is answered at once.
+            waiting: the client that may wait for entries.
+            inbox: which.
+            first: the lowest `s` wanted so far.
+            turns: how many tails may wait at one time.
+
+        """
         self._redis = redis
+        self._waiting = waiting
+        self._turns = turns or asyncio.Semaphore()
         self._inbox = inbox
         self._first = first
         self._last = first - 1
@@ -73,7 +88,8 @@ class Tail:
                 await self._read()
 
     async def _read(self) -> None:
-        page = await inboxes.read(self._redis, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS)
+        async with self._turns:
+            page = await inboxes.read(self._waiting, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS)
         if not page:
             await inboxes.last_s(self._redis, self._inbox)
             return
@@ -113,8 +129,11 @@ def _between(entries: list[InboxEntry], first: int, last: int) -> list[InboxEntr
 class Tails:
     """The tails of inboxes that sessions come from; kept until none comes from any."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, waiting: Redis) -> None:
+        """Args: waiting: a client with connections of its own: nobody else's command waits behind a tail."""
         self._redis = redis
+        self._waiting = waiting
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._tails: dict[str, Tail] = {}
         self._users = 0
 
@@ -123,7 +142,7 @@ class Tails:
         """The tail of an inbox, for one session."""
         tail = self._tails.get(inbox)
         if tail is None:
-            tail = self._tails[inbox] = Tail(self._redis, inbox, first)
+            tail = self._tails[inbox] = Tail(self._redis, self._waiting, inbox, first, self._turns)
         self._users += 1
         try:
             yield tail

@@ -48,7 +48,7 @@ class Waits:
         self._stack.push_async_callback(producer.stop)
         redis = connect(self._settings, client_name="fanfare-waits")
         self._stack.push_async_callback(redis.aclose)
-        reader = connect(self._settings, client_name="fanfare-waits-reader")
+        reader = connect(self._settings, client_name="fanfare-waits-reader", may_block=True)
         self._stack.push_async_callback(reader.aclose)
         first = await inboxes.create(
             redis, self._inbox, self._inbox, floor=0, token=await loss_token(redis), is_open=False

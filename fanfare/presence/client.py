@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from typing_extensions import override
 
@@ -12,7 +13,7 @@ from fanfare.presence.line import LineRedis
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem
 
-__all__ = ["TRIP", "TRIP_S", "connect", "tls_problem"]
+__all__ = ["TRIP", "TRIP_S", "connect", "connect_apart", "tls_problem"]
 
 _PORT: Final = 6379
 
@@ -35,7 +36,11 @@ class _Tls(SSLConnection):
 
 
 def connect(
-    settings: Settings, *, client_name: str = "fanfare", connected: Callable[[], None] | None = None
+    settings: Settings,
+    *,
+    client_name: str = "fanfare",
+    connected: Callable[[], None] | None = None,
+    may_block: bool = False,
 ) -> LineRedis:
     """A client of the Redis in the settings; it connects when it is first used, and again after an outage.
 
@@ -43,8 +48,21 @@ def connect(
         settings: where Redis is.
         client_name: shown by CLIENT LIST.
         connected: called for each new connection, before it is used.
+        may_block: it belongs to one task, which may let it wait for entries.
 
     """
+    client: LineRedis = _client(LineRedis, settings, client_name, connected)
+    client.may_block = may_block
+    return client
+
+
+def connect_apart(settings: Settings, *, client_name: str) -> Redis:
+    """A client whose commands have a connection each, for those that wait for entries of several inboxes."""
+    client: Redis = _client(Redis, settings, client_name, None)
+    return client
+
+
+def _client(kind: Any, settings: Settings, client_name: str, connected: Callable[[], None] | None) -> Any:
     keys.use_prefix(settings.prefix)
     options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
     if connected is not None:
@@ -54,7 +72,7 @@ def connect(
             connected()
 
         options["redis_connect_func"] = on_connect
-    client: LineRedis = LineRedis.from_url(  # type: ignore[assignment] # it is typed as the base class
+    client = kind.from_url(
         settings.redis.get_secret_value(),
         client_name=client_name,
         socket_connect_timeout=_CONNECT_S,

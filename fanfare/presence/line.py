@@ -8,14 +8,14 @@ transactions and all else stay redis-py's.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import DataError, InvalidResponse, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
@@ -26,6 +26,17 @@ __all__ = ["LineRedis"]
 _Command = tuple[Any, ...]
 
 _LOOK_S: Final = 0.5
+# What may wait for a Redis that takes nothing: about the bound on what waits for Kafka.
+_UNSENT_BYTES: Final = 16 * 1024 * 1024
+# Commands that wait, or that change the connection for everybody. They need a connection of their own.
+_UNFIT: Final = frozenset(
+    {
+        "AUTH", "BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "CLIENT REPLY",
+        "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "QUIT", "RESET", "SELECT", "SSUBSCRIBE",
+        "SUBSCRIBE", "SYNC", "WAIT", "WAITAOF", "WATCH",
+    }
+)  # fmt: skip
+_MAY_BLOCK: Final = frozenset({"XREAD", "XREADGROUP"})
 # There is no whole answer yet.
 _MISSING: Final = object()
 
@@ -45,9 +56,10 @@ class _Call:
 class _Line(asyncio.Protocol):
     """A connection that redis-py has set up, from then on."""
 
-    def __init__(self, connection: Any) -> None:
-        """Args: connection: redis-py's, logged in; nothing is under way on it."""
+    def __init__(self, connection: Any, *, may_block: bool = False) -> None:
+        """Args: connection: redis-py's, logged in; nothing is under way on it; may_block: it is of one task alone."""
         self._connection = connection
+        self._may_block = may_block
         # redis-py gives neither away; its parser knows which error is of which class.
         self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
         self._reader = hiredis.Reader(
@@ -67,16 +79,22 @@ class _Line(asyncio.Protocol):
 
         Raises:
             redis.ConnectionError: the connection was lost; they may have been carried out or not.
-            redis.TimeoutError: so did no answer come.
+            redis.TimeoutError: no answer came, or too much waits to be sent.
+            redis.DataError: a command cannot be sent: it has an argument of a type that Redis has no form for, or it
+                would let everybody else wait.
 
         """
         if self.closed:
             raise RedisConnectionError("the connection was closed")
+        # Before it is among those who wait: a call that cannot be packed must not get the answers of the next one.
+        packed = b"".join(_packed(command, may_block=self._may_block) for command in commands)
+        if self._transport.get_write_buffer_size() + len(packed) > _UNSENT_BYTES and self._calls:
+            raise RedisTimeoutError(f"{_UNSENT_BYTES} bytes wait for Redis already: it takes no more")
         call = _Call(len(commands), self._loop.create_future(), self._loop.time())
         self._calls.append(call)
         if self._looking is None:
             self._looking = self._loop.call_later(_LOOK_S, self._look)
-        self._transport.write(b"".join(map(_packed, commands)))
+        self._transport.write(packed)
         try:
             return await call.done
         except asyncio.CancelledError:
@@ -113,6 +131,10 @@ class _Line(asyncio.Protocol):
         if isinstance(answer, RedisConnectionError):  # as when it still loads its data
             self.close(answer)
             return
+        if isinstance(answer, ReadOnlyError):
+            # It was demoted, and the connection to it stays; the next one goes to whoever is the primary now.
+            self.close(RedisConnectionError(f"it is no primary any more: {answer}"))
+            return
         call = self._calls[0]
         call.answers.append(answer)
         if len(call.answers) == call.count:
@@ -146,6 +168,8 @@ class LineRedis(Redis):
     _opening: "asyncio.Task[_Line] | None" = None
     ended = False
     """It was closed."""
+    may_block = False
+    """It belongs to one task, which may let it wait."""
 
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -154,7 +178,8 @@ class LineRedis(Redis):
         except (RedisConnectionError, RedisTimeoutError):
             if self.ended:
                 raise
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            calling: Any = super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            return await self.own_way(calling)
         found = _understood(self.response_callbacks, args, options, answer)
         if isinstance(found, Exception):
             raise found
@@ -179,6 +204,29 @@ class LineRedis(Redis):
             line = await self._open()
         return await line.ask(commands)
 
+    async def own_way(self, calling: Awaitable[Any]) -> Any:
+        """What redis-py does by itself, over connections of its pool.
+
+        Raises:
+            redis.ConnectionError: the server is no primary any more. Its connections are dropped: the next ones go to
+                whoever is it now.
+
+        """
+        try:
+            found = await calling
+        except ReadOnlyError as error:
+            await self.connection_pool.disconnect()
+            raise RedisConnectionError(f"it is no primary any more: {error}") from error
+        if isinstance(found, list) and any(isinstance(one, ReadOnlyError) for one in found):
+            await self.connection_pool.disconnect()
+            raise RedisConnectionError("it is no primary any more")
+        return found
+
+    def drop(self) -> None:
+        """Give the connection up, which may be to the wrong server; the next call makes another one."""
+        if self._line is not None:
+            self._line.close(RedisConnectionError("the connection was given up"))
+
     async def _open(self) -> _Line:
         """Connect, once for all who come meanwhile."""
         if self._opening is None:
@@ -194,7 +242,7 @@ class LineRedis(Redis):
         try:
             connection: Any = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             await connection.connect_check_health()
-            self._line = _Line(connection)
+            self._line = _Line(connection, may_block=self.may_block)
             return self._line
         finally:
             self._opening = None
@@ -220,20 +268,24 @@ class _LinePipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         stack: Any = self.command_stack
         if self.is_transaction or self.explicit_transaction or self.watching or self.scripts or not stack:
-            return await super().execute(raise_on_error)
+            return await self._own_way(raise_on_error=raise_on_error)
         try:
             answers = await self._client.ask([args for args, _ in stack])
         except (RedisConnectionError, RedisTimeoutError):
             if self._client.ended:
                 raise
-            return await super().execute(raise_on_error)
+            return await self._own_way(raise_on_error=raise_on_error)
         self.command_stack = []
-        found = [
+        understood = [
             _understood(self.response_callbacks, args, options, answer)
             for (args, options), answer in zip(stack, answers, strict=True)
         ]
         if raise_on_error:
-            self.raise_first_error(stack, found)
+            self.raise_first_error(stack, understood)
+        return understood
+
+    async def _own_way(self, *, raise_on_error: bool) -> list[Any]:
+        found: list[Any] = await self._client.own_way(super().execute(raise_on_error))
         return found
 
 
@@ -246,7 +298,31 @@ def _understood(callbacks: Mapping[Any, Any], args: _Command, options: Mapping[s
     return understand(answer, **{name: value for name, value in options.items() if name != "keys"})
 
 
-def _packed(command: _Command) -> bytes:
-    """A command in Redis's form; its name may be of several words."""
-    packed: bytes = hiredis.pack_command((*command[0].split(), *command[1:]))
+def _packed(command: _Command, *, may_block: bool) -> bytes:
+    """A command in Redis's form; its name may be of several words.
+
+    Raises:
+        redis.DataError: it must not go over a shared connection, or has no form.
+
+    """
+    name, *args = command
+    said = str(name).upper()
+    blocks = said in _MAY_BLOCK and not may_block and any(_is_block(one) for one in args[:5])
+    if said in _UNFIT or blocks:
+        raise DataError(f"{said} needs a connection of its own: everybody else would wait for it")
+    try:
+        packed: bytes = hiredis.pack_command((*name.split(), *map(_argument, args)))
+    except (TypeError, AttributeError, UnicodeEncodeError, ValueError) as error:
+        raise DataError(f"{said} has an argument that Redis has no form for: {error}") from error
     return packed
+
+
+def _is_block(argument: Any) -> bool:
+    return argument in {"BLOCK", b"BLOCK"} if isinstance(argument, str | bytes) else False
+
+
+def _argument(value: Any) -> Any:
+    """As redis-py has it: neither a bool nor None, which Python would take for a number or a word."""
+    if isinstance(value, bool) or not isinstance(value, str | bytes | int | float | memoryview | bytearray):
+        raise TypeError(f"a {type(value).__name__}")
+    return value if isinstance(value, str | bytes | int | float) else bytes(value)

@@ -25,7 +25,9 @@ def made():
 
 @pytest.fixture
 async def redis(stores, made):
-    client = connect(settings_of(stores.run), client_name="line", connected=lambda: made.append(1))
+    client = connect(
+        settings_of(stores.run), client_name="line", connected=lambda: made.append(1), may_block=True
+    )
     yield client
     await client.aclose()
 
@@ -178,7 +180,7 @@ async def test_a_connection_without_answers_is_given_up(redis, key):
 
 
 async def test_who_waits_when_the_client_is_closed_is_told(stores, key):
-    redis = connect(settings_of(stores.run), client_name="line")
+    redis = connect(settings_of(stores.run), client_name="line", may_block=True)
     waiting = asyncio.create_task(redis.ask([("XREAD", "BLOCK", 60_000, "STREAMS", key, "$")]))
     while redis._line is None:
         await asyncio.sleep(0.001)

@@ -227,7 +227,7 @@ def test_every_key_is_among_the_rights_of_somebody():
 PYTHON_NAMES = {"delete": "del", "script_load": "script|load"}
 NO_COMMANDS = {
     "aclose", "append", "client", "connection_pool", "execute", "execute_command", "expire_at", "pipeline", "queue",
-    "run", "response_callbacks", "ask", "load", "from_url",
+    "run", "response_callbacks", "ask", "load", "from_url", "drop",
 }  # fmt: skip
 
 

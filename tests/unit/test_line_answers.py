@@ -19,6 +19,10 @@ class Transport:
     def __init__(self) -> None:
         self.written = b""
         self.aborted = False
+        self.waiting = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def is_closing(self) -> bool:
         return False
@@ -61,6 +65,16 @@ async def test_commands_are_written_as_redis_reads_them(line, transport):
         b"*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n$8\r\nreturn 1\r\n"
         b"*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\n\xff\r\n$1\r\n7\r\n$3\r\n1.5\r\n"
     )
+
+
+async def test_e5_siblings_what_waits_to_be_sent_is_bounded(line, transport):
+    first = await asked(line, ("GET", "a"))
+    transport.waiting = 1 << 30
+    second = await asked(line, ("GET", "b"))
+    with pytest.raises(RedisTimeoutError, match="takes no more"):
+        await second
+    line.data_received(b":1\r\n")
+    assert await first == [1]
 
 
 async def test_answers_come_in_pieces(line):

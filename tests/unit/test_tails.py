@@ -38,7 +38,7 @@ def entries():
 
 async def test_of_fences_only_the_first_of_all_is_shown(monkeypatch):
     inbox(monkeypatch, entries())
-    tail = Tail(None, "x.1", 12)
+    tail = Tail(None, None, "x.1", 12)
     await tail.upto(29)
     # The oldest says that the inbox reaches that far, whatever it is.
     assert [entry.s for entry in tail.entries(12, 20)] == [12, 13, 15, 17, 19]
@@ -50,7 +50,7 @@ async def test_of_fences_only_the_first_of_all_is_shown(monkeypatch):
 
 async def test_what_was_read_is_kept_while_anybody_comes_from_any_inbox(monkeypatch):
     asked = inbox(monkeypatch, entries())
-    kept = Tails(None)
+    kept = Tails(None, None)
     with kept.of("y.1", 1):
         for _ in range(2):
             with kept.of("x.1", 12) as tail:
