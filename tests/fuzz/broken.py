@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from tests.fuzz.doors import BODIES, OPS, REST
+from tests.fuzz.doors import BODIES, EDIT, LARGE, OPS, REST
 
-__all__ = ["Case", "Frame", "cases", "frames", "places"]
+__all__ = ["Case", "Frame", "cases", "edits", "frames", "places"]
 
 _MULTIPART: Final = "multipart/form-data; boundary=x"
 
@@ -23,7 +23,10 @@ class Case:
     route: str
     path: str
     body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    """A name may come twice."""
+    then: tuple[bytes, ...] = ()
+    """Further bodies for the same path, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,64 @@ _PATHS: Final = [
     "ME",
     "ROLE",
 ]
+# Names of the fields of a body with parts.
+_NAMES: Final = [
+    b"payload_json",
+    b"content",
+    b"embeds[0]",
+    b"files[0]",
+    b"",
+    b"." * 3000,
+    b"a.b.c",
+    b"_errors",
+    b"n" * 65,
+    b"[" * 3000,
+    b"\xff",
+    b"\xc3\xa9",
+    b"\xed\xa0\x80",
+    b"\x01",
+    b'\\"',
+    b"%00",
+    b"a; filename=b",
+]
+_HEADERS: Final[list[list[tuple[str, str]]]] = [
+    [("X-Audit-Log-Reason", reason)] for reason in ("x" * 600, "%F0%9F", "%", "a%00b", "\xe9")
+]
+_HEADERS += [
+    [("Content-Encoding", one)] for one in ("gzip", "deflate", "br", "zstd", "nonsense", "identity", "")
+]
+_HEADERS += [
+    [("Content-Encoding", "identity"), ("Content-Encoding", "gzip")],
+    [("Content-Encoding", "identity, gzip")],
+    [("Expect", "foo")],
+    [("Expect", "foo"), ("Expect", "bar")],
+    [("Expect", "100-continue, foo")],
+    [("Transfer-Encoding", "foo")],
+    [("Transfer-Encoding", "gzip")],
+    [("Transfer-Encoding", "identity")],
+    [("Content-Type", "application/json")],
+    [("Range", "bytes=9-1"), ("If-None-Match", "*")],
+    [("X-Forwarded-For", "x"), ("X-Forwarded-For", "1.2.3.4, ::1, \xe9")],
+    [("Cookie", "a=" + "b" * 4000)],
+    [("Accept", "text/html;q=nonsense"), ("Accept-Encoding", "gzip;q=0")],
+    [("Host", "example.org")],
+]
+# In the place of a good one. An address that sends thousands of wrong ones is kept out, so they are few.
+_AUTHORIZATIONS: Final = [
+    "",
+    "Bot",
+    "Bot ",
+    "TOKEN",
+    "bot TOKEN",
+    "Bot  TOKEN",
+    "Bearer TOKEN",
+    "Bot TOKEN ",
+    "Bot TOKENx",
+    "Bot \xe9",
+    "Bot " + "." * 3000,
+    "Bot \xb2.\xb2.\xb2",
+    "Basic TOKEN",
+]
 _FIELD: Final = b'--x\r\nContent-Disposition: form-data; name="content"\r\n\r\nwords'
 _PARTS: Final = [
     b'--x\r\nContent-Disposition: form-data; name="payload_json"\r\n\r\n%b\r\n--x--\r\n',
@@ -318,6 +379,17 @@ def _json(draw: st.DrawFn, good: list[Any]) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@st.composite
+def _parts(draw: st.DrawFn, body: bytes) -> bytes:
+    """A body with parts, one of which may hold the body."""
+    if draw(st.booleans()):
+        return draw(st.sampled_from(_PARTS)).replace(b"%b", body)
+    names = draw(st.lists(st.sampled_from(_NAMES) | st.binary(max_size=8), min_size=1, max_size=3))
+    line = b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    values = [body if name == b"payload_json" else draw(st.binary(max_size=8)) for name in names]
+    return b"".join(line % (name, value) for name, value in zip(names, values, strict=True)) + b"--x--\r\n"
+
+
 _bodies: Final = {door: _json(good) for door, good in BODIES.items()}
 
 
@@ -333,18 +405,28 @@ def cases(draw: st.DrawFn) -> Case:
         asked = draw(st.lists(st.tuples(st.sampled_from(_QUERIES), st.sampled_from(_NASTY)), max_size=3))
         path += "?" + "&".join(f"{key}={_quoted(value)}" for key, value in asked)
     body = draw(_bodies.get((method, route), st.sampled_from(_RAW)))
-    headers: dict[str, str] = {"Content-Type": "application/json"}
-    match draw(st.integers(0, 11)):
-        case 0:
-            headers["Content-Type"] = _MULTIPART
-            body = draw(st.sampled_from(_PARTS)).replace(b"%b", body)
-        case 1:
-            headers["Content-Type"] = draw(st.sampled_from(_KINDS))
-        case 2:
-            headers["X-Audit-Log-Reason"] = draw(st.sampled_from(["x" * 600, "%F0%9F", "%", "a%00b"]))
-        case 3:
-            headers["Content-Encoding"] = draw(st.sampled_from(["gzip", "deflate", "br", "zstd", "nonsense"]))
+    headers = [("Content-Type", "application/json")]
+    match draw(st.integers(0, 23)):
+        case 0 | 1 | 2:
+            headers = [("Content-Type", _MULTIPART)]
+            body = draw(_parts(body))
+        case 3 | 4:
+            headers = [("Content-Type", draw(st.sampled_from(_KINDS)))]
+        case 5 | 6 | 7:
+            headers += draw(st.sampled_from(_HEADERS))
+        case 8:
+            if draw(st.booleans()):
+                headers.append(("Authorization", draw(st.sampled_from(_AUTHORIZATIONS))))
     return Case(method, route, path, body, headers)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> Case:
+    """Edits of one message, one after the other: large ones, and broken ones."""
+    large = st.sampled_from(LARGE).map(lambda body: json.dumps(body, ensure_ascii=False).encode())
+    first, *then = draw(st.lists(large | _bodies[EDIT], min_size=2, max_size=3))
+    path = EDIT[1].format(channel="<channel>", message="<edited>")
+    return Case(*EDIT, path, first, [("Content-Type", "application/json")], tuple(then))
 
 
 def _quoted(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.codes import Op
 from gateway.rest.app import ROUTES
 
-__all__ = ["BODIES", "OPS", "REST", "TELLS"]
+__all__ = ["BODIES", "EDIT", "LARGE", "OPS", "REST", "TELLS"]
 
 _EMBED: Final = {
     "title": "a title",
@@ -120,6 +120,30 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("PATCH", "/guilds/{guild}/roles/{role}"): [_ROLE],
     ("POST", "/users/@me/channels"): [{"recipient_id": "OTHER", "recipients": ["OTHER"]}],
 }
+
+EDIT: Final = ("PATCH", "/channels/{channel}/messages/{message}")
+
+_WIDE: Final = "\U0001f525"
+_LONG_URL: Final = "https://example.org/" + "x" * 1900
+# Edits that are good and large: one after the other, they would make a message of far more bytes than it may have.
+LARGE: Final[list[Any]] = [
+    {"content": _WIDE * 2000},
+    {"embeds": [_EMBED | {"url": _LONG_URL, "image": {"url": _LONG_URL}}] * 5},
+    {"embeds": [{"description": _WIDE * 4000}]},
+    {
+        "components": [
+            {
+                "type": 1,
+                "components": [
+                    {"type": 2, "style": 1, "label": _WIDE * 80, "custom_id": f"{row}{place}" + _WIDE * 95}
+                    for place in range(5)
+                ],
+            }
+            for row in range(5)
+        ]
+    },
+    {"content": None, "embeds": [], "components": _ROWS},
+]
 
 REST: Final = [(route.method, route.path) for route in ROUTES]
 """Every route."""

@@ -8,7 +8,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from tests.fuzz.attack import Attack
-from tests.fuzz.broken import cases, frames
+from tests.fuzz.broken import cases, edits, frames
 from tests.stack import Stack
 
 __all__ = ["BATCH", "attack"]
@@ -16,6 +16,10 @@ __all__ = ["BATCH", "attack"]
 _REQUESTS = 16
 _FRAMES = 4
 BATCH = _REQUESTS + _FRAMES
+
+
+def _most_of(often: st.SearchStrategy, seldom: st.SearchStrategy) -> st.SearchStrategy:
+    return st.integers(0, 15).flatmap(lambda number: often if number else seldom)
 
 
 def attack(stack: Stack, count: int, *, seed: int | None = None) -> Counter[str]:
@@ -37,7 +41,7 @@ def attack(stack: Stack, count: int, *, seed: int | None = None) -> Counter[str]
                 suppress_health_check=list(HealthCheck),
             )
             @given(
-                st.lists(cases(), min_size=_REQUESTS, max_size=_REQUESTS),
+                st.lists(_most_of(cases(), edits()), min_size=_REQUESTS, max_size=_REQUESTS),
                 st.lists(frames(), min_size=_FRAMES, max_size=_FRAMES),
             )
             def batch(requests: list, messages: list) -> None:
