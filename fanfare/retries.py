@@ -59,12 +59,16 @@ def first_of(record: Record, known: First | None) -> First:
 def is_late(record: Record, appended_ms: int) -> bool:
     """Whether a new message must be dropped, because it was appended too long after its id was made.
 
-    By then its nonce may be forgotten, so nothing could tell that it is a repetition. Changes to guilds are
-    never late: the outbox may relay them whenever it can.
+    By then its nonce may be forgotten, so nothing could tell that it is a repetition. A message without a nonce
+    is none, and changes to guilds are never late: the outbox may relay them whenever it can.
 
     Args:
         record: any record.
         appended_ms: when the broker appended it; never this machine's clock.
 
     """
-    return record.type == MESSAGE_CREATE and appended_ms - snowflake_ms(record.id) > _WINDOW_MS
+    return (
+        record.type == MESSAGE_CREATE
+        and bool(record.nonce)
+        and appended_ms - snowflake_ms(record.id) > _WINDOW_MS
+    )

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fanfare.constants import NODE_RENEW_S, TOKEN_S
-from fanfare.presence import epoch, inboxes
+from fanfare.presence import epoch, inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss import loss_token
@@ -98,23 +98,55 @@ class NodeInbox:
         if token != self.token:
             raise InboxGoneError(self.name)
 
-    async def run(self, hub: Hub, repair: Callable[[], Awaitable[None]]) -> None:
+    async def run(
+        self,
+        hub: Hub,
+        repair: Callable[[InboxGoneError], Awaitable[None]],
+        watch: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
         """Read into the hub and keep alive; a supervised task.
 
         Args:
             hub: takes the entries.
             repair: puts another inbox in the place of one that is lost.
+            watch: raises InboxGoneError where what is registered for the inbox has holes.
 
         """
         while True:
             try:
-                await together(self._read(hub), self._renew())
-            except InboxGoneError:
+                await together(self._read(hub), self._renew(), watch())
+            except InboxGoneError as lost:
                 self.ready.clear()
                 # It may be to a server that was the primary, and says so no more.
                 self._reader.drop()
-                await repair()
+                await repair(lost)
                 self.ready.set()
+
+    async def confirm(self) -> None:
+        """Find out that the inbox itself is there, and whole; however long Redis is away.
+
+        Raises:
+            InboxGoneError: it is not, so that more is lost than somebody saw.
+
+        """
+        while True:
+            try:
+                await self.whole()
+                await inboxes.renew(self._redis, self.node, self.name)
+            except (RedisError, OSError):
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def destroy(self) -> None:
+        """Let nobody go on with sessions of this inbox, as it lacks what was for them; however long Redis is away."""
+        while True:
+            try:
+                await self._redis.delete(keys.at(self.name), keys.inbox(self.name))
+            except (RedisError, OSError):
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
 
     async def close(self) -> None:
         """Disconnect; the inbox stays, so that another node can adopt its sessions."""

@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence.client import connect, connect_apart
+from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss import LossToken
 from fanfare.presence.workers import Worker
 from fanfare.service import Service, State
@@ -41,7 +43,7 @@ from gateway.ingress.ingress import Ingress
 from gateway.listener import BACKLOG, Listener
 from gateway.member_requests import RequestMembers
 from gateway.members import MemberRequests
-from gateway.presence import PresenceWriter
+from gateway.presence import HoleError, PresenceWriter
 from gateway.repairer import Repairer
 from gateway.rest import RestContext, make_app, start_rest
 from gateway.socket import Connection
@@ -235,15 +237,23 @@ async def main(service: Service) -> None:
         )
 
         hub.seen = worker.observe
+        service.problem = lambda: presence.problem or worker.problem
         _ = service.supervise(presence.run(), "presence")
         repairer.give_up = node.give_up
 
-        async def repair() -> None:
+        async def repair(lost: InboxGoneError) -> None:
+            if isinstance(lost, HoleError):
+                # Nobody knows since when. So neither we nor another node may go on with what is here.
+                node.log.error(
+                    "registrations are gone from Redis: all sessions are told", action=Action.INBOX_LOST
+                )
+                node.give_up()
+                await inbox.destroy()
             # What Redis has lost, it has lost of nonces too.
             ingress.lost()
             await repairer.repair()
 
-        _ = service.supervise(inbox.run(hub, repair), "inbox")
+        _ = service.supervise(inbox.run(hub, repair, partial(_watch, presence, inbox)), "inbox")
         for work, name in (
             (repairer.track(), "safe offsets"),
             (guilds.sweep(), "guilds"),
@@ -256,6 +266,16 @@ async def main(service: Service) -> None:
 
         app = make_app(RestContext(settings, redis, store, guilds, ingress, worker, accounts))
         await _serve(service, node, app, room, ingress)
+
+
+async def _watch(presence: PresenceWriter, inbox: NodeInbox) -> None:
+    """Look for holes in what is registered. Raises InboxGoneError; HoleError where the inbox itself is whole."""
+    try:
+        await presence.watch()
+    except HoleError:
+        # Where Redis was emptied as a whole, the log has what was missed.
+        await inbox.confirm()
+        raise
 
 
 async def _serve(service: Service, node: Node, app: web.Application, room: Room, ingress: Ingress) -> None:

@@ -6,6 +6,7 @@ accepted afterwards is meant for this node's inbox.
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -16,16 +17,24 @@ from redis.exceptions import RedisError
 from fanfare.presence import inboxes, keys
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import PASSES, trouble_of
 
-__all__ = ["PresenceWriter"]
+__all__ = ["HoleError", "PresenceWriter"]
 
 _BATCH: Final = 500
 _RETRY_S: Final = 0.2
+_LOOK_S: Final = 0.5
+_SLICE: Final = 1000
+"""So many registrations are looked for in Redis each half second: 20,000 in 10 s."""
 # What stands in Redis beside a session: a status, and its guilds, so that another node can go on with it while the
 # database is away. Of a session with more guilds than this they are not noted.
 _ONLINE: Final = b"online"
 _UNKNOWN: Final = b"online ?"
 _MOST_GUILDS: Final = 1000
+
+
+class HoleError(inboxes.InboxGoneError):
+    """A registration was written and is gone from Redis: what was for it meanwhile is not in the inbox."""
 
 
 @dataclass(slots=True)
@@ -55,6 +64,12 @@ class PresenceWriter:
         self.inbox = inbox
         self._guilds: set[int] = set()
         self._users: dict[int, dict[str, bytes]] = {}
+        self._there: dict[tuple[int, int, str], int] = {}
+        """What Redis has acknowledged and is still wanted (guild, or user and session), by a serial number."""
+        self._serial = 0
+        self._holed = asyncio.Event()
+        self.problem = ""
+        """What keeps registrations from being written though Redis is there, for people; or ''."""
         self._queue: asyncio.Queue[_Registration | _Removal] = asyncio.Queue()
         self._log = logs.get("presence")
 
@@ -66,6 +81,7 @@ class PresenceWriter:
     def release(self, guild: int) -> None:
         """Want it no longer."""
         self._guilds.discard(guild)
+        self._there.pop((guild, 0, ""), None)
         self._queue.put_nowait(_Removal(guild=guild))
 
     def add(self, user: int, session: str, guilds: Iterable[int] | None = None) -> "asyncio.Future[None]":
@@ -110,6 +126,7 @@ class PresenceWriter:
         """Want it no longer."""
         sessions = self._users.get(user, {})
         sessions.pop(session, None)
+        self._there.pop((0, user, session), None)
         if not sessions:
             self._users.pop(user, None)
         self._queue.put_nowait(_Removal(user=user, session=session))
@@ -117,6 +134,8 @@ class PresenceWriter:
     async def move(self, inbox: str) -> None:
         """Register all that is wanted for another inbox, because the present one is lost."""
         self.inbox = inbox
+        self._there.clear()
+        self._holed.clear()
         pending = [self._register(_Registration(guild=guild)) for guild in self._guilds]
         pending += [
             self._register(_Registration(user=user, session=session))
@@ -128,6 +147,33 @@ class PresenceWriter:
     def scopes(self) -> set[str]:
         """The scopes of what is wanted: g:GUILD and u:USER."""
         return {f"g:{guild}" for guild in self._guilds} | {f"u:{user}" for user in self._users}
+
+    async def watch(self) -> None:
+        """Look for holes in what is registered, some of it at a time.
+
+        Raises:
+            HoleError: there is one.
+
+        """
+        left: list[tuple[int, int, str]] = []
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not left:
+                left = list(self._there)
+            asked = [(one, self._there[one]) for one in left[-_SLICE:] if one in self._there]
+            del left[-_SLICE:]
+            with suppress(RedisError, OSError):
+                gone = await inboxes.missing(self.redis, [self._names(*one) for one, _ in asked])
+                if any(self._there.get(asked[place][0]) == asked[place][1] for place in gone):
+                    self._holed.set()
+            if self._holed.is_set():
+                raise HoleError(self.inbox)
+
+    def _names(self, guild: int, user: int, session: str) -> tuple[str, str]:
+        """The hash and the field of a registration."""
+        if guild:
+            return keys.guild_nodes(guild), self.inbox
+        return keys.user_sessions(user), f"{session}@{self.inbox}"
 
     async def run(self) -> None:
         """Write; the service's supervised task."""
@@ -160,11 +206,15 @@ class PresenceWriter:
                 else:
                     await self._write_removals([one for one in run if isinstance(one, _Removal)])
             except (RedisError, OSError) as error:
+                passes = trouble_of(error) in PASSES
+                self.problem = "" if passes else f"registrations cannot be written: {error!r}"
                 if not failing:
-                    self._log.warning("presence waits for Redis", action=Action.RETRY, error=repr(error))
+                    say = self._log.warning if passes else self._log.error
+                    say("presence waits for Redis", action=Action.RETRY, error=repr(error))
                 failing = True
                 await asyncio.sleep(_RETRY_S)
             else:
+                self.problem = ""
                 return
 
     async def _write_registrations(self, run: Iterable[_Registration]) -> None:
@@ -177,10 +227,20 @@ class PresenceWriter:
                 else:
                     value = self._users.get(one.user, {}).get(one.session, _UNKNOWN)
                     _ = pipe.hset(keys.user_sessions(one.user), f"{one.session}@{inbox}", value)
-            await pipe.execute()
-        for one in run:
+            new = await pipe.execute()
+        for one, added in zip(run, new, strict=True):
+            if inbox == self.inbox:
+                self._acknowledged(one, added=bool(added))
             if not one.done.done():
                 one.done.set_result(None)
+
+    def _acknowledged(self, one: _Registration, *, added: bool) -> None:
+        name = (one.guild, one.user, one.session)
+        if added and name in self._there:
+            self._holed.set()  # it had been there, and somebody else took it away
+        if one.guild in self._guilds or one.session in self._users.get(one.user, ()):
+            self._serial += 1
+            self._there[name] = self._serial
 
     async def _write_removals(self, run: Iterable[_Removal]) -> None:
         """Remove what is still not wanted now."""

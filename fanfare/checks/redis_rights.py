@@ -30,7 +30,8 @@ def _gateway() -> list[tuple[str, ...]]:
         ("xrange", inbox, "-", "+"), ("hset", at, "s", "0"), ("hget", at, "s"), ("hgetall", at),
         ("get", lease), ("set", lease, ""), ("get", moved), ("set", moved, ""), ("mget", moved),
         ("pexpire", moved, "1"),
-        ("hset", guild, "x", "1"), ("hdel", guild, "x"), ("hset", user, "x", "1"), ("hget", user, "x"),
+        ("hset", guild, "x", "1"), ("hdel", guild, "x"), ("hget", guild, "x"), ("del", inbox), ("del", at),
+        ("hset", user, "x", "1"), ("hget", user, "x"),
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
         ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
         ("get", nonce), ("set", nonce, ""), ("del", nonce),
@@ -54,9 +55,9 @@ def _notifier() -> list[tuple[str, ...]]:
     inbox, at, applied = keys.inbox("*"), keys.at("*"), keys.applied(0)
     return [
         ("hkeys", keys.guild_nodes(0)), ("hkeys", keys.user_sessions(0)), ("hdel", keys.guild_nodes(0), "x"),
-        ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("hget", at, "s"), ("hset", at, "s", "0"),
-        ("get", applied), ("set", applied, ""), ("get", keys.epoch()), ("set", keys.epoch(), ""),
-        ("get", keys.bury("*", "*")),
+        ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("exists", inbox), ("hget", at, "s"),
+        ("hset", at, "s", "0"), ("get", applied), ("set", applied, ""), ("get", keys.epoch()),
+        ("set", keys.epoch(), ""), ("get", keys.bury("*", "*")),
     ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "create",
     "last_s",
     "mark_moved",
+    "missing",
     "moved_of",
     "oldest_s",
     "open_up",
@@ -47,6 +48,7 @@ _MARK: Final = Script("mark")
 _RAISE: Final = Script("raise")
 _OPEN: Final = Script("open")
 _UNREGISTER: Final = Script("unregister")
+_MISSING: Final = Script("missing")
 _MOVED: Final = "MOVED "
 
 
@@ -229,6 +231,15 @@ async def unregister(
     await _UNREGISTER.run(
         redis, [keys.inbox(inbox), keys.at(inbox), *names], [S_EPOCH_MS, " ".join(scopes), *gone]
     )
+
+
+async def missing(redis: Redis, registrations: Sequence[tuple[str, str]]) -> list[int]:
+    """The places of registrations, each a hash of presence and a field of it, that are not in Redis."""
+    if not registrations:
+        return []
+    names, fields = zip(*registrations, strict=True)
+    places: Any = await _MISSING.run(redis, list(names), list(fields))
+    return [place - 1 for place in places]
 
 
 async def read(

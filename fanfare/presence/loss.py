@@ -3,16 +3,28 @@
 import time
 
 from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError
 
 from fanfare.constants import TOKEN_S
+from fanfare.presence.line import LineRedis
 from fanfare.tasks import Shared
 
 __all__ = ["LossToken", "loss_token"]
 
 
 async def loss_token(redis: Redis) -> str:
-    """Changes whenever the Redis server may have lost writes: a restart, or another primary."""
+    """Changes whenever the Redis server may have lost writes: a restart, or another primary.
+
+    Raises:
+        ReadOnlyError: the server is a replica, as a primary may go on after a fail-over; its client leaves it.
+        RedisError: Redis is away.
+
+    """
     facts = await redis.info("server", "replication")
+    if facts.get("role") == "slave":
+        if isinstance(redis, LineRedis):
+            redis.drop()
+        raise ReadOnlyError("this server is a replica")
     return f"{facts['run_id']}.{facts.get('master_replid', '')}"
 
 

@@ -17,7 +17,7 @@ from fanfare.presence import keys
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import Trouble
+from fanfare.trouble import PASSES, Trouble, trouble_of
 
 __all__ = ["NoWorkerNumberError", "Worker", "unleased"]
 
@@ -63,6 +63,8 @@ class Worker:
         self._name = secrets.token_hex(16)
         self._number: int | None = None
         self._until_s = 0.0
+        self._why = ""
+        self._refused = False
         self._snowflakes = Snowflakes(0)
         self._task: asyncio.Task[None] | None = None
         self._log = logs.get("worker")
@@ -78,6 +80,13 @@ class Worker:
     def number(self) -> int | None:
         """The number held; None if there is none, or the lease could not be renewed in time."""
         return self._number if time.monotonic() < self._until_s else None
+
+    @property
+    def problem(self) -> str:
+        """Why no id can be made, or soon none will be though Redis is there, for people; or ''."""
+        if self._refused:
+            return f"the worker number cannot be renewed {self._why}"
+        return "" if self.number is not None else f"no worker number is leased {self._why}".strip()
 
     async def start(self) -> None:
         """Lease a number and keep it until `close`. While Redis is away it goes on trying; see `number`."""
@@ -121,15 +130,18 @@ class Worker:
             try:
                 await self._keep()
             except (RedisError, OSError) as error:
+                self._why = f"({error!r})"
+                self._refused = trouble_of(error) not in PASSES
                 if not away:
-                    self._log.warning(
-                        "the worker number was not renewed", action=Action.LEASE, error=repr(error)
-                    )
+                    say = self._log.error if self._refused else self._log.warning
+                    say("the worker number was not renewed", action=Action.LEASE, error=repr(error))
                 away = True
             else:
                 if away:
                     self._log.info("the worker number is renewed", action=Action.LEASE, number=self._number)
                 away = False
+                self._refused = False
+                self._why = "" if self._number is not None else "(all are taken)"
 
     async def _keep(self) -> None:
         """Renew the number, or lease another one, and compare clocks."""

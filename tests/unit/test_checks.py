@@ -187,8 +187,8 @@ def test_only_errors_refuse_and_all_are_said():
 
 SCRIPTS = {
     "gateway": (
-        "create", "renew", "mark", "raise", "open", "unregister", "move", "rehop", "nonce_settle", "nonce_swap",
-        "recent_put",
+        "create", "renew", "mark", "missing", "raise", "open", "unregister", "move", "rehop", "nonce_settle",
+        "nonce_swap", "recent_put",
     ),
     "fanout": ("claim",),
     "notifier": ("append", "applied"),

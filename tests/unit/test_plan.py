@@ -38,6 +38,11 @@ def test_the_end_of_the_window_is_inside() -> None:
     assert decide(message(), MADE_MS + WINDOW_MS + 1, message().position) is Decision.LATE
 
 
+def test_d4_a_message_without_a_nonce_is_never_late() -> None:
+    plain = Record(type="MESSAGE_CREATE", id=message().id, channel=5, author=3, source=message().position)
+    assert decide(plain, MADE_MS + 10 * WINDOW_MS, None) is Decision.DELIVER
+
+
 def test_only_new_messages_are_late() -> None:
     change = Record(type="GUILD_UPDATE", id=1, author=3, nonce="7", source=Position("guild.events", 0, 1))
     assert decide(change, MADE_MS + 10 * WINDOW_MS, change.position) is Decision.DELIVER

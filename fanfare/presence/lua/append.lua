@@ -4,7 +4,8 @@
 -- Answers {'ok' | 'gone', epoch, number appended}.
 local epoch = redis.call('GET', KEYS[3])
 local last = tonumber(redis.call('HGET', KEYS[2], 's'))
-if not last then return {'gone', epoch, 0} end
+-- A stream without its entries would be made anew by the next one, and nobody would miss them.
+if not last or redis.call('EXISTS', KEYS[1]) == 0 then return {'gone', epoch, 0} end
 
 local time = redis.call('TIME')
 local floor = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096

@@ -3,7 +3,7 @@
 -- ARGV: time zero of s (ms), floor, gap
 -- Answers the filler's `s`, or 'gone'.
 local last = tonumber(redis.call('HGET', KEYS[2], 's'))
-if not last then return 'gone' end
+if not last or redis.call('EXISTS', KEYS[1]) == 0 then return 'gone' end
 local time = redis.call('TIME')
 local clock = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
 local s = string.format('%.0f', math.max(last + 1, tonumber(ARGV[2]) + 1, clock) + tonumber(ARGV[3]))

@@ -2,7 +2,7 @@
 -- KEYS: inbox stream, its `at` hash, then the hashes of presence
 -- ARGV: time zero of s (ms), scopes (space separated), then the field to delete of each hash
 local last = tonumber(redis.call('HGET', KEYS[2], 's'))
-if last and ARGV[2] ~= '' then
+if last and ARGV[2] ~= '' and redis.call('EXISTS', KEYS[1]) == 1 then
   local time = redis.call('TIME')
   local floor = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
   local s = string.format('%.0f', math.max(last + 1, floor))
