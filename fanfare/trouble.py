@@ -119,6 +119,7 @@ _CLASSES: Final[dict[type[BaseException], Trouble]] = {
     # PostgreSQL, by classes of SQLSTATE: all others are about our statements.
     asyncpg.PostgresError: Trouble.CODE,
     asyncpg.InterfaceError: Trouble.AWAY,  # the connection or the pool was closed
+    asyncpg.InternalClientError: Trouble.AWAY,  # ended by the server while something was asked
     asyncpg.FatalPostgresError: Trouble.AWAY,
     asyncpg.PostgresConnectionError: Trouble.AWAY,
     asyncpg.OperatorInterventionError: Trouble.AWAY,  # it starts, or is shut down

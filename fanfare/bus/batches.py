@@ -185,9 +185,8 @@ class BatchRunner:
                 trouble = trouble_of(error)
                 self._retries[trouble in PASSES].inc()
                 if trouble in ONE_RECORD and len(part) > 1:
-                    size = (
-                        len(part) // 2
-                    )  # what stands before the record that fails is handled, and the rest waits
+                    # What stands before the record that fails is handled, and the rest waits.
+                    size = len(part) // 2
                     continue
                 position = Position(*partition, batch[0].offset)
                 if trouble is Trouble.TOO_LARGE and _size(batch[0]) > _RECORD_BYTES:
@@ -227,7 +226,12 @@ class BatchRunner:
         while True:
             try:
                 await self._dead_letters.write(
-                    position, headers=message.headers, value=message.value, key=message.key, error=error
+                    position,
+                    headers=message.headers,
+                    value=message.value,
+                    key=message.key,
+                    appended_ms=message.timestamp,
+                    error=error,
                 )
             except Exception as away:  # noqa: BLE001 - whatever it is, the record must not be lost
                 self.holds.hold(str(partition), away)

@@ -2,8 +2,9 @@
 
 A dead letter has the key, the value and the headers of the record, and more headers: `dead-error` and `dead-reason`
 (the class and the words of the error), `dead-position` (topic/partition/offset where it stood), `dead-group`,
-`dead-time` (ms since 1970). What would be too large is shortened: then `dead-shortened` says what is lacking. The
-record itself stays at its position for as long as its topic keeps it.
+`dead-time` and `dead-appended` (when it was set aside, and when the record was appended; ms since 1970). What would be
+too large is shortened: then `dead-shortened` says what is lacking. The record itself stays at its position for as long
+as its topic keeps it.
 
 The same topic says what became of a letter, in a record with the headers `dead-done` and `dead-letter` (its offset).
 """
@@ -21,6 +22,7 @@ from fanfare.record import Position
 from fanfare.settings import Settings
 
 __all__ = [
+    "DEAD_APPENDED",
     "DEAD_DONE",
     "DEAD_ERROR",
     "DEAD_GROUP",
@@ -31,7 +33,9 @@ __all__ = [
     "DEAD_TIME",
     "LETTER_BYTES",
     "DeadLetters",
+    "Header",
     "Letter",
+    "LettersAwayError",
     "shortened",
 ]
 
@@ -40,6 +44,7 @@ DEAD_REASON: Final = "dead-reason"
 DEAD_POSITION: Final = "dead-position"
 DEAD_GROUP: Final = "dead-group"
 DEAD_TIME: Final = "dead-time"
+DEAD_APPENDED: Final = "dead-appended"
 DEAD_SHORTENED: Final = "dead-shortened"
 DEAD_DONE: Final = "dead-done"
 DEAD_LETTER: Final = "dead-letter"
@@ -53,8 +58,13 @@ _KEY_BYTES: Final = 10_000
 # Where a topic takes less than it should, a letter without anything of the record.
 _LEAST_BYTES: Final = 0
 _PER_HEADER: Final = 10
+_START_S: Final = 5.0
 
 Header = tuple[str, bytes | None]
+
+
+class LettersAwayError(ConnectionError):
+    """Dead letters cannot be written: their topics are not there, we have no right to them, or Kafka is away."""
 
 
 class Letter(NamedTuple):
@@ -105,7 +115,8 @@ class DeadLetters:
     def __init__(self, settings: Settings, group: str, topics: Iterable[str]) -> None:
         """Args: group: who could not process them. topics: where they come from."""
         self._group = group
-        self._producer = Producer(settings, topics=[dead_letters_of(topic) for topic in topics])
+        self._topics = [dead_letters_of(topic) for topic in topics]
+        self._producer = Producer(settings, topics=self._topics)
         self._started = False
         self._lock = asyncio.Lock()
 
@@ -116,33 +127,47 @@ class DeadLetters:
         headers: Iterable[Header],
         value: bytes | None,
         key: bytes | None,
+        appended_ms: int,
         error: Exception,
     ) -> None:
         """Write one; returns when Kafka has it.
 
         Raises:
+            LettersAwayError: the topics cannot be reached.
             RefusedError: Kafka is away.
             KafkaError: Kafka did not take it.
 
         """
         async with self._lock:
             if not self._started:
-                await self._producer.start()
+                await self._start()
                 self._started = True
         headers = list(headers)
         whole = shortened(headers, value or b"", key or b"")
         try:
-            await self._post(position, whole, error)
+            await self._post(position, whole, appended_ms, error)
         except MessageSizeTooLargeError:
-            await self._post(position, shortened(headers, value or b"", key or b"", _LEAST_BYTES), error)
+            least = shortened(headers, value or b"", key or b"", _LEAST_BYTES)
+            await self._post(position, least, appended_ms, error)
 
-    async def _post(self, position: Position, letter: Letter, error: Exception) -> None:
+    async def _start(self) -> None:
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._producer.start()
+        except TimeoutError:
+            topics = ", ".join(self._topics)
+            raise LettersAwayError(
+                f"no way to {topics} in {_START_S:.0f} s: are these topics there, and may we write to them?"
+            ) from None
+
+    async def _post(self, position: Position, letter: Letter, appended_ms: int, error: Exception) -> None:
         more: list[Header] = [
             (DEAD_ERROR, type(error).__name__.encode()),
             (DEAD_REASON, str(error)[:_REASON_CHARS].encode(errors="replace")),
             (DEAD_POSITION, str(position).encode()),
             (DEAD_GROUP, self._group.encode()),
             (DEAD_TIME, b"%d" % (now_s() * 1000)),
+            (DEAD_APPENDED, b"%d" % appended_ms),
         ]
         if letter.lacks:
             more.append((DEAD_SHORTENED, letter.lacks.encode()))

@@ -38,9 +38,10 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import capacity, check, kafka, people, torture
+    from fanfare.cli import capacity, check, dead_letters, kafka, people, torture
 
     app.add_typer(kafka.topics_app, name="topics")
+    app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
     app.command("groups")(kafka.groups)
     app.command("kafka", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         kafka.kafka

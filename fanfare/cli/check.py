@@ -12,14 +12,14 @@ from rich.table import Table
 
 from fanfare.settings import Settings, SettingsError, load_settings
 
-__all__ = ["check", "claim", "migrate", "rights"]
+__all__ = ["check", "claim", "migrate", "rights", "settings_of_stores"]
 
 _T = TypeVar("_T")
 _STORES = ("kafka", "redis", "postgres")
 _STYLES = {"error": "red", "waits": "yellow", "warning": ""}
 
 
-def _settings() -> Settings:
+def settings_of_stores() -> Settings:
     """The settings, with the addresses of the running `fanfare up` where there are none.
 
     Raises:
@@ -78,7 +78,7 @@ def check(
     if unknown := [one for one in role or () if one not in ROLES]:
         raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(ROLES)}", param_hint="--role")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    found = asyncio.run(check_all(_settings(), role or ROLES))
+    found = asyncio.run(check_all(settings_of_stores(), role or ROLES))
     if not found:
         print("nothing is wrong")
         return
@@ -96,7 +96,7 @@ def claim() -> None:
     from fanfare.checks.marks import claim as claim_stores
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    settings = _settings()
+    settings = settings_of_stores()
     made = _told(lambda: asyncio.run(claim_stores(settings)))
     print(f"these stores are installation {made} from now on")
 
@@ -105,7 +105,7 @@ def migrate() -> None:
     """Make the tables in PostgreSQL, or bring them to this version. Any number may do so at once."""
     from fanfare.store.migrate import migrate as bring_up
 
-    settings = _settings()
+    settings = settings_of_stores()
     _told(lambda: bring_up(settings))
     print("the tables are those of this version")
 

@@ -57,7 +57,7 @@ async def translated() -> AsyncIterator[None]:
         if str(error).startswith(_LOST):
             raise StoreUnavailableError(f"PostgreSQL is away: {error}") from error
         raise
-    except (asyncpg.PostgresError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InternalClientError, OSError) as error:
         trouble = trouble_of(error)
         if trouble in ONE_RECORD:
             raise
@@ -164,7 +164,8 @@ class Database:
         async with translated(), self._pool.acquire(timeout=CONNECT_S) as connection:
             try:
                 yield connection
-            except asyncpg.ReadOnlySQLTransactionError:
+            except (asyncpg.ReadOnlySQLTransactionError, asyncpg.InternalClientError):
+                # The latter: the server ended the session at the moment at which something was asked.
                 connection.terminate()
                 raise
 

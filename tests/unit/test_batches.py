@@ -42,6 +42,7 @@ class Letters:
         headers: Iterable[tuple[str, bytes]],
         value: Any,
         key: Any,
+        appended_ms: int,
         error: Exception,
     ) -> None:
         if self.refusals:
