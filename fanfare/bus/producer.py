@@ -22,6 +22,7 @@ from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import PROBE_S, Stuck
+from fanfare.clock import now_s
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
@@ -39,6 +40,7 @@ _BATCH_BYTES: Final = 512 * 1024
 # Just below what aiokafka, and a broker, take.
 _REQUEST_BYTES: Final = 1_000_000
 _STOP_S: Final = 5.0
+_LOG_APPEND_TIME: Final = 1
 # A connection that hangs is given up after this, and the records go out over another one.
 _REQUEST_MS: Final = 10_000
 # What Kafka has not acknowledged after this may never be.
@@ -80,7 +82,7 @@ class StoppedError(KafkaError):  # type: ignore[misc] # aiokafka is untyped
 class _Lane:
     """One partition: what is queued, and since when nothing moved."""
 
-    __slots__ = ("name", "partition", "progress", "queue", "task", "topic", "waiting")
+    __slots__ = ("ahead_s", "name", "partition", "progress", "queue", "task", "topic", "waiting")
 
     def __init__(self, topic: str, name: str, partition: int) -> None:
         self.topic = topic
@@ -90,6 +92,8 @@ class _Lane:
         self.queue: deque[_Item] = deque()
         self.waiting = 0
         self.progress = 0.0
+        self.ahead_s = 0.0
+        """How far the leader's clock was ahead of ours at the last acknowledgement, where it stamps the records."""
         self.task: asyncio.Task[None] | None = None
 
 
@@ -161,6 +165,11 @@ class Producer:
     def unacknowledged_bytes(self) -> int:
         """What was handed over and is not acknowledged."""
         return self._bytes
+
+    def ahead_s(self, at: Position) -> float:
+        """How far the clock of a partition's leader is ahead of ours, in seconds, by its last acknowledgement."""
+        lane = self._lanes.get((at.topic, at.partition))
+        return lane.ahead_s if lane is not None else 0.0
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has. Raises UnknownTopicError."""
@@ -386,6 +395,9 @@ class Producer:
 
     def _answered(self, lane: _Lane, item: _Item, answer: asyncio.Future[Any]) -> None:
         error = StoppedError("the producer was stopped") if answer.cancelled() else answer.exception()
+        if error is None and answer.result().timestamp_type == _LOG_APPEND_TIME:
+            lane.ahead_s = answer.result().timestamp / 1000 - now_s()
+            metrics.BROKER_CLOCK.set(lane.ahead_s)
         self._settle(lane, item, None if error else answer.result().offset, error)
         if error is not None and self._client is not None and self._renewing is None:
             # The broker now misses one of aiokafka's sequence numbers and would refuse all that follow.

@@ -47,6 +47,7 @@ class Action(StrEnum):
     REDIS_AWAY = "redis_away"
     REDIS_BACK = "redis_back"
     LEASE = "lease"
+    CLOCK = "clock"
     # Sessions.
     IDENTIFY = "identify"
     RESUME = "resume"

@@ -97,6 +97,11 @@ PRODUCE_SECONDS = Histogram(
 UNACKNOWLEDGED = Gauge(
     "fanfare_unacknowledged_bytes", "Bytes handed over and not acknowledged.", registry=REGISTRY
 )
+BROKER_CLOCK = Gauge(
+    "fanfare_broker_clock_ahead_seconds",
+    "How far a broker's clock was ahead of ours at the last acknowledgement.",
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

@@ -18,7 +18,7 @@ from fanfare.bus import producer
 from fanfare.bus.outage import Backoff
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
-from fanfare.constants import NONCE_WINDOW_S
+from fanfare.constants import CLOCK_SKEW_S, NONCE_WINDOW_S
 from fanfare.ids import ClockSkewError, snowflake_ms
 from fanfare.presence.workers import NoWorkerNumberError
 from fanfare.record import Position, Record
@@ -26,6 +26,7 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
+from gateway.admission import Seldom
 from gateway.errors import ApiError, RefusedError, UnknownOutcomeError
 from gateway.ingress import recent
 from gateway.ingress.batch import RedisBatch
@@ -98,6 +99,7 @@ class Flights:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._later_tasks: set[asyncio.Task[Any]] = set()
         self._logger = logs.get("ingress")
+        self._skewed = Seldom()
 
     def next_id(self) -> int:
         """A snowflake. Raises: RefusedError: none can be made now."""
@@ -203,7 +205,7 @@ class Flights:
 
     async def _land_plain(self, posted: "asyncio.Future[Position]", record: Record, ident: int) -> Sent:
         position = await _acknowledged(posted)
-        _check_in_time(ident)
+        self._check_kept(position, ident)
         seen = Seen(record.channel, ident, position.offset, record.payload)
         await self._note(lambda pipe: recent.put(pipe, seen, new=True), None)
         return Sent(ident, record.channel, record.payload)
@@ -264,7 +266,11 @@ class Flights:
             await self._free(user, nonce, mine)
             raise
         position = await _acknowledged(posted)
-        _check_in_time(mine.id)
+        try:
+            self._check_kept(position, mine.id)
+        except RefusedError:
+            await self._free(user, nonce, mine)
+            raise
         accepted = Claim(mine.id, record.channel, "", position.offset)
         seen = Seen(record.channel, mine.id, position.offset, record.payload)
 
@@ -281,6 +287,27 @@ class Flights:
             # Redis lost the nonce while two tries were under way, and the other one stands first in the log.
             return Sent(stands.id, stands.channel, b"")
         return Sent(mine.id, record.channel, record.payload)
+
+    def _check_kept(self, position: Position, ident: int) -> None:
+        """After the acknowledgement: whether the workers take the record, too.
+
+        They drop a message that was appended long after its id was made, by the clock of the broker alone. So a broker
+        whose clock is far ahead would swallow every message, each of which was answered as accepted.
+
+        Raises:
+            RefusedError: they drop it.
+            UnknownOutcomeError: it took so long that they may.
+
+        """
+        ahead_s = self._log.ahead_s(position)
+        if (now_s() + ahead_s) * 1000 - snowflake_ms(
+            ident
+        ) > NONCE_WINDOW_S * 1000 and ahead_s > CLOCK_SKEW_S:
+            said = f"the clock of the broker that leads {position.topic}/{position.partition} is {ahead_s:.0f} s ahead"
+            if self._skewed.now(time.monotonic()):
+                self._logger.error("a message is dropped", action=Action.CLOCK, why=said)
+            raise RefusedError(f"{said}: it drops what is sent now")
+        _check_in_time(ident)
 
     async def _note(
         self, note: Callable[[Pipeline], None], again: Callable[[Pipeline], None] | None

@@ -16,6 +16,9 @@ class Log(Protocol):
     def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
         """Hand a record over; raises RefusedError if it was not."""
 
+    def ahead_s(self, at: Position) -> float:
+        """How far the clock of the partition's leader is ahead of ours, in seconds."""
+
 
 class Ids(Protocol):
     """Snowflakes: `fanfare.presence.workers.Worker`."""

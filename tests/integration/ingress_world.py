@@ -39,9 +39,13 @@ class Kafka:
         self.open = asyncio.Event()
         self.open.set()
         self.refuses = False
+        self.clock_ahead_s = 0.0
         self.posted: list[Record] = []
         self.arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def ahead_s(self, at: Position) -> float:
+        return self.clock_ahead_s or self._inner.ahead_s(at)
 
     def post(self, topic: str, record: Record, *, key: int) -> "asyncio.Future[Position]":
         if self.refuses:

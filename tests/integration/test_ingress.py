@@ -484,6 +484,27 @@ async def test_publishing(place: Place, two: tuple[Ingress, Ingress]) -> None:
     assert [str(record.id) for record in await place.records()] == [sent["id"]]
 
 
+@pytest.mark.parametrize("nonce", [None, "n"])
+async def test_d4_a_broker_whose_clock_is_far_ahead_is_told_to_the_sender(
+    place: Place, two: tuple[Ingress, Ingress], nonce: str | None
+) -> None:
+    """By its clock the message comes after the nonce window, so fan-out and archiver drop it: no 200 and silence."""
+    place.kafka.clock_ahead_s = 400.0
+    with pytest.raises(RefusedError, match="400 s ahead"):
+        await two[0].send(place.alice, place.channel, said("x", nonce))
+    place.kafka.clock_ahead_s = 0.0
+    sent = await two[1].send(place.alice, place.channel, said("y", nonce))
+    assert msgspec.json.decode(sent.body)["content"] == "y", "the nonce was given back"
+
+
+@pytest.mark.parametrize("ahead_s", [4.0, 200.0, -400.0])
+async def test_d4_siblings_a_clock_that_drops_nothing(
+    place: Place, two: tuple[Ingress, Ingress], ahead_s: float
+) -> None:
+    place.kafka.clock_ahead_s = ahead_s
+    assert (await two[0].send(place.alice, place.channel, said("x", "n"))).body
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_publishing_that_fails(place: Place, two: tuple[Ingress, Ingress]) -> None:
     node = two[0]
