@@ -22,6 +22,7 @@ from fanfare.permissions import P, base, in_channel, top_role
 __all__ = [
     "MAX_CHANNELS",
     "MAX_CHILDREN",
+    "MAX_OVERWRITES",
     "MAX_ROLES",
     "BadChangeError",
     "NotAllowedError",
@@ -41,6 +42,7 @@ __all__ = [
 
 MAX_ROLES: Final = 250
 MAX_CHANNELS: Final = 500
+MAX_OVERWRITES: Final = 500
 MAX_CHILDREN: Final = 50
 """Channels in a category."""
 
@@ -86,6 +88,7 @@ def role_created(guild: Guild, by: Member, role: Role) -> None:
         raise BadChangeError(30005, f"Maximum number of guild roles reached ({MAX_ROLES})")
     _below(guild, by, (role.position, -role.id))
     _has(guild, by, role.permissions)
+    _check_place(role)
 
 
 def role_changed(guild: Guild, by: Member, before: Role, after: Role) -> None:
@@ -96,7 +99,12 @@ def role_changed(guild: Guild, by: Member, before: Role, after: Role) -> None:
     _has(guild, by, before.permissions ^ after.permissions)
     if before.id == guild.id and _fixed(before) != _fixed(after):
         raise BadChangeError(50028, "Invalid Role: @everyone has no other name, place or look")
-    if before.id != guild.id and after.position < 1:
+    if before.id != guild.id:
+        _check_place(after)
+
+
+def _check_place(role: Role) -> None:
+    if role.position < 1:
         raise BadChangeError(50035, "Only @everyone is at position 0.", field="position")
 
 
@@ -132,7 +140,7 @@ def channel_created(guild: Guild, by: Member, channel: Channel, *, inherited: bo
     _require(guild, by, P.MANAGE_CHANNELS)
     if len(guild.channels) >= MAX_CHANNELS:
         raise BadChangeError(30013, f"Maximum number of guild channels reached ({MAX_CHANNELS})")
-    _check_parent(guild, channel)
+    _check_parent(guild, by, channel)
     if not inherited:
         _check_overwrites(guild, by, base(guild, by), {}, channel.overwrites)
 
@@ -144,7 +152,7 @@ def channel_changed(guild: Guild, by: Member, before: Channel, after: Channel) -
     if _without_overwrites(before) != _without_overwrites(after) and not held & P.MANAGE_CHANNELS:
         raise NotAllowedError
     if before.parent_id != after.parent_id:
-        _check_parent(guild, after)
+        _check_parent(guild, by, after)
     if before.overwrites != after.overwrites:
         _check_overwrites(guild, by, held, {one.id: one for one in before.overwrites}, after.overwrites)
 
@@ -183,14 +191,18 @@ def _without_overwrites(channel: Channel) -> tuple[object, ...]:
     )
 
 
-def _check_parent(guild: Guild, channel: Channel) -> None:
+def _check_parent(guild: Guild, by: Member, channel: Channel) -> None:
+    """The category is one, has room, and is somebody's to manage: what comes into it takes over its overwrites."""
     if not channel.parent_id:
         return
     parent = guild.channels.get(channel.parent_id)
-    if parent is None or parent.type != CATEGORY:
+    held = in_channel(guild, by.roles, by.user.id, parent) if parent is not None else 0
+    if parent is None or parent.type != CATEGORY or not held & P.VIEW_CHANNEL:
         raise BadChangeError(50035, "Not a category of this guild.", field="parent_id")
     if channel.type == CATEGORY:
         raise BadChangeError(50035, "A category cannot be in a category.", field="parent_id")
+    if not held & P.MANAGE_CHANNELS:
+        raise NotAllowedError
     inside = [one for one in guild.channels.values() if one.parent_id == parent.id and one.id != channel.id]
     if len(inside) >= MAX_CHILDREN:
         said = f"Maximum number of channels in category reached ({MAX_CHILDREN})"
@@ -205,6 +217,9 @@ def _check_overwrites(
     Whoever has MANAGE_ROLES by an overwrite only could give it on by another one: that bit is for administrators.
     """
     there = {one.id: one for one in after}
+    if len(there) > max(MAX_OVERWRITES, len(before)):
+        said = f"Maximum number of channel permission overwrites reached ({MAX_OVERWRITES})"
+        raise BadChangeError(30060, said)
     changed = 0
     for ident in {*before, *there}:
         old, new = before.get(ident), there.get(ident)

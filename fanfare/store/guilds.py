@@ -95,6 +95,8 @@ class Guilds:
         """
         guild_id, now = ids(), datetime.now(UTC)
         async with self._db.transaction() as connection:
+            # Two calls at once count one after the other.
+            await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE", owner.id)
             owned = await connection.fetchval("SELECT count(*) FROM guilds WHERE owner_id = $1", owner.id)
             if owned >= most:
                 raise rights.BadChangeError(30001, f"Maximum number of guilds reached ({most})")

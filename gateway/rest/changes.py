@@ -4,14 +4,16 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from fanfare.model import Overwrite
+from fanfare.rights import MAX_OVERWRITES
 from gateway.forms import Form
 
 __all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields"]
 
+# What a field that is absent would be.
+_NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
 _MAX_PERMISSIONS: Final = (1 << 63) - 1
 # Roles and channels are some hundred; anything much larger only breaks clients that make room for it.
 _MAX_POSITION: Final = 10_000
-MAX_OVERWRITES = 100
 
 
 _CHANNEL: Final = frozenset(
@@ -32,8 +34,9 @@ def refuse_others(form: Form, known: Collection[str], present: Mapping[str, Any]
     """
     for key in form.body.keys() - set(known):
         value = form.raw(key)
-        same = present is not None and key in present and present[key] == value
-        if not same and value not in (None, False, 0, "0", "", [], {}):
+        known_now = present is not None and key in present
+        same = value is None or (present[key] == value if known_now and present else value in _NOTHING)
+        if not same:
             form.fail(key[:64], "BASE_TYPE_UNSUPPORTED", "This field is not supported here.")
 
 

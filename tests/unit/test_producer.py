@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fanfare.bus import producer as module
 from fanfare.bus.producer import Producer, Raw, RefusedError, UnknownTopicError, partition_of
+from fanfare.clock import now_s
 from fanfare.constants import BREAKER_S
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
@@ -21,6 +22,8 @@ TOPIC = "chat.events"
 
 class Acknowledged(NamedTuple):
     offset: int
+    timestamp: int = 0
+    timestamp_type: int = 0
 
 
 class Builder:
@@ -313,3 +316,15 @@ async def test_whoever_stops_waiting_harms_nobody(producer: Producer, client: Cl
 def test_keys_go_where_every_kafka_client_puts_them(key: int, count: int) -> None:
     everything = list(range(count))
     assert partition_of(key, count) == DefaultPartitioner()(str(key).encode(), everything, everything)
+
+
+async def test_d4_how_far_a_brokers_clock_is_ahead(producer: Producer, client: Client) -> None:
+    """Only where the broker stamps the records itself (LogAppendTime)."""
+    at = []
+    for kind in (1, 0):
+        posted = producer.post(TOPIC, record(), key=1, partition=2)
+        await turn()
+        client.open[-1].set_result(Acknowledged(1, int((now_s() + 400) * 1000) * kind, kind))
+        at.append(producer.ahead_s(await posted))
+    assert 395 < at[0] < 405
+    assert at[1] == at[0], "this one says nothing of it"

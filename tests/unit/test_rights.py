@@ -73,6 +73,8 @@ def test_a1_nobody_raises_a_role_above_themselves():
         "the older of two stands higher"
     )
     assert not allowed(rights.role_created, here, me, Role(id=105, name="x", permissions=0, position=3))
+    with pytest.raises(BadChangeError):
+        rights.role_created(here, me, Role(id=105, name="x", permissions=0, position=0))
     assert not allowed(rights.member_changed, here, me, me, replace(me, roles=(HIGH, MIDDLE)))
     assert not allowed(
         rights.role_changed, here, me, here.roles[MIDDLE], replace(here.roles[MIDDLE], name="x")
@@ -214,6 +216,31 @@ def test_a5_siblings_what_cannot_be_a_parent(changed):
     with pytest.raises(BadChangeError):
         rights.channel_changed(
             here, here.members[OWNER], here.channels[ROOM], replace(here.channels[ROOM], **changed)
+        )
+
+
+def test_a5_siblings_a_category_that_one_cannot_see_or_manage():
+    """What comes into a category takes over its overwrites, and the answer shows them."""
+    here = guild()
+    me = here.members[MOD]
+    new = Channel(id=299, guild_id=GUILD, name="x", parent_id=CLUB)
+    rights.channel_created(here, me, new, inherited=True)
+    here.channels[CLUB] = overwritten(here.channels[CLUB], Overwrite(MIDDLE, 0, 0, int(P.MANAGE_CHANNELS)))
+    assert not allowed(rights.channel_created, here, me, new, inherited=True)
+    here.channels[CLUB] = overwritten(here.channels[CLUB], Overwrite(MIDDLE, 0, 0, int(P.VIEW_CHANNEL)))
+    with pytest.raises(BadChangeError):
+        rights.channel_changed(here, me, here.channels[ROOM], replace(here.channels[ROOM], parent_id=CLUB))
+
+
+def test_a4_siblings_overwrites_are_bounded():
+    here = guild()
+    here.members |= {ident: member(ident) for ident in range(1000, 1600)}
+    many = tuple(Overwrite(ident, 1, 0, 1024) for ident in range(1000, 1000 + rights.MAX_OVERWRITES))
+    room = overwritten(here.channels[ROOM], *many)
+    rights.channel_changed(here, here.members[OWNER], here.channels[ROOM], room)
+    with pytest.raises(BadChangeError):
+        rights.channel_changed(
+            here, here.members[OWNER], room, overwritten(room, *many, Overwrite(1599, 1, 0, 1024))
         )
 
 
