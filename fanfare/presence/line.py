@@ -199,6 +199,8 @@ class LineRedis(Redis):
         """
         if self.ended:
             raise RedisConnectionError("the client was closed")
+        if not commands:
+            return []
         line = self._line
         if line is None or line.closed:
             line = await self._open()
@@ -307,7 +309,9 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
     """
     name, *args = command
     said = str(name).upper()
-    blocks = said in _MAY_BLOCK and not may_block and any(_is_block(one) for one in args[:5])
+    if not said.split():
+        raise DataError("a command needs a name")
+    blocks = said in _MAY_BLOCK and not may_block and any(_is_block(one) for one in args[:8])
     if said in _UNFIT or blocks:
         raise DataError(f"{said} needs a connection of its own: everybody else would wait for it")
     try:
@@ -318,7 +322,7 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
 
 
 def _is_block(argument: Any) -> bool:
-    return argument in {"BLOCK", b"BLOCK"} if isinstance(argument, str | bytes) else False
+    return isinstance(argument, str | bytes) and argument.upper() in {"BLOCK", b"BLOCK"}
 
 
 def _argument(value: Any) -> Any:

@@ -50,6 +50,7 @@ async def test_e5_a_call_that_cannot_be_packed_is_its_callers_error_alone(redis,
     [
         ("XREAD", "BLOCK", 1000, "STREAMS", "x", "$"),
         ("xread", "COUNT", 1, b"BLOCK", 1000, "STREAMS", "x", "$"),
+        ("XREADGROUP", "GROUP", "g", "c", "block", 1000, "STREAMS", "x", ">"),
         ("BLPOP", "x", 1),
         ("SUBSCRIBE", "x"),
         ("SELECT", 1),
