@@ -167,7 +167,9 @@ async def test_what_came_too_late_is_dropped_and_changes_to_guilds_never(pair, n
     old_ms = now_ms - NONCE_WINDOW_S * 1000 - 60_000
     late = message(old_ms, "old", ids=Snowflakes(8))
     await pair.producer.send(pair.events, late, key=2)
-    change = Record(type="GUILD_UPDATE", id=late.id, guild=1, author=1, nonce=uuid.uuid4().hex, version=3)
+    change = Record(
+        type="GUILD_UPDATE", id=late.id, guild=1, author=1, nonce=uuid.uuid4().hex, version=3, payload=b"{}"
+    )
     await pair.producer.send(pair.events, change, key=2)
     (delivery,) = await pair.delivered(1)
     assert Record.from_kafka(delivery.headers, delivery.value).type == "GUILD_UPDATE"
