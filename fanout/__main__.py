@@ -22,7 +22,7 @@ async def main(service: Service) -> None:
     fanout = FanOut(redis, loss, producer)
     consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle, told_to_bury=told_by(redis))
     service.ready = lambda: consumer.joined and producer.available
-    service.problem = consumer.problem
+    service.problem = lambda: consumer.problem() or producer.problem
     service.facts = consumer.facts
     try:
         if await service.until_stopped(producer.start()):

@@ -17,6 +17,7 @@ from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import PASSES, trouble_of
 from gateway import counts
 from gateway.hub import Hub
 
@@ -44,6 +45,8 @@ class NodeInbox:
         self.ready = asyncio.Event()
         """Set while the inbox is whole: sessions can start."""
         self._generation = 0
+        self.problem = ""
+        """What keeps it from being read, and does not pass by itself; or ''."""
         self.token = ""
         """The loss token that the inbox was made under."""
         self._log = logs.get("inbox")
@@ -171,11 +174,15 @@ class NodeInbox:
             except (RedisError, OSError) as error:
                 self._fresh = True
                 self._reader.drop()
+                passes = trouble_of(error) in PASSES
+                self.problem = "" if passes else f"the inbox cannot be read: {error!r}"
                 if not away:
-                    self._log.warning("Redis is away", action=Action.REDIS_AWAY, error=repr(error))
+                    say = self._log.warning if passes else self._log.error
+                    say("Redis is away", action=Action.REDIS_AWAY, error=repr(error))
                 away = True
                 await asyncio.sleep(_RETRY_S)
                 continue
+            self.problem = ""
             if away:
                 away = False
                 self._log.info("Redis is back", action=Action.REDIS_BACK)

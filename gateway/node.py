@@ -237,7 +237,9 @@ async def main(service: Service) -> None:
         )
 
         hub.seen = worker.observe
-        service.problem = lambda: presence.problem or worker.problem
+        service.problem = lambda: (
+            presence.problem or worker.problem or producer.problem or inbox.problem or ingress.problem
+        )
         _ = service.supervise(presence.run(), "presence")
         repairer.give_up = node.give_up
 

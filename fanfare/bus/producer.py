@@ -153,6 +153,8 @@ class Producer:
         self._waiting = 0
         self._bytes = 0
         self._progress = 0.0
+        self.problem = ""
+        """What keeps it from producing, and does not pass by itself; or ''."""
         self._acknowledged = {name: metrics.PRODUCED.labels(name) for name in self._topics}
         self._failed = {name: metrics.PRODUCE_FAILED.labels(name) for name in self._topics}
 
@@ -216,7 +218,11 @@ class Producer:
             lanes = [
                 lane for lane in self._lanes.values() if lane.waiting and now - lane.progress > _OVERDUE_S
             ]
-            why = await stuck.look(client, {(lane.name, lane.partition) for lane in lanes})
+            try:
+                why = await stuck.look(client, {(lane.name, lane.partition) for lane in lanes})
+            except Exception as error:  # noqa: BLE001 - a watchman who dies watches nothing
+                self._log.error("the producer cannot be watched", action=Action.KAFKA_AWAY, error=repr(error))
+                continue
             if why and client is self._client:
                 self._log.error("the producer is stuck", action=Action.KAFKA_AWAY, why=why)
                 self._replace()
@@ -433,10 +439,24 @@ class Producer:
             item.done.set_exception(error or KafkaError("no offset came back"))
 
     async def _renew(self, old: Any) -> None:
-        """Start with a new producer id; posts are refused meanwhile, so that order is kept."""
+        """Start with a new producer id; posts are refused meanwhile, so that order is kept.
+
+        `start` waits while Kafka is away. Whatever else keeps it is said, and tried again: nobody else would notice.
+        """
+        backoff = Backoff()
         try:
             await _close(old)
-            await self.start()
+            while True:
+                try:
+                    await self.start()
+                except Exception as error:  # noqa: BLE001 - see above
+                    self.problem = f"the producer cannot connect again: {error!r}"
+                    if backoff.first():
+                        self._log.error("not connected again", action=Action.KAFKA_AWAY, error=repr(error))
+                    await backoff.wait()
+                else:
+                    self.problem = ""
+                    return
         finally:
             self._renewing = None
 

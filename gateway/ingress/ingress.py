@@ -113,6 +113,11 @@ class Ingress:
         """Wait until sends with a nonce are taken, too. Raises what went wrong with Redis or Kafka."""
         await self._rebuild.unless_complete()
 
+    @property
+    def problem(self) -> str:
+        """What keeps sends from being taken, and does not pass by itself; or ''."""
+        return self._rebuild.problem
+
     def lost(self) -> None:
         """Redis has lost writes, nonces among them: bring them back."""
         self._rebuild.begin()

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from fanfare.bus.batches import Incoming
-from fanfare.bus.outage import Backoff, is_outage
+from fanfare.bus.outage import Backoff
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
@@ -21,6 +21,7 @@ from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.trouble import PASSES, trouble_of
 from gateway.ingress.nonces import SETTLE, Claim, Nonces
 
 __all__ = ["Rebuild"]
@@ -39,6 +40,8 @@ class Rebuild:
         self._replay = replay
         self._task: asyncio.Task[None] | None = None
         self._begun: asyncio.Task[None] | None = None
+        self.problem = ""
+        """What keeps the nonces from being read back, and does not pass by itself; or ''."""
         self._log = logs.get("nonces")
 
     async def unless_complete(self) -> None:
@@ -58,11 +61,14 @@ class Rebuild:
             while True:
                 try:
                     await self.unless_complete()
-                except Exception as error:
-                    if not is_outage(error):
-                        raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, sends with a nonce wait for it
+                    passes = trouble_of(error) in PASSES
+                    self.problem = "" if passes else f"nonces cannot be read back: {error!r}"
+                    if not passes and backoff.first():
+                        self._log.error("nonces cannot be read back", action=Action.RETRY, error=repr(error))
                     await backoff.wait()
                 else:
+                    self.problem = ""
                     return
 
         if self._begun is not None:

@@ -5,7 +5,7 @@ import gc
 from typing import Any, NamedTuple
 
 import pytest
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +16,7 @@ from fanfare.clock import now_s
 from fanfare.constants import BREAKER_S
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
+from fanfare.tasks import end
 
 TOPIC = "chat.events"
 
@@ -328,3 +329,48 @@ async def test_d4_how_far_a_brokers_clock_is_ahead(producer: Producer, client: C
         at.append(producer.ahead_s(await posted))
     assert 395 < at[0] < 405
     assert at[1] == at[0], "this one says nothing of it"
+
+
+async def test_e7_a_renewal_that_is_refused_is_said_and_tried_again(
+    producer: Producer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had ended in silence: every send was refused from then on, and the process called itself ready."""
+    connect, tries = producer._connect, 0
+
+    async def refused() -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise TopicAuthorizationFailedError("no right")
+        return await connect()
+
+    monkeypatch.setattr(producer, "_connect", refused)
+    producer._replace()
+    renewing = producer._renewing
+    assert renewing is not None
+    while not producer.problem:
+        await turn()
+    assert "no right" in producer.problem
+    assert not producer.available
+    await renewing
+    assert producer.problem == ""
+    assert producer.available
+
+
+async def test_e7_siblings_a_watchman_that_fails_goes_on(
+    producer: Producer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def look(*_: Any) -> str:
+        nonlocal looks
+        looks += 1
+        raise AttributeError("a name that another version has not")
+
+    monkeypatch.setattr(module, "PROBE_S", 0)
+    monkeypatch.setattr(module.Stuck, "look", look)
+    watching = asyncio.create_task(producer._watch())
+    while looks < 3:
+        await turn()
+    assert not watching.done()
+    await end((watching,))
