@@ -19,7 +19,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from fanfare.constants import NONCE_WINDOW_S
-from fanfare.ids import snowflake_ms
+from fanfare.ids import MAX_ID, snowflake_ms
 from fanfare.record import FENCE, Record
 from fanfare.retries import MESSAGE_CREATE, is_late
 
@@ -103,7 +103,7 @@ class Fold:
     changed: dict[tuple[int, int], Changed] = field(default_factory=dict)
 
 
-_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
 
 class _One(msgspec.Struct):

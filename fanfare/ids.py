@@ -7,7 +7,10 @@ from typing import Final
 
 from fanfare.constants import CLOCK_SKEW_S, SNOWFLAKE_EPOCH_MS
 
-__all__ = ["ClockSkewError", "Snowflakes", "snowflake_ms"]
+__all__ = ["MAX_ID", "ClockSkewError", "Snowflakes", "snowflake_ms"]
+
+MAX_ID: Final = (1 << 63) - 1
+"""Ids have 63 bits, because databases count with a sign."""
 
 _COUNTER_BITS: Final = 12
 _MACHINE_BITS: Final = 22

@@ -4,12 +4,13 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
+from fanfare.ids import MAX_ID
+
 __all__ = ["ALLOW_ALL", "ALLOW_NONE", "Allowed", "Mentioned", "Written", "find", "resolve"]
 
 # Not \d: digits of other scripts are digits, too, and no client means an id by them.
 _USER: Final = re.compile(r"<@!?([0-9]{15,19})>")
 _ROLE: Final = re.compile(r"<@&([0-9]{15,19})>")
-_MAX_ID: Final = (1 << 63) - 1
 _EVERYONE: Final = re.compile(r"@(everyone|here)\b")
 
 
@@ -64,7 +65,7 @@ def find(content: str) -> Written:
 
 
 def _ids(pattern: re.Pattern[str], content: str) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(ident for text in pattern.findall(content) if (ident := int(text)) <= _MAX_ID))
+    return tuple(dict.fromkeys(ident for text in pattern.findall(content) if (ident := int(text)) <= MAX_ID))
 
 
 def resolve(

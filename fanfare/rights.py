@@ -16,6 +16,8 @@ The rules are Discord's (documentation, "Permissions" and the pages of the resou
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role
 from fanfare.permissions import P, base, in_channel, top_role
 
@@ -149,7 +151,8 @@ def channel_changed(guild: Guild, by: Member, before: Channel, after: Channel) -
     """Somebody changes a channel, its overwrites, or both. Raises: RightsError."""
     held = in_channel(guild, by.roles, by.user.id, before)
     _check_visible(held)
-    if _without_overwrites(before) != _without_overwrites(after) and not held & P.MANAGE_CHANNELS:
+    besides = replace(before, overwrites=after.overwrites) != after
+    if besides and not held & P.MANAGE_CHANNELS:
         raise NotAllowedError
     if before.parent_id != after.parent_id:
         _check_parent(guild, by, after)
@@ -177,18 +180,6 @@ def children_in_step(guild: Guild, category: Channel) -> list[Channel]:
 def _check_visible(held: int) -> None:
     if not held & P.VIEW_CHANNEL:
         raise NotAllowedError
-
-
-def _without_overwrites(channel: Channel) -> tuple[object, ...]:
-    return (
-        channel.type,
-        channel.name,
-        channel.topic,
-        channel.position,
-        channel.parent_id,
-        channel.nsfw,
-        channel.rate_limit_per_user,
-    )
 
 
 def _check_parent(guild: Guild, by: Member, channel: Channel) -> None:
@@ -220,17 +211,16 @@ def _check_overwrites(
     if len(there) > max(MAX_OVERWRITES, len(before)):
         said = f"Maximum number of channel permission overwrites reached ({MAX_OVERWRITES})"
         raise BadChangeError(30060, said)
+    others = [ident for ident in before.keys() | there.keys() if before.get(ident) != there.get(ident)]
+    if not others:
+        return
     changed = 0
-    for ident in {*before, *there}:
+    for ident in others:
         old, new = before.get(ident), there.get(ident)
-        if old == new:
-            continue
         if new is not None and (old is None or old.type != new.type):
             _check_target(guild, new)
         changed |= (old.allow if old else 0) ^ (new.allow if new else 0)
         changed |= (old.deny if old else 0) ^ (new.deny if new else 0)
-    if before.keys() == there.keys() and all(before[ident] == there[ident] for ident in there):
-        return
     if not held & P.MANAGE_ROLES:
         raise NotAllowedError
     _has(guild, by, changed)

@@ -221,8 +221,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, text: str) -> str:
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            ip_network(part, strict=False)
+        _networks_of(text)
         return text
 
     @field_validator("public_url")
@@ -254,8 +253,7 @@ class Settings(BaseSettings):
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The trusted proxies."""
-        parts = filter(None, (part.strip() for part in self.trusted_proxies.split(",")))
-        return tuple(ip_network(part, strict=False) for part in parts)
+        return _networks_of(self.trusted_proxies)
 
     def require_public(self) -> None:
         """For whoever serves clients.
@@ -266,6 +264,11 @@ class Settings(BaseSettings):
         """
         if found := public_problems(self):
             raise SettingsError("; ".join(found))
+
+
+def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    parts = filter(None, (part.strip() for part in text.split(",")))
+    return tuple(ip_network(part, strict=False) for part in parts)
 
 
 def load_settings() -> Settings:

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -178,19 +179,18 @@ def _files(settings: "Settings") -> list[str]:
         if bool(has_cert) != bool(has_key):
             given, missing = (cert, key) if has_cert else (key, cert)
             found.append(f"{_name(given)} is set and {_name(missing)} is not: both or neither")
-    for field in _FILES:
-        path = getattr(settings, field)
-        if path is not None and (why := _pem_problem(path)):
-            found.append(f"{_name(field)}: {path} {why}")
-    found += _mismatch(settings)
-    return found
+    named = {field: path for field in _FILES if (path := getattr(settings, field)) is not None}
+    unfit = {field: why for field, path in named.items() if (why := _pem_problem(path))}
+    found += [f"{_name(field)}: {named[field]} {why}" for field, why in unfit.items()]
+    fit = {field: path for field, path in named.items() if field not in unfit}
+    return found + _mismatch(fit)
 
 
-def _mismatch(settings: "Settings") -> list[str]:
+def _mismatch(files: Mapping[str, Path]) -> list[str]:
     found = []
     for cert, key in _PAIRS:
-        chain, secret = getattr(settings, cert), getattr(settings, key)
-        if chain is None or secret is None or _pem_problem(chain) or _pem_problem(secret):
+        chain, secret = files.get(cert), files.get(key)
+        if chain is None or secret is None:
             continue
         try:
             # With a password of nothing, so that a key that has one is an error and no question at the terminal.

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from fanfare import payloads
 from fanfare.model import Channel, Guild, Overwrite
-from fanfare.permissions import P, in_channel
+from fanfare.permissions import VOICE_TYPES, P, in_channel
 from fanfare.record import GUILD, Record
 from gateway.frames import Transport, encode
 
@@ -46,7 +46,6 @@ HEARS: Final = 1 << 64
 # Plain numbers: the operators of a flag make an object each time.
 _VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
 _CONNECT: Final = int(P.CONNECT)
-_VOICE_TYPES: Final = frozenset({2, 13})
 # Rights that are kept of a channel: far more than a guild has different sets of roles.
 _KEPT: Final = 10_000
 
@@ -154,7 +153,7 @@ class View:
                 known.clear()
             channel = self.guild.channels[channel_id]
             held = in_channel(self.guild, roles, user, channel)
-            if held & _VIEW_CHANNEL and (held & _CONNECT or channel.type not in _VOICE_TYPES):
+            if held & _VIEW_CHANNEL and (held & _CONNECT or channel.type not in VOICE_TYPES):
                 held |= HEARS
             known[at] = held
         return held
@@ -212,7 +211,7 @@ def _alike(guild: Guild) -> list[list[int]]:
     """The channels of a guild, those together whose overwrites are the same."""
     found: dict[tuple[bool, tuple[Overwrite, ...]], list[int]] = {}
     for channel in guild.channels.values():
-        found.setdefault((channel.type in _VOICE_TYPES, channel.overwrites), []).append(channel.id)
+        found.setdefault((channel.type in VOICE_TYPES, channel.overwrites), []).append(channel.id)
     return list(found.values())
 
 

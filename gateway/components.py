@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final
 
 from fanfare.payloads import Json
-from gateway.forms import Form
+from gateway.forms import Form, present
 
 __all__ = ["MAX_LAYOUT", "layout", "rows", "texts"]
 
@@ -130,13 +130,9 @@ def _only(*kinds: Kind) -> Callable[[Form], Json]:
         if kind is None or form.errors:
             return {"type": 0}
         found: Json = {"type": kind, "id": form.integer("id", most=_MAX_ID) or None}
-        return _present(found | _READ[Kind(kind)](form))
+        return present(found | _READ[Kind(kind)](form))
 
     return read
-
-
-def _present(found: Json) -> Json:
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def _action_row(form: Form) -> Json:
@@ -219,7 +215,7 @@ def _string_select(form: Form) -> Json:
 
 
 def _option(form: Form) -> Json:
-    return _present(
+    return present(
         {
             "label": form.text("label", longest=100, required=True, shown=True),
             "value": form.text("value", shortest=1, longest=100, required=True),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fanfare.payloads import Json, timestamp
-from gateway.forms import Form
+from gateway.forms import Form, present
 
 __all__ = ["MAX_EMBEDS", "embed", "length"]
 
@@ -41,7 +41,7 @@ def embed(form: Form) -> Json:
         "author": form.child("author", _author),
         "fields": form.children("fields", _field, most=25),
     }
-    found = _present(found)
+    found = present(found)
     if not any(found.get(key) for key in _SAYS) and not form.errors:
         form.fail("description", "BASE_TYPE_REQUIRED", "This field is required")
     return found
@@ -57,10 +57,6 @@ def length(embeds: list[Json]) -> int:
     return sum(map(len, texts))
 
 
-def _present(found: Json) -> Json:
-    return {key: value for key, value in found.items() if value is not None}
-
-
 def _moment(form: Form) -> str | None:
     text = form.text("timestamp", longest=64)
     if text is None:
@@ -74,7 +70,7 @@ def _moment(form: Form) -> str | None:
 
 
 def _footer(form: Form) -> Json:
-    return _present(
+    return present(
         {
             "text": form.text("text", longest=2048, required=True, shown=True),
             "icon_url": form.url("icon_url", longest=_URL),
@@ -83,11 +79,11 @@ def _footer(form: Form) -> Json:
 
 
 def _media(form: Form) -> Json:
-    return _present({"url": form.url("url", longest=_URL, required=True)})
+    return present({"url": form.url("url", longest=_URL, required=True)})
 
 
 def _author(form: Form) -> Json:
-    return _present(
+    return present(
         {
             "name": form.text("name", longest=256, required=True, shown=True),
             "url": form.url("url", longest=_URL),

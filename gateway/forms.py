@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from fanfare.ids import MAX_ID
 from gateway.errors import ApiError, FormError
 
-__all__ = ["Form", "body_of", "forms_of"]
+__all__ = ["Form", "body_of", "forms_of", "present"]
 
 _T = TypeVar("_T")
 
-_MAX_ID: Final = (1 << 63) - 1
 _MAX_INT: Final = (1 << 53) - 1
 # The deepest that Discord documents is a button in a row in a container, and its emoji.
 _MAX_DEPTH: Final = 16
@@ -68,6 +68,11 @@ def forms_of(body: Any, most: int) -> "list[Form]":
         said = {"code": "BASE_TYPE_MAX_LENGTH", "message": f"Must be {most} or fewer in length."}
         raise FormError({"_errors": [said]})
     return [Form(one) for one in body]
+
+
+def present(found: dict[str, Any]) -> dict[str, Any]:
+    """What was read of an object, without the keys that are absent, null or wrong."""
+    return {key: value for key, value in found.items() if value is not None}
 
 
 class Form:
@@ -153,14 +158,7 @@ class Form:
 
     def integers(self, key: str, *, most: int, largest: int) -> list[int] | None:
         """A list of small whole numbers, each once."""
-        items = self._list(key, most)
-        if items is None:
-            return None
-        for place, value in enumerate(items):
-            number = _whole(value)
-            if number is None or not 0 <= number <= largest:
-                self._deep(key, place, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not int.')
-        return list(dict.fromkeys(number for value in items if (number := _whole(value)) is not None))
+        return self._numbers(key, most, largest, "int")
 
     def refuse(self, key: str, why: str) -> None:
         """The field is not supported: refused by its name, unless it says nothing."""
@@ -195,21 +193,24 @@ class Form:
             self._absent(key, required)
             return None
         number = _whole(value)
-        if number is None or not 0 <= number <= _MAX_ID:
+        if number is None or not 0 <= number <= MAX_ID:
             self.fail(key, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not snowflake.')
             return None
         return number
 
     def snowflakes(self, key: str, *, most: int) -> list[int] | None:
         """A list of ids, each once."""
-        found: list[int] = []
+        return self._numbers(key, most, MAX_ID, "snowflake")
+
+    def _numbers(self, key: str, most: int, largest: int, kind: str) -> list[int] | None:
         items = self._list(key, most)
         if items is None:
             return None
+        found: list[int] = []
         for place, value in enumerate(items):
             number = _whole(value)
-            if number is None or not 0 <= number <= _MAX_ID:
-                self._deep(key, place, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not snowflake.')
+            if number is None or not 0 <= number <= largest:
+                self._deep(key, place, "NUMBER_TYPE_COERCE", f'Value "{_short(value)}" is not {kind}.')
             else:
                 found.append(number)
         return list(dict.fromkeys(found))

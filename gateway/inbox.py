@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from fanfare.bus.outage import is_outage
 from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes, keys
 from fanfare.presence.client import connect
@@ -17,7 +18,6 @@ from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import PASSES, trouble_of
 from gateway import counts
 from gateway.hub import Hub
 
@@ -132,24 +132,16 @@ class NodeInbox:
             InboxGoneError: it is not, so that more is lost than somebody saw.
 
         """
-        while True:
-            try:
-                await self.whole()
-                await inboxes.renew(self._redis, self.node, self.name)
-            except (RedisError, OSError):
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
+
+        async def look() -> None:
+            await self.whole()
+            await inboxes.renew(self._redis, self.node, self.name)
+
+        await _insist(look)
 
     async def destroy(self) -> None:
         """Let nobody go on with sessions of this inbox, as it lacks what was for them; however long Redis is away."""
-        while True:
-            try:
-                await self._redis.delete(keys.at(self.name), keys.inbox(self.name))
-            except (RedisError, OSError):
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
+        await _insist(lambda: self._redis.delete(keys.at(self.name), keys.inbox(self.name)))
 
     async def close(self) -> None:
         """Disconnect; the inbox stays, so that another node can adopt its sessions."""
@@ -174,7 +166,7 @@ class NodeInbox:
             except (RedisError, OSError) as error:
                 self._fresh = True
                 self._reader.drop()
-                passes = trouble_of(error) in PASSES
+                passes = is_outage(error)
                 self.problem = "" if passes else f"the inbox cannot be read: {error!r}"
                 if not away:
                     say = self._log.warning if passes else self._log.error
@@ -207,3 +199,14 @@ class NodeInbox:
             except (RedisError, OSError):
                 pass
             await asyncio.sleep(TOKEN_S)
+
+
+async def _insist(call: Callable[[], Awaitable[object]]) -> None:
+    """Do it, again and again while Redis is away."""
+    while True:
+        try:
+            await call()
+        except (RedisError, OSError):
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return

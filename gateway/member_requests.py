@@ -12,13 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from fanfare import payloads
+from fanfare.ids import MAX_ID
 from fanfare.model import Member
 
 __all__ = ["RequestMembers", "chunks", "rate_limited", "read"]
 
 _CHUNK: Final = 1000
 _NONCE_BYTES: Final = 32
-_MAX_ID: Final = (1 << 63) - 1
 # Discord's ids have at most 20 digits; what is longer is no id and is cut in the answer.
 _ID_CHARACTERS: Final = 20
 _QUERY_CHARACTERS: Final = 100
@@ -56,7 +56,7 @@ def as_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > _ID_CHARACTERS:
         return 0
     ident = int(text)
-    return ident if ident <= _MAX_ID else 0
+    return ident if ident <= MAX_ID else 0
 
 
 def read(d: bytes) -> RequestMembers | None:

@@ -64,6 +64,10 @@ _UNSUPPORTED: Final = {
     "username": "Only webhooks have a name of their own.",
 }
 
+_LEGACY: Final = (
+    "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
+    "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2",
+)
 # So short that it cannot be too many bytes.
 _SHORT: Final = 1000
 _DEFAULT: Final = 0
@@ -414,17 +418,15 @@ def _refuse_unsupported(form: Form) -> None:
 def _refuse_beside_layout(form: Form) -> None:
     """A message of components says everything by them."""
     for key in ("content", "embeds", "embed"):
-        said = "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2"
         if form.raw(key) not in (None, "", []):
-            form.fail(key, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", said)
+            form.fail(key, *_LEGACY)
 
 
 def _check_kind(message: Json) -> None:
     """After an edit. Raises: FormError: what it would have does not go with its flags."""
     v2 = bool(message["flags"] & COMPONENTS_V2)
     if v2 and (message["content"] or message["embeds"]):
-        said = "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2"
-        raise FormError.at("content", "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", said)
+        raise FormError.at("content", *_LEGACY)
     if not v2 and any(one["type"] != 1 for one in message["components"]):
         said = "Without MessageFlags.IS_COMPONENTS_V2 there are action rows only."
         raise FormError.at("components", "UNION_TYPE_CHOICES", said)

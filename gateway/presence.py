@@ -14,10 +14,10 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from fanfare.bus.outage import is_outage
 from fanfare.presence import inboxes, keys
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import PASSES, trouble_of
 
 __all__ = ["HoleError", "PresenceWriter"]
 
@@ -206,7 +206,7 @@ class PresenceWriter:
                 else:
                     await self._write_removals([one for one in run if isinstance(one, _Removal)])
             except (RedisError, OSError) as error:
-                passes = trouble_of(error) in PASSES
+                passes = is_outage(error)
                 self.problem = "" if passes else f"registrations cannot be written: {error!r}"
                 if not failing:
                     say = self._log.warning if passes else self._log.error

@@ -90,19 +90,17 @@ def shortened(headers: Iterable[Header], value: bytes, key: bytes, most: int = L
     said = []
     every = list(headers)
     kept: list[Header] = []
-    left = min(_HEADER_BYTES, most)
+    used = 0
     for name, content in every:
-        left -= len(name.encode(errors="replace")) + len(content or b"") + _PER_HEADER
-        if left < 0:
+        size = len(name.encode(errors="replace")) + len(content or b"") + _PER_HEADER
+        if used + size > min(_HEADER_BYTES, most):
             said.append(f"{len(kept)} of {len(every)} headers")
             break
         kept.append((name, content))
+        used += size
     if len(key) > (room := min(_KEY_BYTES, most)):
         said.append(f"{room} of {len(key)} bytes of the key")
         key = key[:room]
-    used = sum(
-        len(name.encode(errors="replace")) + len(content or b"") + _PER_HEADER for name, content in kept
-    )
     if len(value) > (room := max(most - used - len(key), 0)):
         said.append(f"{room} of {len(value)} bytes of the value")
         value = value[:room]

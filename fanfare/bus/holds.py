@@ -77,12 +77,6 @@ class Holds:
                 self._log.info("going on", action=Action.RESUME_WORK)
             self._due.clear()
 
-    def clear(self) -> None:
-        """All of it is somebody else's from now on."""
-        self._held.clear()
-        self._due.clear()
-        self._count()
-
     def problem(self) -> str:
         """What is held, and why, in a line; '' where nothing is held for longer than a moment."""
         now = self._now()

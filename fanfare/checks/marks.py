@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets as random_words
+from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
@@ -111,10 +112,9 @@ async def read_marks(settings: Settings, redis: Redis | None, database: Connecti
         in_redis = raw.decode() if raw is not None else None
     in_postgres: Mark = UNKNOWN
     if database is not None:
-        try:
+        # Said by the check of the tables.
+        with suppress(asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
             in_postgres = await database.fetchval("SELECT id FROM installation")
-        except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError):
-            in_postgres = UNKNOWN  # said by the check of the tables
     return Marks(await _kafka_mark(settings), in_redis, in_postgres)
 
 
@@ -129,10 +129,8 @@ async def _secret(settings: Settings, database: Connection) -> str:
             return problem
         if ours and row["secret"] != ours[0]:
             await database.execute("UPDATE installation SET secret = $1", ours[0])
-    except asyncpg.InsufficientPrivilegeError:
-        return ""  # least rights: whoever may write does it
-    except asyncpg.UndefinedTableError:
-        return ""
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
+        return ""  # least rights: whoever may write does it; the check of the tables says what is missing
     return ""
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -120,7 +120,7 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 @contextlib.contextmanager
-def _short(folder: Path) -> Any:
+def _short(folder: Path) -> Iterator[Path]:
     """The folder under a short name: the path of a socket has 107 bytes at the most."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

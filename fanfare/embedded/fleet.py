@@ -7,7 +7,7 @@ clients resume elsewhere. So one change at a time, one process after the other.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ class Fleet:
             raise UpError(f"{role}={count} is not a number from 0 to {MOST_OF_A_KIND}")
 
     @contextlib.asynccontextmanager
-    async def _alone(self) -> Any:
+    async def _alone(self) -> AsyncIterator[None]:
         if self._changing.locked():
             raise UpError("another change is under way: try again when it is done")
         async with self._changing:

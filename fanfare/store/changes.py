@@ -1,26 +1,27 @@
 """Changes to a guild: each locks its row, raises its version and writes an outbox row per event."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Generic, TypeVar
+from typing import Concatenate, Final, Generic, ParamSpec, TypeVar
 
 import msgspec
 
-from fanfare import payloads
+from fanfare import payloads, rights
 from fanfare.constants import SNOWFLAKE_EPOCH_MS
-from fanfare.model import Guild
+from fanfare.model import Guild, Member
 from fanfare.record import GUILD, Record
-from fanfare.store.database import Connection, Database
+from fanfare.store.database import Connection, Database, own_channel
 from fanfare.store.errors import NotFoundError
 from fanfare.store.state import guild_state
 
 __all__ = ["CHANNEL_NAME", "Change", "Changing", "changing"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-# SQL of the channel of LISTEN/NOTIFY on which the relay is woken; a database has one set of them for all schemas.
-CHANNEL_NAME: Final = "concat('fanfare_outbox', '.' || nullif(current_schema(), 'public'))"
+# SQL of the channel of LISTEN/NOTIFY on which the relay is woken.
+CHANNEL_NAME: Final = own_channel("fanfare_outbox")
 
 _encoder = msgspec.json.Encoder()
 
@@ -49,6 +50,19 @@ class Changing:
     async def state(self, *users: int) -> Guild:
         """The guild as it is under the lock, for a decision about it; of its members only those named."""
         return await guild_state(self.connection, self.guild_id, users)
+
+    async def permit(
+        self, by: int, rule: Callable[Concatenate[Guild, Member, P], None], *about: P.args, **more: P.kwargs
+    ) -> None:
+        """Ask one of `fanfare.rights` whether somebody may do this; the operator (0) may everything.
+
+        Raises:
+            RightsError: they may not.
+
+        """
+        if by:
+            now = await self.state(by)
+            rule(now, rights.member(now, by), *about, **more)
 
     def event(
         self,

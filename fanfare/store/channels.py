@@ -1,13 +1,13 @@
 """Channels of guilds, and direct conversations."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from fanfare import payloads, rights
-from fanfare.model import CATEGORY, DM, Channel, Overwrite, User
+from fanfare.model import CATEGORY, DM, Channel, Guild, Overwrite, User
 from fanfare.store.changes import Change, Changing, changing
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
@@ -90,7 +90,7 @@ class Channels:
 
         """
         async with changing(self._db, channel.guild_id) as change:
-            now = await change.state(by, *(one.id for one in channel.overwrites if one.type == 1))
+            now = await change.state(by, *_named(channel))
             parent = now.channels.get(channel.parent_id)
             if inherit and parent is not None:
                 channel = msgspec.structs.replace(channel, overwrites=parent.overwrites)
@@ -119,7 +119,7 @@ class Channels:
             return await _update_by(change, by, old, msgspec.structs.replace(old, **changes))
 
     async def move_channels(
-        self, guild_id: int, moves: Mapping[int, Mapping[str, Any]], *, by: int, in_step: Container[int] = ()
+        self, guild_id: int, moves: Mapping[int, Mapping[str, Any]], *, by: int, in_step: Collection[int] = ()
     ) -> Change[int]:
         """Change places and categories of several channels: all of them, or none.
 
@@ -135,22 +135,25 @@ class Channels:
 
         """
         async with changing(self._db, guild_id) as change:
+            now = await change.state(by)
+            # Once for all moves: the guild stays locked meanwhile. In step may be whoever some category names.
+            categories = [one for one in now.channels.values() if one.type == CATEGORY]
+            if in_step and (named := _named(*categories)):
+                now = await change.state(by, *named)
             for channel_id, changes in moves.items():
-                old = await _channel(change, channel_id)
+                old = _of(now, channel_id)
                 new = msgspec.structs.replace(old, **changes)
                 if channel_id in in_step and new.parent_id:
-                    parent = await _channel(change, new.parent_id)
+                    parent = _of(now, new.parent_id)
                     new = msgspec.structs.replace(new, overwrites=parent.overwrites)
-                await _update_by(change, by, old, new)
+                await _update_in(change, now, by, old, new)
             return change.done(len(moves))
 
     async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
         """Take a channel out of its guild; what was in a category stays. Raises NotFoundError, RightsError."""
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
-            if by:
-                now = await change.state(by)
-                rights.channel_deleted(now, rights.member(now, by), old)
+            await change.permit(by, rights.channel_deleted, old)
             if old.type == CATEGORY:
                 children = await change.connection.fetch(
                     "SELECT id FROM channels WHERE guild_id = $1 AND parent_id = $2", old.guild_id, channel_id
@@ -213,20 +216,39 @@ async def _insert_overwrites(connection: Connection, channel: Channel) -> None:
 
 async def _update_by(change: Changing, by: int, old: Channel, new: Channel) -> Change[Channel]:
     """Change a channel, and what keeps in step with it; `by` somebody, 0: by the operator."""
-    now = await change.state(by, *(one.id for one in new.overwrites if one.type == 1))
+    now = await change.state(by, *_named(new))
+    return change.done(await _update_in(change, now, by, old, new))
+
+
+async def _update_in(change: Changing, now: Guild, by: int, old: Channel, new: Channel) -> Channel:
+    """The same in a guild that was read already, with the members that the new overwrites name; `now` follows."""
     if by:
         rights.channel_changed(now, rights.member(now, by), old, new)
-    done = await _update(change, old, new)
-    if old.type == CATEGORY and old.overwrites != new.overwrites:
-        for child in rights.children_in_step(now, old):
-            await _update(change, child, msgspec.structs.replace(child, overwrites=done.value.overwrites))
-    return change.done(done.value)
+    follows = old.type == CATEGORY and old.overwrites != new.overwrites
+    children = rights.children_in_step(now, old) if follows else []
+    done = now.channels[new.id] = await _update(change, old, new)
+    for child in children:
+        fresh = msgspec.structs.replace(child, overwrites=done.overwrites)
+        now.channels[child.id] = await _update(change, child, fresh)
+    return done
 
 
-async def _update(change: Changing, old: Channel, new: Channel) -> Change[Channel]:
+def _named(*channels: Channel) -> set[int]:
+    """The members that the overwrites of channels name."""
+    return {one.id for channel in channels for one in channel.overwrites if one.type == 1}
+
+
+def _of(guild: Guild, channel_id: int) -> Channel:
+    found = guild.channels.get(channel_id)
+    if found is None:
+        raise NotFoundError("channel", channel_id)
+    return found
+
+
+async def _update(change: Changing, old: Channel, new: Channel) -> Channel:
     new = msgspec.structs.replace(new, overwrites=tuple(sorted(new.overwrites, key=lambda o: o.id)))
     if new == old:
-        return change.done(old)
+        return old
     await change.connection.execute(
         "UPDATE channels SET type = $2, name = $3, topic = $4, position = $5, parent_id = $6, nsfw = $7, "
         "rate_limit_per_user = $8 WHERE id = $1",
@@ -243,7 +265,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> Change[Channe
         await change.connection.execute("DELETE FROM overwrites WHERE channel_id = $1", new.id)
         await _insert_overwrites(change.connection, new)
     change.event("CHANNEL_UPDATE", payloads.channel(new), channel=new.id, before=payloads.channel(old))
-    return change.done(new)
+    return new
 
 
 async def _channel(change: Changing, channel_id: int) -> Channel:

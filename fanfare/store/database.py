@@ -26,6 +26,7 @@ __all__ = [
     "Row",
     "dial",
     "dsn",
+    "own_channel",
     "own_number",
     "translated",
 ]
@@ -92,6 +93,11 @@ def _verified(url: str) -> dict[str, Any]:
     context = ssl.create_default_context()
     context.check_hostname = mode == "verify-full"
     return {"dsn": urlunsplit(parts._replace(query=urlencode(query))), "ssl": context}
+
+
+def own_channel(name: str) -> str:
+    """SQL of a channel of LISTEN/NOTIFY, made this installation's own, as with `own_number`."""
+    return f"concat('{name}', '.' || nullif(current_schema(), 'public'))"
 
 
 async def own_number(connection: Connection, number: int) -> int:

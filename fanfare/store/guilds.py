@@ -172,9 +172,7 @@ class Guilds:
         """Let a member leave, or be kicked by somebody. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
             member = await _member(change.connection, guild_id, user_id)
-            if by:
-                now = await change.state(by)
-                rights.member_removed(now, rights.member(now, by), member)
+            await change.permit(by, rights.member_removed, member)
             await change.connection.execute(
                 "DELETE FROM members WHERE guild_id = $1 AND user_id = $2", guild_id, user_id
             )
@@ -218,9 +216,7 @@ class Guilds:
             new = msgspec.structs.replace(
                 old, roles=tuple(sorted(held)), nick=old.nick if nick is UNSET else nick
             )
-            if by:
-                now = await change.state(by)
-                rights.member_changed(now, rights.member(now, by), old, new)
+            await change.permit(by, rights.member_changed, old, new)
             if (set(old.roles), old.nick) == (held, new.nick):
                 return change.done(old)
             await change.connection.execute(

@@ -26,9 +26,7 @@ class Roles:
     async def create_role(self, guild_id: int, role: Role, *, by: int = 0) -> Change[Role]:
         """Make a role. Raises NotFoundError, RightsError."""
         async with changing(self._db, guild_id) as change:
-            if by:
-                now = await change.state(by)
-                rights.role_created(now, rights.member(now, by), role)
+            await change.permit(by, rights.role_created, role)
             await insert_role(change.connection, guild_id, role)
             change.event("GUILD_ROLE_CREATE", {"guild_id": str(guild_id), "role": payloads.role(role)})
             return change.done(role)
@@ -38,9 +36,7 @@ class Roles:
         async with changing(self._db, guild_id) as change:
             old = await _role(change, role_id)
             new = msgspec.structs.replace(old, **changes)
-            if by:
-                now = await change.state(by)
-                rights.role_changed(now, rights.member(now, by), old, new)
+            await change.permit(by, rights.role_changed, old, new)
             if new == old:
                 return change.done(old)
             await change.connection.execute(
@@ -74,9 +70,7 @@ class Roles:
             raise ValueError("the @everyone role cannot be deleted")
         async with changing(self._db, guild_id) as change:
             old = await _role(change, role_id)
-            if by:
-                now = await change.state(by)
-                rights.role_deleted(now, rights.member(now, by), old)
+            await change.permit(by, rights.role_deleted, old)
             await change.connection.execute("DELETE FROM roles WHERE id = $1", role_id)
             held = await change.connection.fetch(
                 "UPDATE members SET roles = array_remove(roles, $2) WHERE guild_id = $1 AND $2 = ANY(roles) "

@@ -6,14 +6,14 @@ from typing import Final
 import asyncpg
 
 from fanfare.model import User
-from fanfare.store.database import Database
+from fanfare.store.database import Database, own_channel
 from fanfare.store.errors import NameTakenError, NotFoundError
 from fanfare.store.rows import USER_COLUMNS, as_user
 
 __all__ = ["REVOKED_CHANNEL", "Users"]
 
-# SQL of the channel of LISTEN/NOTIFY that tells of revoked tokens; a database has one set of them for all schemas.
-REVOKED_CHANNEL: Final = "concat('fanfare_revoked', '.' || nullif(current_schema(), 'public'))"
+# SQL of the channel of LISTEN/NOTIFY that tells of revoked tokens.
+REVOKED_CHANNEL: Final = own_channel("fanfare_revoked")
 
 
 class Users:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from fanfare.bus.batches import Incoming
-from fanfare.bus.outage import Backoff
+from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
@@ -21,7 +21,6 @@ from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import PASSES, trouble_of
 from gateway.ingress.nonces import SETTLE, Claim, Nonces
 
 __all__ = ["Rebuild"]
@@ -62,7 +61,7 @@ class Rebuild:
                 try:
                     await self.unless_complete()
                 except Exception as error:  # noqa: BLE001 - whatever it is, sends with a nonce wait for it
-                    passes = trouble_of(error) in PASSES
+                    passes = is_outage(error)
                     self.problem = "" if passes else f"nonces cannot be read back: {error!r}"
                     if not passes and backoff.first():
                         self._log.error("nonces cannot be read back", action=Action.RETRY, error=repr(error))

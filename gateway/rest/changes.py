@@ -32,11 +32,11 @@ def refuse_others(form: Form, known: Collection[str], present: Mapping[str, Any]
             fields that they do not change.
 
     """
+    now = present or {}
     for key in form.body.keys() - set(known):
         value = form.raw(key)
-        known_now = present is not None and key in present
-        same = value is None or (present[key] == value if known_now and present else value in _NOTHING)
-        if not same:
+        same = value == now[key] if key in now else value in _NOTHING
+        if value is not None and not same:
             form.fail(key[:64], "BASE_TYPE_UNSUPPORTED", "This field is not supported here.")
 
 

@@ -33,7 +33,7 @@ from tests.cases.brokers import broker
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack, clean_environment
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("own_keys")]
 
 PREFIX = "least"
 SECRET = "a secret of thirty-two characters and more"
@@ -134,13 +134,6 @@ async def _redis_and_postgres_users(place: Place) -> None:
         keys.use_prefix("")
         await redis.aclose()
         await postgres.close()
-
-
-@pytest.fixture(autouse=True)
-def _own_keys() -> Iterator[None]:
-    """Whatever connects in this process has set the prefix for all of it."""
-    yield
-    keys.use_prefix("")
 
 
 @contextmanager

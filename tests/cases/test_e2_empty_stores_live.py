@@ -12,22 +12,14 @@ from fanfare.bus.letters import letters
 from fanfare.client import Rest
 from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
-from fanfare.presence import keys
 from fanfare.store import Store
 from fanfare.tokens import Tokens
 from tests.integration.store_fixtures import eventually, settings_of, snowflakes
 from tests.stack import clean_environment
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("own_keys")]
 SECRET = "a secret of thirty-two characters and more"
 next_id = snowflakes()
-
-
-@pytest.fixture(autouse=True)
-def _own_keys():
-    """Whatever connects in this process has set the prefix for all of it."""
-    yield
-    keys.use_prefix("")
 
 
 class Empty:

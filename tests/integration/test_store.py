@@ -9,7 +9,9 @@ from fanfare.constants import LARGE_GUILD
 from fanfare.ids import snowflake_ms
 from fanfare.model import CATEGORY, Channel, Overwrite, Role, User
 from fanfare.record import GUILD, Record
+from fanfare.rights import BadChangeError
 from fanfare.store import NameTakenError, NotFoundError, Store, StoreUnavailableError
+from fanfare.store.changes import Changing
 from fanfare.store.demo import make_demo
 from fanfare.store.migrate import migrate
 from fanfare.tokens import Tokens
@@ -163,6 +165,40 @@ async def test_a_deleted_category_lets_its_channels_go(store):
     assert change.version == 5
     assert (await store.channel(child.id)).parent_id == 0
     assert [r.type for r in await outbox(store, guild_id)][-2:] == ["CHANNEL_UPDATE", "CHANNEL_DELETE"]
+
+
+async def test_channels_moved_together_see_each_other_and_read_the_guild_once(store, monkeypatch):
+    """The guild is locked meanwhile: read for each of them, a move of all its channels kept everybody waiting."""
+    owner, friend = await person(store), await person(store)
+    guild_id = (await store.create_guild(next_id, owner, "G", [f"c{at}" for at in range(50)])).guild_id
+    await store.add_member(guild_id, friend)
+    only = (Overwrite(friend.id, 1, 1024, 0),)
+    category = Channel(id=next_id(), guild_id=guild_id, type=CATEGORY, name="c", overwrites=only)
+    await store.create_channel(category)
+    guild = await store.guild(guild_id)
+    ours = [ident for ident in guild.channels if ident != category.id]
+    reads = []
+    state = Changing.state
+
+    async def counted(self, *users):
+        reads.append(users)
+        return await state(self, *users)
+
+    monkeypatch.setattr(Changing, "state", counted)
+    moves = {ident: {"parent_id": category.id, "position": 3} for ident in ours}
+    change = await store.move_channels(guild_id, moves, by=owner.id, in_step=ours)
+    assert change.changed
+    moved = (await store.guild(guild_id)).channels
+    assert all((moved[ident].parent_id, moved[ident].overwrites) == (category.id, only) for ident in ours)
+    assert len(reads) == 2, "once, and with those whom categories name"
+    one_more = Channel(id=next_id(), guild_id=guild_id, name="one more")
+    await store.create_channel(one_more)
+    apart = {ours[0]: {"parent_id": 0}, one_more.id: {"parent_id": category.id}, ours[1]: {"position": 3}}
+    assert (await store.move_channels(guild_id, apart, by=owner.id)).changed
+    with pytest.raises(BadChangeError, match="category reached"):
+        await store.move_channels(guild_id, {ours[0]: {"parent_id": category.id}}, by=owner.id)
+    with pytest.raises(NotFoundError):
+        await store.move_channels(guild_id, {1: {"position": 1}}, by=owner.id)
 
 
 async def test_what_is_so_already_is_no_event(store):
