@@ -1,7 +1,7 @@
 """Messages: what clients may send, and the payload bytes that everybody gets, encoded once. Pure.
 
 A payload begins with the fields that the MESSAGE_CONTENT intent gates, next to each other, so that the
-variant without them is a splice (`gateway.frames.splice`) and not a second encoding. What a reply refers to
+variant without them is a splice (`gateway.protocol.frames.splice`) and not a second encoding. What a reply refers to
 is one of them.
 """
 

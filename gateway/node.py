@@ -31,25 +31,26 @@ from fanfare.store.outbox import relay
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tls import Certificate
-from gateway import counts, moves
+from gateway import metrics
 from gateway.accounts import Accounts
-from gateway.admission import Admission, Room, admission_of
-from gateway.codes import CloseCode
-from gateway.fences import Fences
-from gateway.guilds import GuildCache
-from gateway.hub import Hub, Session
-from gateway.inbox import NodeInbox
+from gateway.connection import Connection
+from gateway.delivery.hub import Hub, Session
+from gateway.delivery.inbox_reader import NodeInbox
+from gateway.delivery.member_chunks import MemberRequests
+from gateway.delivery.writing import fastest
+from gateway.guilds.cache import GuildCache
 from gateway.ingress.ingress import Ingress
-from gateway.listener import BACKLOG, Listener
-from gateway.member_requests import RequestMembers
-from gateway.members import MemberRequests
-from gateway.presence import HoleError, PresenceWriter
-from gateway.repairer import Repairer
+from gateway.listening.admission import Admission, Room, admission_of
+from gateway.listening.listener import BACKLOG, Listener
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.member_requests import RequestMembers
+from gateway.recovery import path_store
+from gateway.recovery.fences import Fences
+from gateway.registrations import HoleError, PresenceWriter
 from gateway.rest import RestContext, make_app, start_rest
-from gateway.socket import Connection
-from gateway.starter import Starter
-from gateway.wheel import Wheel
-from gateway.writes import fastest
+from gateway.sessions.repair import Repairer
+from gateway.sessions.start import Starter
+from gateway.timers import Wheel
 
 __all__ = ["Node", "main"]
 
@@ -111,7 +112,7 @@ class Node:
         """What was missed is not to be had any more: tell every session, forget what events kept current."""
         for connection in list(self.connections):
             if connection.session is not None:
-                counts.INVALID.labels("events not kept").inc()
+                metrics.INVALID.labels("events not kept").inc()
                 connection.invalidate()
         self.hub.clear()
         self._guilds.restart()
@@ -123,8 +124,8 @@ class Node:
             await asyncio.sleep(_SWEEP_S)
             now = time.monotonic()
             away = self.hub.expire(now)
-            counts.SESSIONS.labels("live").set(len(self.hub.sessions) - away)
-            counts.SESSIONS.labels("away").set(away)
+            metrics.SESSIONS.labels("live").set(len(self.hub.sessions) - away)
+            metrics.SESSIONS.labels("away").set(away)
             if now > renew_at:
                 renew_at = now + MOVED_TTL_S / 3
                 await self._renew_moves()
@@ -154,7 +155,7 @@ class Node:
     async def _renew_moves(self) -> None:
         moved = [session.key for session in self.hub.sessions.values() if session.version]
         try:
-            await moves.renew(self._presence.redis, moved)
+            await path_store.renew(self._presence.redis, moved)
         except (RedisError, OSError):
             self.log.warning("moves not renewed", action=Action.REDIS_AWAY)
 

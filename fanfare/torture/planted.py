@@ -72,7 +72,7 @@ def _cached_presence() -> None:
 
 
 def _resume_from_now() -> None:
-    ring = importlib.import_module("gateway.ring").Ring
+    ring = importlib.import_module("gateway.delivery.ring").Ring
     ring.after = lambda self, _s: self.end
 
 

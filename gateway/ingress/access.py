@@ -26,7 +26,7 @@ from gateway.errors import (
     unknown_channel,
     unknown_guild,
 )
-from gateway.guilds import UnknownChannelError, UnknownGuildError
+from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
 from gateway.ingress.ports import Guilds, Stored
 
 __all__ = ["Access", "Place", "refusing"]

@@ -26,13 +26,13 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
-from gateway.admission import Seldom
 from gateway.errors import ApiError, RefusedError, UnknownOutcomeError
 from gateway.ingress import recent
 from gateway.ingress.batch import RedisBatch
 from gateway.ingress.nonces import Claim, Nonces
 from gateway.ingress.ports import Ids, Log
 from gateway.ingress.recent import Seen
+from gateway.listening.admission import Seldom
 
 __all__ = ["Flights", "Make", "Sent"]
 

@@ -28,7 +28,7 @@ class Ids(Protocol):
 
 
 class Guilds(Protocol):
-    """What this node knows of guilds, always current: `gateway.guilds.GuildCache`."""
+    """What this node knows of guilds, always current: `gateway.guilds.cache.GuildCache`."""
 
     async def get(self, guild_id: int) -> Guild:
         """Raises UnknownGuildError."""

@@ -19,8 +19,8 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from typing_extensions import override
 
 from fanfare.constants import BODY_S, HEAD_BYTES, HEAD_S, KEEP_ALIVE_S, UNIDENTIFIED_REQUESTS, UNREAD_S
-from gateway.admission import Admission
-from gateway.listener import Listener
+from gateway.listening.admission import Admission
+from gateway.listening.listener import Listener
 from gateway.rest.protocol import RestProtocol
 
 __all__ = ["RestServer", "identified", "invalid", "start_rest"]

@@ -11,7 +11,7 @@ from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.workers import Worker
 from fanfare.tasks import end
-from gateway.presence import HoleError, PresenceWriter
+from gateway.registrations import HoleError, PresenceWriter
 from tests.integration.store_fixtures import eventually, settings_of
 from tests.world import make_world, redis_of
 

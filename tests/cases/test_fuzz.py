@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.codes import FIRST_OWN_OP, Op
+from gateway.protocol.codes import FIRST_OWN_OP, Op
 from tests.fuzz.doors import BODIES, OPS, REST
 from tests.fuzz.run import attack
 

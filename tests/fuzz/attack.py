@@ -25,8 +25,8 @@ from yarl import URL
 from fanfare.bus.replay import replay
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.client import Client, Op
-from gateway.codes import CloseCode
 from gateway.messages import MAX_BYTES
+from gateway.protocol.codes import CloseCode
 from gateway.rest.app import PREFIXES
 from tests.fuzz.broken import Case, Frame
 from tests.fuzz.doors import OPS, TELLS

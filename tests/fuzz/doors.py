@@ -6,7 +6,7 @@ A route or an op that is new has to be added here: the test fails without.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.codes import Op
+from gateway.protocol.codes import Op
 from gateway.rest.app import ROUTES
 
 __all__ = ["BODIES", "EDIT", "LARGE", "OPS", "REST", "TELLS"]

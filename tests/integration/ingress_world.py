@@ -24,7 +24,7 @@ from fanfare.presence.loss import LossToken
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store
-from gateway.guilds import UnknownChannelError, UnknownGuildError
+from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
 from gateway.ingress import Ingress
 from tests.integration.store_fixtures import snowflakes
 

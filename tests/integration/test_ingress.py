@@ -17,10 +17,10 @@ from fanfare.presence.loss import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
 from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
-from gateway.frames import splice
 from gateway.ingress import Ingress, ingress
 from gateway.ingress.nonces import Claim
 from gateway.messages import Draft, read_draft, read_edit
+from gateway.protocol.frames import splice
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
 from tests.stack import Stack

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.tasks import end
-from gateway.presence import PresenceWriter
+from gateway.registrations import PresenceWriter
 from tests.integration.store_fixtures import settings_of
 
 pytestmark = pytest.mark.system

@@ -14,14 +14,14 @@ import uvloop
 
 from fanfare.constants import OWN_FRAME_BYTES, SOCKET_HIGH_WATER_BYTES
 from fanfare.telemetry import logs
-from gateway.admission import Admission, Bounds, Room
-from gateway.codes import CloseCode, Op
-from gateway.frames import Transport
-from gateway.hub import Session
-from gateway.resume import Hop
-from gateway.socket import Connection
-from gateway.starter import EndError, InvalidSessionError
-from gateway.wheel import Wheel
+from gateway.connection import Connection
+from gateway.delivery.hub import Session
+from gateway.listening.admission import Admission, Bounds, Room
+from gateway.protocol.codes import CloseCode, Op
+from gateway.protocol.frames import Transport
+from gateway.recovery.path import Hop
+from gateway.sessions.start import EndError, InvalidSessionError
+from gateway.timers import Wheel
 from tests.unit.gateway_world import ALICE, ALL_INTENTS, GUILD_ID, World, user
 
 HEARTBEAT = b'{"op":1,"d":null}'

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import Record
-from gateway.frames import Dispatch
-from gateway.repair import SafeOffsets
-from gateway.resume import Fence, Hop, above
-from gateway.ring import Event, Ring
+from gateway.delivery.ring import Event, Ring
+from gateway.protocol.frames import Dispatch
+from gateway.recovery.path import Fence, Hop, above
+from gateway.recovery.repair_rules import SafeOffsets
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.world import SCOPES, SOURCES, Step, deliveries_of

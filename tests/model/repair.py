@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 
-from gateway.repair import Replay, first_floor, move_to, passed, raised_newest
+from gateway.recovery.repair_rules import Replay, first_floor, move_to, passed, raised_newest
 from tests.model.bugs import Bug
 from tests.model.node import Node, Session
 from tests.model.starts import send_fence

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from gateway.ring import Ring
+from gateway.delivery.ring import Ring
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.node import INBOX_TTL, RESUME_WINDOW, Node

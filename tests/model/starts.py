@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from fanfare.constants import EARLY_NUMBERS
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, INBOXES, Record
-from gateway.resume import Fence, Hop, Moved, above, path, reaches, segment, split_at, unregistered
+from gateway.recovery.path import Fence, Hop, Moved, above, path, reaches, segment, split_at, unregistered
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.node import RESUMED, Link, Lost, Node, Session, sees
@@ -229,7 +229,7 @@ def _claim(node: Node, session: Session, moved: Moved) -> None:
 
 
 def _early(node: Node, hop: Hop) -> list[InboxEntry]:
-    """As in gateway.starter: what the node had above the fence before it was raised."""
+    """As in gateway.sessions.start: what the node had above the fence before it was raised."""
     if hop.since < 0:
         return []
     dispatches = [node.ring[at].dispatch for at in range(node.ring.after(hop.since), node.ring.after(hop.t))]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import NONCE_WINDOW_S, S_EPOCH_MS, SNOWFLAKE_EPOCH_MS
 from fanfare.record import CHANNEL, GUILD, USERS, Position, Record
-from gateway.resume import Moved
+from gateway.recovery.path import Moved
 from tests.model.append import Inbox
 
 __all__ = ["CHANNELS", "SOURCES", "WINDOW", "Appended", "Kafka", "Redis", "Step", "deliveries_of", "event"]

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import trustme
 from aiohttp import web
 
-from gateway.admission import Admission, Bounds, Room
-from gateway.listener import Listener
+from gateway.connection import Connection
+from gateway.listening.admission import Admission, Bounds, Room
+from gateway.listening.listener import Listener
 from gateway.rest.server import RestServer, identified, start_rest
-from gateway.socket import Connection
-from gateway.wheel import Wheel
+from gateway.timers import Wheel
 
 LIMIT_S = 20
 _AUTHORITY = trustme.CA()

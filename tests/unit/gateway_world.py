@@ -11,11 +11,11 @@ from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import GUILD, USERS, Record
-from gateway import changes
-from gateway.audience import View
-from gateway.frames import Transport
-from gateway.hub import Hub, Session
-from gateway.resume import Hop
+from gateway.delivery.hub import Hub, Session
+from gateway.guilds.apply import apply
+from gateway.guilds.audience import View
+from gateway.protocol.frames import Transport
+from gateway.recovery.path import Hop
 
 GUILD_ID = 77
 PUBLIC, HIDDEN = 500, 501
@@ -104,7 +104,7 @@ class Guilds:
     def apply(self, record: Record) -> View | None:
         view = self.views.get(record.guild)
         if view is not None and record.version > view.guild.version:
-            view = self.views[record.guild] = View(changes.apply(view.guild, record), view)
+            view = self.views[record.guild] = View(apply(view.guild, record), view)
         return view
 
 

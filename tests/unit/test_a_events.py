@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from fanfare.record import GUILD, Record
-from gateway.audience import INTENTS, NOBODY
+from gateway.guilds.audience import INTENTS, NOBODY
 from tests.unit.gateway_world import (
     ALICE,
     BOB,

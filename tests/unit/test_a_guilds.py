@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fanfare.model import Guild
-from gateway.guilds import GuildCache
+from gateway.guilds.cache import GuildCache
 from tests.unit.gateway_world import GUILD_ID, Log, guild
 
 

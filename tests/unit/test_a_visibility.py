@@ -11,11 +11,11 @@ from fanfare.model import Overwrite
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
-from gateway.audience import View
-from gateway.changes import undo
-from gateway.hub import Hub, Session
-from gateway.replays import Replays
-from gateway.resume import Hop
+from gateway.delivery.hub import Hub, Session
+from gateway.guilds.apply import undo
+from gateway.guilds.audience import View
+from gateway.recovery.path import Hop
+from gateway.sessions.missed_events import Replays
 from tests.unit.gateway_world import (
     ALICE,
     ALL_INTENTS,

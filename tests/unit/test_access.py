@@ -7,7 +7,7 @@ from typing import Any
 from fanfare.mentions import ALLOW_ALL, find
 from fanfare.model import DM, Channel, User
 from fanfare.permissions import DM_PERMISSIONS
-from gateway.guilds import GuildCache
+from gateway.guilds.cache import GuildCache
 from gateway.ingress.access import Access, Place
 
 

@@ -11,9 +11,9 @@ from fanfare.model import Channel, Guild, Overwrite, Role
 from fanfare.permissions import P, in_channel
 from fanfare.record import CHANNEL, GUILD, Record
 from fanfare.record import USERS as USERS_NAMED
-from gateway import audience
-from gateway.audience import MESSAGE_CONTENT, View, classify, content_for, intent_of, sees
-from gateway.frames import Transport
+from gateway.guilds import audience
+from gateway.guilds.audience import MESSAGE_CONTENT, View, classify, content_for, intent_of, sees
+from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
     ALL_INTENTS,
@@ -195,11 +195,11 @@ def test_an_event_that_nobody_has_thought_of_goes_to_nobody(name):
 
 def test_every_event_that_is_made_has_an_intent():
     """Walks what the store and the ingress make: an event without a line in the table would be heard by nobody."""
-    package = Path(audience.__file__).parent.parent
+    package = Path(audience.__file__).parents[2]
     sources = [
         *package.glob("fanfare/store/*.py"),
         *package.glob("gateway/ingress/*.py"),
-        package / "gateway/messages.py",
+        *package.glob("gateway/messages.py"),
     ]
     pattern = r'"((?:MESSAGE|TYPING|CHANNEL|GUILD|PRESENCE|THREAD|USER|VOICE|INVITE|WEBHOOKS)_[A-Z_]+?)"'
     made = {name for source in sources for name in re.findall(pattern, source.read_text())}

@@ -2,13 +2,16 @@
 
 import pytest
 
-from gateway import plain
+from gateway.listening import http_answers
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/healthz?from=balancer"])
 @pytest.mark.parametrize(("healthy", "status"), [(True, b"200 OK"), (False, b"503 Service Unavailable")])
 def test_c4_healthz_says_whether_sockets_are_taken(path, healthy, status):
-    got, said = plain.answer("GET", path, healthy=healthy), plain.answer("HEAD", path, healthy=healthy)
+    got, said = (
+        http_answers.answer("GET", path, healthy=healthy),
+        http_answers.answer("HEAD", path, healthy=healthy),
+    )
     assert got.startswith(b"HTTP/1.1 " + status + b"\r\n")
     head, _, body = got.partition(b"\r\n\r\n")
     assert body
@@ -19,14 +22,14 @@ def test_c4_healthz_says_whether_sockets_are_taken(path, healthy, status):
 
 @pytest.mark.parametrize("path", ["/", "/gateway/", "/gateway/?v=10", "/healthz/", "/metrics"])
 def test_c4_anything_else_is_told_to_upgrade(path):
-    got = plain.answer("GET", path, healthy=True)
+    got = http_answers.answer("GET", path, healthy=True)
     assert got.startswith(b"HTTP/1.1 426 Upgrade Required\r\n")
     assert b"\r\nUpgrade: websocket\r\n" in got
 
 
 def test_c4_health_is_asked_and_not_posted():
-    assert plain.answer("POST", "/healthz", healthy=True).startswith(b"HTTP/1.1 405 ")
+    assert http_answers.answer("POST", "/healthz", healthy=True).startswith(b"HTTP/1.1 405 ")
 
 
 def test_c4_a_node_that_stops_sends_clients_elsewhere():
-    assert plain.answer("GET", "/gateway/", healthy=False).startswith(b"HTTP/1.1 503 ")
+    assert http_answers.answer("GET", "/gateway/", healthy=False).startswith(b"HTTP/1.1 503 ")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfare.constants import HEAD_BYTES, HEADS_BYTES, INVALID_TOKENS_WINDOW_S
-from gateway.admission import Admission, Bounds, Room, Seldom, bucket
+from gateway.listening.admission import Admission, Bounds, Room, Seldom, bucket
 
 
 class Guest:

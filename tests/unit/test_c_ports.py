@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fanfare.constants import BODY_S, HEAD_S, KEEP_ALIVE_S, UNREAD_S
-from gateway.admission import Bounds
+from gateway.listening.admission import Bounds
 from tests.unit.flood_bench import HANDSHAKE, Bench, bench, ended, until
 
 PING = b"\x89\x80\x00\x00\x00\x00"

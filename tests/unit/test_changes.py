@@ -13,7 +13,7 @@ from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role, User
 from fanfare.record import GUILD, Record
-from gateway.changes import apply
+from gateway.guilds.apply import apply
 from tests.unit.gateway_world import ALICE, GUILD_ID, guild, member
 
 # "null", "7" and "true": lax decoding must not take texts for something else.

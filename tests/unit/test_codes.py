@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.codes import FIRST_OWN_OP, CloseCode, Op
+from gateway.protocol.codes import FIRST_OWN_OP, CloseCode, Op
 
 DOCUMENTED_OPS = {
     0: "DISPATCH",

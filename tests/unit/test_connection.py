@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.admission import Admission, Bounds, Room
-from gateway.socket import Connection
-from gateway.wheel import Wheel
+from gateway.connection import Connection
+from gateway.listening.admission import Admission, Bounds, Room
+from gateway.timers import Wheel
 
 HANDSHAKE = (
     b"GET /?v=10&encoding=json HTTP/1.1\r\nHost: fanfare\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -5,7 +5,7 @@ import pytest
 from fanfare.store import StoreUnavailableError
 from fanfare.tokens import BadTokenError, Holder, Tokens
 from gateway.accounts import Accounts
-from gateway.codes import CloseCode
+from gateway.protocol.codes import CloseCode
 from tests.unit.gateway_world import ALICE, BOB, OWNER, World, session
 
 SECRET = "a secret of thirty-two characters"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfare.record import Record
-from gateway.frames import UNGATED, Dispatch, Transport, control, dispatch, splice, wrap
+from gateway.protocol.frames import UNGATED, Dispatch, Transport, control, dispatch, splice, wrap
 from tests.unit.gateway_world import Log, inflated, raw_blocks, unframed
 
 TEXTS = st.lists(

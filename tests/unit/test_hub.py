@@ -10,11 +10,11 @@ from fanfare.model import Overwrite
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, GUILD, INBOXES, Record
-from gateway import changes
-from gateway.audience import View
-from gateway.codes import CloseCode
-from gateway.frames import Dispatch, Transport
-from gateway.ring import Event, Ring
+from gateway.delivery.ring import Event, Ring
+from gateway.guilds.apply import apply
+from gateway.guilds.audience import View
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.frames import Dispatch, Transport
 from tests.unit.gateway_world import (
     ALICE,
     ALL_INTENTS,
@@ -368,7 +368,7 @@ def test_a8_who_cannot_be_judged_begins_anew(world):
     world.say("who may see this?", channel=HIDDEN)
     opened = payloads.channel(held.guild.channels[HIDDEN]) | {"permission_overwrites": []}
     world.change("CHANNEL_UPDATE", opened)
-    after = changes.apply(held.guild, world.hub.ring[world.hub.ring.end - 1].dispatch.record)
+    after = apply(held.guild, world.hub.ring[world.hub.ring.end - 1].dispatch.record)
     world.guilds.views[GUILD_ID] = View(after)
     alice.drain()
     assert alice.contents == ["block"]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from fanfare import payloads
 from fanfare.presence.inboxes import InboxEntry
-from gateway import rooms
-from gateway import writes as writes_module
-from gateway.frames import Transport
+from gateway.delivery import broadcast
+from gateway.delivery import writing as writes_module
+from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
     BOB,
@@ -102,7 +102,7 @@ def test_a_long_burst_is_written_in_pieces(writes):
     session(world.hub, ALICE, wire)
     batch(world, [world.log.message("x" * 1000) for _ in range(100)])
     assert len(writes) > 5
-    assert max(size for _, size in writes) < 2 * rooms.TOGETHER_BYTES
+    assert max(size for _, size in writes) < 2 * broadcast.TOGETHER_BYTES
 
 
 def test_a_descriptor_is_not_written_to_when_its_session_has_left_it(writes):

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from fanfare import payloads
 from fanfare.presence.inboxes import InboxEntry
-from gateway.frames import Transport
-from gateway.ring import Ring
+from gateway.delivery.ring import Ring
+from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
     ALL_INTENTS,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfare.model import Member, User
-from gateway.codes import CloseCode
-from gateway.member_requests import RequestMembers, chunks, rate_limited, read
-from gateway.session import Close, Dialogue
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.dialogue import Close, Dialogue
+from gateway.protocol.member_requests import RequestMembers, chunks, rate_limited, read
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 

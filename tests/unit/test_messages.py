@@ -13,7 +13,6 @@ from fanfare.model import DM, Channel, Member, User
 from fanfare.record import Record
 from gateway.errors import ApiError, FormError
 from gateway.forms import Form, body_of, forms_of
-from gateway.frames import splice
 from gateway.messages import (
     ENCODINGS,
     Built,
@@ -26,6 +25,7 @@ from gateway.messages import (
     read_edit,
     typing,
 )
+from gateway.protocol.frames import splice
 
 ALICE = User(id=10**17, username="alice")
 BOB = User(id=10**17 + 1, username="bob")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fanfare.constants import EARLY_NUMBERS
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, INBOXES, Record
-from gateway.resume import Hop, above, path, reaches, segment, split_at, unregistered
+from gateway.recovery.path import Hop, above, path, reaches, segment, split_at, unregistered
 
 PARTITIONS = ("a/0", "a/1", "b/0")
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fanfare.record import Record
-from gateway.frames import Dispatch
-from gateway.ring import Event, Ring
+from gateway.delivery.ring import Event, Ring
+from gateway.protocol.frames import Dispatch
 
 
 def event(s: int, size: int = 0) -> Event:

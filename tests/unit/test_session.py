@@ -13,8 +13,8 @@ from fanfare.constants import (
     OWN_FRAME_BYTES,
     OWN_UNANSWERED,
 )
-from gateway.codes import CloseCode, Op
-from gateway.session import Close, Dialogue, Identify, Reply, Resume, SendMessage, State
+from gateway.protocol.codes import CloseCode, Op
+from gateway.protocol.dialogue import Close, Dialogue, Identify, Reply, Resume, SendMessage, State
 
 INTERVAL_S = HEARTBEAT_INTERVAL_MS / 1000
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.session_ids import BadSessionIdError, Claims, SessionIds
+from gateway.protocol.session_ids import BadSessionIdError, Claims, SessionIds
 
 IDS = SessionIds("secret")
 CLAIMS = st.builds(

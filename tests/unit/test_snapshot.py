@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
-from gateway.audience import View
-from gateway.snapshot import guild_create, ready
+from gateway.guilds.audience import View
+from gateway.guilds.snapshot import guild_create, ready
 from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, JOINED_AT, PUBLIC, STAFF, guild, user
 
 

@@ -2,8 +2,8 @@
 
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE
-from gateway import tails
-from gateway.tails import Tail, Tails
+from gateway.recovery import other_inboxes
+from gateway.recovery.other_inboxes import Tail, Tails
 from tests.unit.gateway_world import Log
 
 
@@ -22,7 +22,7 @@ def inbox(monkeypatch, entries):
         return entries[0].s
 
     for name, fake in {"read": read, "read_between": read_between, "oldest_s": oldest_s}.items():
-        monkeypatch.setattr(tails.inboxes, name, fake)
+        monkeypatch.setattr(other_inboxes.inboxes, name, fake)
     return asked
 
 

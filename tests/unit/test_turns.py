@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway import starter
-from gateway.starter import EndError, _turn
+from gateway.sessions import start
+from gateway.sessions.start import EndError, _turn
 
 OPEN = SimpleNamespace(open=True)
 
@@ -42,7 +42,7 @@ async def test_a_turn_is_given_back_when_the_client_has_gone_or_the_start_fails(
 
 
 async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter, "_TURN_S", 0.0)
+    monkeypatch.setattr(start, "_TURN_S", 0.0)
     turns = asyncio.Semaphore(0)
     with pytest.raises(EndError, match="come again"):
         async with _turn(turns, OPEN):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wheel import Wheel
+from gateway.timers import Wheel
 
 
 @given(st.lists(st.floats(0, 20)), st.lists(st.floats(0, 25)))

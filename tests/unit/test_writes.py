@@ -6,9 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway import uring
-from gateway.uring import Uring, UringUnavailableError
-from gateway.writes import fastest, one_by_one
+from gateway.delivery import io_uring
+from gateway.delivery.io_uring import Uring, UringUnavailableError
+from gateway.delivery.writing import fastest, one_by_one
 
 
 def ring(entries):
@@ -91,7 +91,7 @@ def test_without_io_uring_each_socket_has_its_write(monkeypatch):
     def refused(*_):
         raise UringUnavailableError("not permitted")
 
-    monkeypatch.setattr("gateway.writes.Uring", refused)
+    monkeypatch.setattr("gateway.delivery.writing.Uring", refused)
     assert fastest(io_uring=True) is one_by_one
     assert fastest(io_uring=False) is one_by_one
 
@@ -104,7 +104,7 @@ def test_many_go_by_io_uring(pairs):
 
 
 def test_a_kernel_that_refuses_says_why(monkeypatch):
-    monkeypatch.setattr(uring, "_SETUP", 100_000)
+    monkeypatch.setattr(io_uring, "_SETUP", 100_000)
     with pytest.raises(UringUnavailableError, match="not implemented"):
         Uring()
 
@@ -114,6 +114,6 @@ def test_a_ring_that_cannot_be_mapped_is_none(monkeypatch):
         raise PermissionError("mmap")
 
     ring(8).close()
-    monkeypatch.setattr(uring.mmap, "mmap", refused)
+    monkeypatch.setattr(io_uring.mmap, "mmap", refused)
     with pytest.raises(UringUnavailableError, match="mmap"):
         Uring()

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from fanfare.record import Record
-from gateway.audience import View
-from gateway.changes import UnknownPastError, undo
-from gateway.ring import Event, Ring
+from gateway.delivery.ring import Event, Ring
+from gateway.guilds.apply import UnknownPastError, undo
+from gateway.guilds.audience import View
 
 __all__ = ["Past", "view_before"]
 

@@ -11,7 +11,7 @@ from fanfare.presence import keys
 from fanfare.presence.client import TRIP, TRIP_S
 from fanfare.presence.scripts import Script
 from fanfare.tasks import Gathered
-from gateway.resume import Hop, Moved
+from gateway.recovery.path import Hop, Moved
 
 __all__ = ["Moves", "renew", "rewrite"]
 

@@ -24,9 +24,9 @@ from fanfare.constants import (
     OWN_UNANSWERED,
     STARTS,
 )
-from gateway import member_requests
-from gateway.codes import FIRST_OWN_OP, CloseCode, Op
-from gateway.member_requests import RequestMembers
+from gateway.protocol import member_requests
+from gateway.protocol.codes import FIRST_OWN_OP, CloseCode, Op
+from gateway.protocol.member_requests import RequestMembers
 
 __all__ = [
     "Close",

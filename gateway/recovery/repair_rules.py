@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
-from gateway.resume import Fence, Hop, Moved
+from gateway.recovery.path import Fence, Hop, Moved
 
 __all__ = [
     "LEAP",

@@ -6,8 +6,8 @@ the node's start and never change.
 
 from bisect import bisect_right
 
-from gateway.audience import View
-from gateway.frames import Dispatch
+from gateway.guilds.audience import View
+from gateway.protocol.frames import Dispatch
 
 __all__ = ["Event", "Ring"]
 

@@ -8,9 +8,9 @@ import asyncio
 from typing import Final
 
 from fanfare.store import Store, StoreUnavailableError
-from gateway.guilds import GuildCache, UnknownGuildError
-from gateway.hub import Hub, Session, is_membership
-from gateway.presence import PresenceWriter
+from gateway.delivery.hub import Hub, Session, is_membership
+from gateway.guilds.cache import GuildCache, UnknownGuildError
+from gateway.registrations import PresenceWriter
 
 __all__ = ["RETRY_S", "Entrance"]
 

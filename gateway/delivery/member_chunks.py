@@ -8,10 +8,10 @@ from fanfare.store import Store
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.frames import dispatch, encode, wrap
-from gateway.guilds import GuildCache, UnknownGuildError
-from gateway.hub import Hub, Session
-from gateway.member_requests import RequestMembers, chunks, rate_limited
+from gateway.delivery.hub import Hub, Session
+from gateway.guilds.cache import GuildCache, UnknownGuildError
+from gateway.protocol.frames import dispatch, encode, wrap
+from gateway.protocol.member_requests import RequestMembers, chunks, rate_limited
 
 __all__ = ["MemberRequests"]
 

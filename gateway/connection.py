@@ -29,15 +29,16 @@ from fanfare.constants import (
     SOCKET_HIGH_WATER_BYTES,
 )
 from fanfare.model import User
-from gateway import counts, plain
-from gateway.admission import Admission
-from gateway.codes import CloseCode, Op
-from gateway.frames import Transport, control, wrap
-from gateway.hub import Hub, Session
-from gateway.member_requests import RequestMembers
-from gateway.session import Close, Dialogue, Effect, Identify, Reply, Resume, SendMessage
-from gateway.starter import EndError, InvalidSessionError, Starter
-from gateway.wheel import Wheel
+from gateway import metrics
+from gateway.delivery.hub import Hub, Session
+from gateway.listening import http_answers
+from gateway.listening.admission import Admission
+from gateway.protocol.codes import CloseCode, Op
+from gateway.protocol.dialogue import Close, Dialogue, Effect, Identify, Reply, Resume, SendMessage
+from gateway.protocol.frames import Transport, control, wrap
+from gateway.protocol.member_requests import RequestMembers
+from gateway.sessions.start import EndError, InvalidSessionError, Starter
+from gateway.timers import Wheel
 
 __all__ = ["Connection", "Shell"]
 
@@ -132,7 +133,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
         self._shell.connections.add(self)
-        counts.CONNECTIONS.inc()
+        metrics.CONNECTIONS.inc()
         now = time.monotonic()
         self._due(now + HANDSHAKE_S)
         self._shell.admission.enter(self, transport.get_extra_info("peername")[0], now)
@@ -140,7 +141,7 @@ class Connection(asyncio.Protocol):
     @override
     def data_received(self, data: bytes) -> None:
         if self._dialogue is None and not self._shell.admission.heard(self, len(data)):
-            self._refuse(plain.TOO_LARGE)
+            self._refuse(http_answers.TOO_LARGE)
             self._shell.admission.count("head")
             return
         if len(data) <= _SLICE_BYTES:
@@ -162,7 +163,7 @@ class Connection(asyncio.Protocol):
             # The client broke the protocol; the library is about to say so (1002, 1007, 1009).
             self._leave()
         if self._dialogue is None and isinstance(self._ws.handshake_exc, InvalidMessage) and self.open:
-            self._refuse(plain.NOT_HTTP)
+            self._refuse(http_answers.NOT_HTTP)
             return
         self._flush()
 
@@ -187,7 +188,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
         self.fd = -1
-        counts.CONNECTIONS.dec()
+        metrics.CONNECTIONS.dec()
         self._shell.admission.left(self)
         self._shell.wheel.forget(self._bucket, self._check)
         self._shell.connections.discard(self)
@@ -292,7 +293,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if "Upgrade" not in request.headers or not self._shell.open:
-            self._refuse(plain.answer(request.method, request.path, healthy=self._shell.healthy))
+            self._refuse(http_answers.answer(request.method, request.path, healthy=self._shell.healthy))
             return
         response = self._ws.accept(request)
         self._ws.send_response(response)
@@ -380,7 +381,7 @@ class Connection(asyncio.Protocol):
             else:
                 session = await self._shell.starter.resume(self, effect)
         except InvalidSessionError as why:
-            counts.INVALID.labels(str(why)).inc()
+            metrics.INVALID.labels(str(why)).inc()
             if self.open:
                 self._dialogue.rejected()
                 self._reply(Reply(Op.INVALID_SESSION, d=False))

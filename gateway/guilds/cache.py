@@ -13,9 +13,9 @@ from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Record
 from fanfare.store import Store
 from fanfare.tasks import retrieve
-from gateway import changes
-from gateway.audience import View
-from gateway.presence import PresenceWriter
+from gateway.guilds.apply import apply
+from gateway.guilds.audience import View
+from gateway.registrations import PresenceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ class GuildCache:
                 self._waiting[record.guild].append(record)
             return None
         if record.version > view.guild.version:
-            view = self._show(changes.apply(view.guild, record), view)
+            view = self._show(apply(view.guild, record), view)
         if record.version >= self.ahead.get(record.guild, record.version + 1):
             del self.ahead[record.guild]
         return view
@@ -207,7 +207,7 @@ class GuildCache:
                     continue
                 came = max((record.version for record in self._waiting[guild_id]), default=0)
                 for record in self._waiting[guild_id]:
-                    guild = changes.apply(guild, record)
+                    guild = apply(guild, record)
                 if came < loaded and _is_behind(applied, loaded):
                     self.ahead[guild_id] = loaded
                     bringing = asyncio.create_task(self._bring(guild_id, loaded))

@@ -9,14 +9,14 @@ from typing import Final
 
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import USERS, Position, Record
-from gateway.audience import View
-from gateway.frames import Dispatch, dispatch, wrap
-from gateway.guilds import GuildCache
-from gateway.hub import Hub, Link, Session, guild_deleted, is_membership
-from gateway.past import view_before
-from gateway.resume import Fence, Hop, above
-from gateway.ring import Event
-from gateway.snapshot import guild_create
+from gateway.delivery.hub import Hub, Link, Session, guild_deleted, is_membership
+from gateway.delivery.past import view_before
+from gateway.delivery.ring import Event
+from gateway.guilds.audience import View
+from gateway.guilds.cache import GuildCache
+from gateway.guilds.snapshot import guild_create
+from gateway.protocol.frames import Dispatch, dispatch, wrap
+from gateway.recovery.path import Fence, Hop, above
 
 __all__ = ["Replays", "UnknownRightsError"]
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 
 from fanfare.model import CATEGORY
 from fanfare.record import Record
-from gateway.audience import GUILDS, AudienceClass, Rights, View, sees
-from gateway.frames import dispatch, wrap
-from gateway.ring import Event
+from gateway.delivery.ring import Event
+from gateway.guilds.audience import GUILDS, AudienceClass, Rights, View, sees
+from gateway.protocol.frames import dispatch, wrap
 
 __all__ = ["frames_of", "rights_after"]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.uring import Uring, UringUnavailableError
+from gateway.delivery.io_uring import Uring, UringUnavailableError
 
 if TYPE_CHECKING:
     from array import array

@@ -5,8 +5,8 @@ from typing import Any, Final
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from fanfare.model import User
-from gateway.audience import View, rights_of
-from gateway.frames import encode
+from gateway.guilds.audience import View, rights_of
+from gateway.protocol.frames import encode
 
 __all__ = ["guild_create", "ready"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from fanfare.constants import HANDSHAKE_S
-from gateway.admission import Admission
+from gateway.listening.admission import Admission
 
 __all__ = ["BACKLOG", "Listener"]
 

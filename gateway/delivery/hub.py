@@ -14,18 +14,18 @@ from fanfare.constants import RESUME_WINDOW_S, RING_BYTES
 from fanfare.model import User
 from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import GUILD, USERS, Record
-from gateway.audience import AudienceClass, View, classify, content_for, intent_of, rights_of, sees
-from gateway.codes import CloseCode
-from gateway.frames import Dispatch, Transport, dispatch, encode, wrap
-from gateway.guilds import GuildCache
-from gateway.past import Past
-from gateway.resume import Fence, Hop, above
-from gateway.ring import Event, Ring
-from gateway.rooms import TOGETHER_BYTES, Room, broadcast, broadcast_change
-from gateway.runs import Runs
-from gateway.snapshot import guild_create
-from gateway.visibility import frames_of
-from gateway.writes import Write, one_by_one
+from gateway.delivery.broadcast import TOGETHER_BYTES, Room, broadcast, broadcast_change
+from gateway.delivery.past import Past
+from gateway.delivery.ring import Event, Ring
+from gateway.delivery.shared_frames import Runs
+from gateway.delivery.visibility import frames_of
+from gateway.delivery.writing import Write, one_by_one
+from gateway.guilds.audience import AudienceClass, View, classify, content_for, intent_of, rights_of, sees
+from gateway.guilds.cache import GuildCache
+from gateway.guilds.snapshot import guild_create
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.frames import Dispatch, Transport, dispatch, encode, wrap
+from gateway.recovery.path import Fence, Hop, above
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Repairs the node after its inbox was lost: the I/O around the decisions of gateway.repair."""
+"""Repairs the node after its inbox was lost: the I/O around the decisions of gateway.recovery.repair_rules."""
 
 import asyncio
 import secrets
@@ -20,14 +20,14 @@ from fanfare.presence.inboxes import InboxGoneError
 from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway import moves
-from gateway.codes import CloseCode
-from gateway.fences import Fences
-from gateway.hub import Hub, Session
-from gateway.inbox import NodeInbox
-from gateway.presence import PresenceWriter
-from gateway.repair import LEAP, RepairError, Replay, SafeOffsets, move_to
-from gateway.resume import Moved
+from gateway.delivery.hub import Hub, Session
+from gateway.delivery.inbox_reader import NodeInbox
+from gateway.protocol.codes import CloseCode
+from gateway.recovery import path_store
+from gateway.recovery.fences import Fences
+from gateway.recovery.path import Moved
+from gateway.recovery.repair_rules import LEAP, RepairError, Replay, SafeOffsets, move_to
+from gateway.registrations import PresenceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,7 +155,7 @@ class Repairer:
         sessions = self._hub.connected()
         for start in range(0, len(sessions), _PAGE):
             page = [(one, moved) for one in sessions[start : start + _PAGE] if (moved := self._move(one))]
-            written = await moves.rewrite(
+            written = await path_store.rewrite(
                 self._redis, [(session.key, session.version, moved) for session, moved in page]
             )
             for (session, moved), ours in zip(page, written, strict=True):

@@ -11,8 +11,8 @@ from fanfare.constants import EARLY_NUMBERS, FENCE_GATHER_S
 from fanfare.presence import inboxes
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.tasks import retrieve
-from gateway import counts
-from gateway.resume import Fence
+from gateway import metrics
+from gateway.recovery.path import Fence
 
 __all__ = ["Crossing", "Fences"]
 
@@ -109,5 +109,5 @@ class Fences:
             for topic in self._topics
             for partition in range(self._producer.partitions(topic))
         ]
-        counts.FENCE_RECORDS.inc(len(posted))
+        metrics.FENCE_RECORDS.inc(len(posted))
         return {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}

@@ -12,7 +12,7 @@ from fanfare import payloads
 from fanfare.model import Channel, Guild, Overwrite
 from fanfare.permissions import VOICE_TYPES, P, in_channel
 from fanfare.record import GUILD, Record
-from gateway.frames import Transport, encode
+from gateway.protocol.frames import Transport, encode
 
 __all__ = [
     "GUILDS",
@@ -109,9 +109,9 @@ class View:
         """Args: before: another version of the guild: what is the same in both is not worked out again."""
         self.guild = guild
         self.snapshot: tuple[bytes, bool] | None = None
-        """What GUILD_CREATE says to everybody, and whether without members (gateway.snapshot)."""
+        """What GUILD_CREATE says to everybody, and whether without members (gateway.guilds.snapshot)."""
         self.channel_lists: dict[frozenset[int], bytes] = {}
-        """The channels that it names to those who see these (gateway.snapshot)."""
+        """The channels that it names to those who see these (gateway.guilds.snapshot)."""
         self.special: frozenset[int] = frozenset()
         """Who has rights of their own: the owner, and who is named in an overwrite."""
         self.json: dict[int, bytes] = {}

@@ -18,8 +18,8 @@ from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway import counts
-from gateway.hub import Hub
+from gateway import metrics
+from gateway.delivery.hub import Hub
 
 __all__ = ["NodeInbox"]
 
@@ -179,7 +179,7 @@ class NodeInbox:
                 away = False
                 self._log.info("Redis is back", action=Action.REDIS_BACK)
             started = time.monotonic()
-            counts.ENTRIES.inc(len(entries))
+            metrics.ENTRIES.inc(len(entries))
             for entry in entries:
                 hub.take(entry, more=True)
                 if time.monotonic() - started > _SLICE_S:

@@ -7,12 +7,12 @@ decides whether a session gets a message is its class in each guild; a run ends 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from gateway.audience import AudienceClass, View, content_for, sees
-from gateway.ring import Ring
+from gateway.delivery.ring import Ring
+from gateway.guilds.audience import AudienceClass, View, content_for, sees
 
 if TYPE_CHECKING:
     from fanfare.record import Record
-    from gateway.hub import Session
+    from gateway.delivery.hub import Session
 
 __all__ = ["Runs"]
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from fanfare.presence import inboxes
 from fanfare.presence.inboxes import InboxEntry
-from gateway.resume import Fence
+from gateway.recovery.path import Fence
 
 __all__ = ["Tail", "Tails", "read_all"]
 

@@ -25,24 +25,24 @@ from fanfare.tasks import Shared
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Holder
-from gateway import counts
+from gateway import metrics
 from gateway.accounts import Accounts
-from gateway.codes import CloseCode
-from gateway.entrance import RETRY_S, Entrance
-from gateway.fences import Fences
-from gateway.frames import dispatch, wrap
-from gateway.guilds import GuildCache
-from gateway.hub import Hub, Link, Session, is_membership, resumed
-from gateway.inbox import NodeInbox
-from gateway.moves import Moves
-from gateway.presence import PresenceWriter
-from gateway.replays import Replays, UnknownRightsError
-from gateway.resume import Hop, Moved, path, reaches, segment, split_at, unregistered
-from gateway.ring import Event
-from gateway.session import Identify, Resume
-from gateway.session_ids import BadSessionIdError, Claims, SessionIds
-from gateway.snapshot import guild_create, ready
-from gateway.tails import Tail, Tails, read_all
+from gateway.delivery.hub import Hub, Link, Session, is_membership, resumed
+from gateway.delivery.inbox_reader import NodeInbox
+from gateway.delivery.ring import Event
+from gateway.guilds.cache import GuildCache
+from gateway.guilds.snapshot import guild_create, ready
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.dialogue import Identify, Resume
+from gateway.protocol.frames import dispatch, wrap
+from gateway.protocol.session_ids import BadSessionIdError, Claims, SessionIds
+from gateway.recovery.fences import Fences
+from gateway.recovery.other_inboxes import Tail, Tails, read_all
+from gateway.recovery.path import Hop, Moved, path, reaches, segment, split_at, unregistered
+from gateway.recovery.path_store import Moves
+from gateway.registrations import PresenceWriter
+from gateway.sessions.missed_events import Replays, UnknownRightsError
+from gateway.sessions.register import RETRY_S, Entrance
 
 __all__ = ["EndError", "InvalidSessionError", "Starter"]
 
@@ -135,7 +135,7 @@ class Starter:
         # No await from here on: the snapshot is the node's state at `s`.
         link.send(self._start(session, link, asked.shard))
         self._hub.attach(session, link)
-        counts.STARTS.inc()
+        metrics.STARTS.inc()
         return session
 
     async def resume(self, link: Link, asked: Resume) -> Session:
@@ -171,8 +171,8 @@ class Starter:
             self._resuming.discard(claims.key)
             if not self._resuming:
                 self._replays.clear()
-        counts.RESUMES.labels(way).inc()
-        counts.RESUME_SECONDS.labels(way).observe(time.monotonic() - started)
+        metrics.RESUMES.labels(way).inc()
+        metrics.RESUME_SECONDS.labels(way).observe(time.monotonic() - started)
         return session
 
     async def _resume(

@@ -17,7 +17,7 @@ from fanfare.constants import HEAD_BYTES, HEADS_BYTES, INVALID_TOKENS_WINDOW_S, 
 from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway import counts
+from gateway import metrics
 
 __all__ = ["Admission", "Bounds", "Guest", "Room", "Seldom", "admission_of", "bucket"]
 
@@ -97,7 +97,7 @@ class Admission:
         self._heads: dict[Guest, int] = {}
         self._bytes = 0
         self._invalid: dict[str, tuple[float, int]] = {}
-        counts.UNIDENTIFIED.labels(port).set_function(lambda: len(self._guests))
+        metrics.UNIDENTIFIED.labels(port).set_function(lambda: len(self._guests))
 
     def enter(self, guest: Guest, address: str, now: float) -> None:
         """Somebody has connected. May cut others, and the newcomer too."""
@@ -161,7 +161,7 @@ class Admission:
 
     def count(self, why: str) -> None:
         """A connection was cut that is not among the guests."""
-        counts.CUT.labels(self._port, why).inc()
+        metrics.CUT.labels(self._port, why).inc()
         self._say(why)
 
     def _place(self, guest: Guest, key: str, now: float) -> None:

@@ -8,13 +8,13 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from gateway.audience import AudienceClass, View, content_for, sees
-from gateway.ring import Event
-from gateway.visibility import frames_of, rights_after
-from gateway.writes import Write
+from gateway.delivery.ring import Event
+from gateway.delivery.visibility import frames_of, rights_after
+from gateway.delivery.writing import Write
+from gateway.guilds.audience import AudienceClass, View, content_for, sees
 
 if TYPE_CHECKING:
-    from gateway.hub import Session
+    from gateway.delivery.hub import Session
 
 __all__ = ["TOGETHER_BYTES", "Room", "broadcast", "broadcast_change"]
 

@@ -1,0 +1,1 @@
+"""The way of an event from the node's inbox to the sockets of its sessions."""

@@ -1,0 +1,1 @@
+"""What this node knows of guilds, and who may see what in them."""

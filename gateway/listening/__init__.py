@@ -1,0 +1,1 @@
+"""The public ports: who is let in before it has said who it is."""

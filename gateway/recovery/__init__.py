@@ -1,0 +1,1 @@
+"""A session's history over several inboxes: its path, the fences that cut it, what a repair decides."""
