@@ -20,7 +20,7 @@ from benchmarks.huge_guild import NODES, Place
 from benchmarks.native_tools import compiled
 from benchmarks.report import Result, arguments, environment, say
 from benchmarks.rig import Crowd, rig
-from fanfare.client import Client, Session
+from torture.client import Client, Session
 
 _STUCK_S: Final = 60.0
 

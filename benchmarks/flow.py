@@ -25,7 +25,7 @@ from benchmarks.stores import (
 )
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.capacity.model import Flow
-from fanfare.client import Client, Session
+from torture.client import Client, Session
 
 __all__ = ["GATEWAYS", "PARTITIONS", "Bench", "Place", "Seen"]
 

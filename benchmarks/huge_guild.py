@@ -18,7 +18,7 @@ from benchmarks.native_tools import compiled
 from benchmarks.report import Result, arguments, environment, ratio, say
 from benchmarks.rig import Crowd, Rig, cpu_s, rig
 from benchmarks.stores import CLIENT_CORES, guild, hold, members, metric, processes, rss_bytes, send
-from fanfare.client import Client, Session
+from torture.client import Client, Session
 
 NODES: Final = 20
 _AIM: Final = 1.1

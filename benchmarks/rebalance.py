@@ -19,9 +19,9 @@ import asyncpg
 from benchmarks.report import Result, arguments, environment, say
 from benchmarks.rig import Rig, rig
 from benchmarks.stores import Worker, channels, guild, members, processes, worker
-from fanfare.client import Client, Session
 from fanfare.constants import OWN_UNANSWERED
 from fanfare.tokens import Tokens
+from torture.client import Client, Session
 
 PARTITIONS: Final = 8
 _AIMS_MS: Final = {"joins": 100, "leaves": 100, "is killed": 4000}

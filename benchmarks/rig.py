@@ -21,7 +21,6 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from benchmarks.native_tools import LAST_CORE, compiled, ended, pinned
-from fanfare.client import Rest
 from fanfare.permissions import P
 from fanfare.presence import inboxes
 from fanfare.presence.client import connect
@@ -29,6 +28,7 @@ from fanfare.record import Record
 from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tokens import Tokens
+from torture.client import Rest
 
 __all__ = ["Crowd", "InboxOf", "Rig", "cpu_s", "hold", "rig", "started"]
 

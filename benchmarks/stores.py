@@ -27,7 +27,6 @@ from benchmarks.native_tools import pinned
 from benchmarks.rig import Crowd, Rig, cpu_s, started
 from fanfare.bus.client import connection
 from fanfare.bus.producer import partition_of
-from fanfare.client import Client
 from fanfare.constants import OWN_UNANSWERED, SNOWFLAKE_EPOCH_MS
 from fanfare.embedded.ports import free_port
 from fanfare.presence import keys
@@ -36,6 +35,7 @@ from fanfare.presence.loss import loss_token
 from fanfare.record import Record
 from fanfare.settings import Settings
 from fanfare.tokens import Tokens
+from torture.client import Client
 
 __all__ = [
     "CLIENT_CORES",

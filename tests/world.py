@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from fanfare.client import Rest, Session
 from fanfare.embedded import probe
 from fanfare.embedded.folder import DataFolder
 from fanfare.presence.barrier import barrier
@@ -23,6 +22,7 @@ from fanfare.store import Store
 from fanfare.tokens import Tokens
 from tests.integration.store_fixtures import eventually, snowflakes
 from tests.stack import Stack
+from torture.client import Rest, Session
 
 next_id = snowflakes()
 # A killed process is back long before; this only ends what hangs.

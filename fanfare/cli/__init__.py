@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Final
 
 import typer
 
@@ -9,7 +11,11 @@ from fanfare.cli import scale, up
 from fanfare.embedded.errors import UpError
 from fanfare.settings import SettingsError
 
-__all__ = ["build", "main"]
+__all__ = ["COMMANDS", "build", "main"]
+
+# Packages beside this one bring commands of their own by entry points of this group (pyproject.toml): the name of an
+# entry point is the command, and its object the function. So `fanfare` imports nothing that is built upon it.
+COMMANDS: Final = "fanfare.commands"
 
 # These have to be quick, and need none of the libraries behind the others.
 QUICK: dict[str, Callable[..., None]] = {
@@ -38,7 +44,7 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import capacity, check, dead_letters, kafka, people, torture
+    from fanfare.cli import capacity, check, dead_letters, kafka, people
 
     app.add_typer(kafka.topics_app, name="topics")
     app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
@@ -55,7 +61,8 @@ def _add_others(app: typer.Typer) -> None:
     app.add_typer(people.guild_app, name="guild")
     app.add_typer(people.channel_app, name="channel")
     app.command("capacity")(capacity.capacity)
-    app.command("torture")(torture.torture)
+    for brought in entry_points(group=COMMANDS):
+        app.command(brought.name)(brought.load())
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from fanfare.client import Client, Event, Session
 from fanfare.permissions import P
 from fanfare.presence.barrier import barrier
 from tests.integration.conftest import Connect, Dial
 from tests.stack import Stack
 from tests.world import Node, Person, World, kill, make_world, nodes_of, redis_of, store_of, whole_again
+from torture.client import Client, Event, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 

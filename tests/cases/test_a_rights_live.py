@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fanfare.client import Rest, RestError
 from fanfare.permissions import P
 from gateway.rest.app import ROUTES
 from tests.world import World, make_people, make_world
+from torture.client import Rest, RestError
 
 LONG = "communication_disabled_until"
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from fanfare.client import Op
+from torture.client import Op
 
 
 @pytest.mark.parametrize(

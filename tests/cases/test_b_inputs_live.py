@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fanfare.client import Rest, RestError, SendError
 from tests.world import make_world
+from torture.client import Rest, RestError, SendError
 
 HUGE = "99999999999999999999"
 THREE = "\u0663"

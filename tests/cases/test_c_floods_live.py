@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from fanfare.client import Client
 from tests.cases.extra_gateway import extra_gateway
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import World
+from torture.client import Client
 
 LIMIT_S = 150
 # docs/security.md: of one connection that has not identified, and of all heads together.
@@ -28,7 +28,7 @@ async def test_c1_c2_c3_floods_end_and_memory_stays_in_its_bound(stack: Stack, w
         before = extra.memory_mb("VmRSS")
         words = [extra.node.gateway, extra.node.api]
         flooder = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fanfare.torture.flooder", *words, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-m", "torture.flooder", *words, stdout=asyncio.subprocess.PIPE
         )
         try:
             ended = asyncio.create_task(flooder.communicate())

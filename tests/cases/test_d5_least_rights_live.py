@@ -24,7 +24,6 @@ from fanfare.checks.postgres import check_postgres
 from fanfare.checks.program import check
 from fanfare.checks.redis import check_redis
 from fanfare.checks.rights import ROLES, grants, kafka_acls
-from fanfare.client import Client, Rest, Session
 from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
 from fanfare.presence import keys
@@ -32,6 +31,7 @@ from fanfare.settings import Settings
 from tests.cases.brokers import broker
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack, clean_environment
+from torture.client import Client, Rest, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("own_keys")]
 

@@ -11,7 +11,6 @@ from fanfare.bus.client import admin
 from fanfare.bus.topics import create_topics, list_topics
 from fanfare.checks.installation import Marks
 from fanfare.checks.marks import claim, read_marks, settle
-from fanfare.client import Client, Rest, Session
 from fanfare.presence import keys
 from fanfare.presence.client import connect
 from fanfare.settings import Settings
@@ -20,6 +19,7 @@ from fanfare.store.migrate import migrate
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import settings_of
+from torture.client import Client, Rest, Session
 
 SECRET = "the secret of the second installation"
 

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 import pytest
 
 from fanfare.bus.letters import letters
-from fanfare.client import Rest
 from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
 from fanfare.store import Store
 from fanfare.tokens import Tokens
 from tests.integration.store_fixtures import eventually, settings_of, snowflakes
 from tests.stack import clean_environment
+from torture.client import Rest
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("own_keys")]
 SECRET = "a secret of thirty-two characters and more"

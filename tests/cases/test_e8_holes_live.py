@@ -6,7 +6,6 @@ import uuid
 
 import pytest
 
-from fanfare.client import InvalidSessionError
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.workers import Worker
@@ -14,6 +13,7 @@ from fanfare.tasks import end
 from gateway.registrations import HoleError, PresenceWriter
 from tests.integration.store_fixtures import eventually, settings_of
 from tests.world import make_world, redis_of
+from torture.client import InvalidSessionError
 
 pytestmark = pytest.mark.system
 _ids = itertools.count(7_000_000)

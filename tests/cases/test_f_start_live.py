@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.client import Client, Rest, Session
 from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack, clean_environment
 from tests.unit.test_f_settings import LINKS
+from torture.client import Client, Rest, Session
 
 
 def given(stores: Stack) -> dict[str, str]:

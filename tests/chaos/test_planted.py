@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.torture.planted import BUGS
-from fanfare.torture.program import Choice, run
+from torture.planted import BUGS
+from torture.program import Choice, run
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420)]
 

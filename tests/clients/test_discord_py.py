@@ -13,7 +13,6 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from fanfare.client import Client
 from tests.stack import Stack
 from tests.world import (
     Person,
@@ -26,6 +25,7 @@ from tests.world import (
     store_of,
     whole_again,
 )
+from torture.client import Client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 

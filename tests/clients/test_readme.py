@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.client import Client
 from tests.stack import Stack
 from tests.world import Node, Person, nodes_of
+from torture.client import Client
 
 pytestmark = pytest.mark.system
 

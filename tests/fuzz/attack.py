@@ -24,7 +24,6 @@ from yarl import URL
 
 from fanfare.bus.replay import replay
 from fanfare.bus.topics import CHAT_EVENTS
-from fanfare.client import Client, Op
 from gateway.messages import MAX_BYTES
 from gateway.protocol.codes import CloseCode
 from gateway.rest.app import PREFIXES
@@ -32,6 +31,7 @@ from tests.fuzz.broken import Case, Frame
 from tests.fuzz.doors import OPS, TELLS
 from tests.stack import Stack
 from tests.world import Node, World, make_world, nodes_of, settings_of
+from torture.client import Client, Op
 
 __all__ = ["Attack", "WrongError"]
 

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from fanfare.client import Client, Compression, Session
 from tests.stack import Stack
 from tests.world import Node, Person, World, make_world, nodes_of
+from torture.client import Client, Compression, Session
 
 Connect = Callable[..., Awaitable[Client]]
 Dial = Callable[[Node, Session], Awaitable[Client]]

@@ -7,7 +7,10 @@ import signal
 import pytest
 from websockets.asyncio.client import connect
 
-from fanfare.client import (
+from fanfare.presence import keys
+from tests.integration.store_fixtures import eventually
+from tests.world import make_people, make_world, next_id, processes_of, redis_of, store_of
+from torture.client import (
     Client,
     Compression,
     InvalidSessionError,
@@ -16,9 +19,6 @@ from fanfare.client import (
     SendError,
     Session,
 )
-from fanfare.presence import keys
-from tests.integration.store_fixtures import eventually
-from tests.world import make_people, make_world, next_id, processes_of, redis_of, store_of
 
 pytestmark = pytest.mark.system
 

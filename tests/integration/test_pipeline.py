@@ -20,14 +20,14 @@ from discord.http import Route
 from archiver.worker import Archiver
 from fanfare.bus.client import admin, connection
 from fanfare.bus.topics import CHAT_EVENTS
-from fanfare.client import Client, Compression, SendError, Session
-from fanfare.client.rest import Rest, RestError
 from fanfare.record import Position, Record
 from fanfare.store.database import Database
 from tests.integration.store_fixtures import eventually
 from tests.integration.test_archiver import read_all
 from tests.stack import Stack
 from tests.world import Node, Person, World, kill, make_world, nodes_of, settings_of, whole_again
+from torture.client import Client, Compression, SendError, Session
+from torture.client.rest import Rest, RestError
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

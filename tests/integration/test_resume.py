@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from fanfare.client import Client, ClosedError, InvalidSessionError, ReconnectError, Session
 from tests.integration.conftest import Dial
 from tests.stack import Stack
 from tests.world import Node, World, kill, make_world, nodes_of, whole_again
+from torture.client import Client, ClosedError, InvalidSessionError, ReconnectError, Session
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from fanfare.client import Client
 from fanfare.tokens import Tokens
 from tests.integration.crowd import Crowd
 from tests.stack import Stack
@@ -17,6 +16,7 @@ from tests.world import (
     settings_of,
     store_of,
 )
+from torture.client import Client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(280)]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from fanfare.client import Client, ClosedError, Session
+from torture.client import Client, ClosedError, Session
 
 HELLO = '{"op":10,"d":{"heartbeat_interval":41250},"s":null,"t":null}'
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fanfare.torture.check import Entry, Facts, Verdict, check, missing
-from fanfare.torture.history import Attempt, FaultTimes, History, Link, Outcome, SessionLog
+from torture.check import Entry, Facts, Verdict, check, missing
+from torture.history import Attempt, FaultTimes, History, Link, Outcome, SessionLog
 
 MADE_MS = 1_800_000_000_000
 OPEN, SECRET, DIRECT = 70, 71, 72

@@ -1,7 +1,7 @@
 """Figures of a torture run."""
 
-from fanfare.torture.figures import percentile, resumes
-from fanfare.torture.history import History, Link, SessionLog
+from torture.figures import percentile, resumes
+from torture.history import History, Link, SessionLog
 
 
 def test_resumes_are_told_apart_by_where_the_session_was():

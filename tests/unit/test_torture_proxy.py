@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from fanfare.embedded.ports import free_port
-from fanfare.torture.proxy import HOST, Mode, Proxies
+from torture.proxy import HOST, Mode, Proxies
 
 SOON_S = 5
 SILENT_S = 0.3

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from fanfare.client.wire import Compression, ProtocolError, check, inflater
+from torture.client.wire import Compression, ProtocolError, check, inflater
 
 GOOD = {"op": 0, "d": {}, "s": 5, "t": "MESSAGE_CREATE"}
 SUFFIX = b"\x00\x00\xff\xff"

@@ -1,4 +1,4 @@
-"""Real discord.py clients, in a process of their own: `python -m fanfare.torture.bot`.
+"""Real discord.py clients, in a process of their own: `python -m torture.bot`.
 
 stdin has one line of JSON: {"api", "gateway", "tokens": [...]}. stdout gets one line of JSON for each thing that a
 client sees: [index, "ready"|"resumed"|"invalid"|"got"|"closed", time, ...]. It ends with its stdin.

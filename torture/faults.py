@@ -19,10 +19,10 @@ from typing import ClassVar, Final
 from typing_extensions import override
 
 from fanfare.bus.client import admin
-from fanfare.torture.history import FaultTimes, History
-from fanfare.torture.load import Load
-from fanfare.torture.proxy import Mode
-from fanfare.torture.system import BadSystemError, System, eventually
+from torture.history import FaultTimes, History
+from torture.load import Load
+from torture.proxy import Mode
+from torture.system import BadSystemError, System, eventually
 
 __all__ = ["Context", "Fault", "KillProcess", "SkippedError", "StopProcess", "by_name"]
 
@@ -445,7 +445,7 @@ def _each_role(base: type[Fault], prefix: str, gateway_aim_s: float) -> list[typ
 
 def by_name() -> dict[str, Callable[[], Fault]]:
     """All faults in the order of the table."""
-    from fanfare.torture import disturbances, flood, redis_faults, refusals  # noqa: PLC0415 - they build on this module
+    from torture import disturbances, flood, redis_faults, refusals  # noqa: PLC0415 - they build on this module
 
     kinds: list[type[Fault]] = [
         *_each_role(KillProcess, "kill", 1.0),

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
-from fanfare.torture import evidence
-from fanfare.torture.check import Entry, Facts, Verdict, check, missing
-from fanfare.torture.faults import Context, Fault, SkippedError, by_name
-from fanfare.torture.figures import Memory, Resumes, resumes
-from fanfare.torture.history import FaultTimes, History
-from fanfare.torture.load import Load
-from fanfare.torture.system import BadSystemError, System, seeded
-from fanfare.torture.world import World
+from torture import evidence
+from torture.check import Entry, Facts, Verdict, check, missing
+from torture.faults import Context, Fault, SkippedError, by_name
+from torture.figures import Memory, Resumes, resumes
+from torture.history import FaultTimes, History
+from torture.load import Load
+from torture.system import BadSystemError, System, seeded
+from torture.world import World
 
 __all__ = ["Row", "Wanted", "run_mix", "run_one"]
 

@@ -1,4 +1,4 @@
-"""`python -m fanfare.torture.flooder GATEWAY API [CERTIFICATE]`: floods of those who never identify, each bounded.
+"""`python -m torture.flooder GATEWAY API [CERTIFICATE]`: floods of those who never identify, each bounded.
 
 A process of its own, so that whoever measures how others fare does not wait for it. Raw sockets, because a library
 would keep to the rules. Only loopback. Ends with a line of JSON: per flood, how many connections the other side closed.

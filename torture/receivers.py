@@ -14,7 +14,7 @@ from typing import Final
 
 from websockets.exceptions import WebSocketException
 
-from fanfare.client import (
+from torture.client import (
     ALL_INTENTS,
     Client,
     ClosedError,
@@ -24,8 +24,8 @@ from fanfare.client import (
     ReconnectError,
     Session,
 )
-from fanfare.torture.history import History, Link, SessionLog
-from fanfare.torture.world import Person
+from torture.history import History, Link, SessionLog
+from torture.world import Person
 
 __all__ = ["Place", "Receiver", "Traits", "traits"]
 

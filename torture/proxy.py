@@ -1,6 +1,6 @@
 """TCP links that can be cut, in a process of their own so that a busy load does not slow them down.
 
-    python -m fanfare.torture.proxy LISTEN:TARGET [LISTEN:TARGET...]
+    python -m torture.proxy LISTEN:TARGET [LISTEN:TARGET...]
 
 Ports of loopback. Lines on stdin: `drop PORT` (a network that swallows everything: what is connected hangs, what
 connects gets no answer), `reset PORT` (what is connected is cut off, what connects too) and `heal PORT`, with the
@@ -116,7 +116,7 @@ class Proxies:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "fanfare.torture.proxy",
+            "torture.proxy",
             *(f"{port}:{target}" for port, target in self._pairs),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

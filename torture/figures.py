@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fanfare.torture.history import History, SessionLog
-from fanfare.torture.system import System
+from torture.history import History, SessionLog
+from torture.system import System
 
 __all__ = ["Memory", "Resumes", "percentile", "resumes"]
 

@@ -22,8 +22,8 @@ from fanfare.embedded import probe
 from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.ports import free_port
 from fanfare.settings import Settings
-from fanfare.torture.child import FILE
-from fanfare.torture.proxy import Mode, Proxies
+from torture.child import FILE
+from torture.proxy import Mode, Proxies
 
 __all__ = ["BadSystemError", "Node", "Process", "Scale", "System", "eventually", "new_folder", "seeded"]
 
@@ -163,8 +163,8 @@ class System:
 
     def _command(self, role: str) -> list[str]:
         if self._plant is not None and self._plant[1] == role:
-            return ["python", "-m", "fanfare.torture.planted", self._plant[0], role]
-        return ["python", "-m", "fanfare.torture.child", role]
+            return ["python", "-m", "torture.planted", self._plant[0], role]
+        return ["python", "-m", "torture.child", role]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -4,9 +4,9 @@ It does what it is told and nothing besides: no reconnects, no retries. Whatever
 `ProtocolError`. Products use the client libraries that exist (docs/clients.md).
 """
 
-from fanfare.client.connection import Client
-from fanfare.client.rest import Rest, RestError
-from fanfare.client.session import (
+from torture.client.connection import Client
+from torture.client.rest import Rest, RestError
+from torture.client.session import (
     ALL_INTENTS,
     ClosedError,
     Event,
@@ -16,7 +16,7 @@ from fanfare.client.session import (
     SendError,
     Session,
 )
-from fanfare.client.wire import Compression, ProtocolError
+from torture.client.wire import Compression, ProtocolError
 
 __all__ = [
     "ALL_INTENTS",

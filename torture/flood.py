@@ -10,10 +10,10 @@ from typing import Final
 
 from typing_extensions import override
 
-from fanfare.client import Client, Session
-from fanfare.torture.faults import Context, Fault
-from fanfare.torture.figures import percentile
-from fanfare.torture.system import BadSystemError
+from torture.client import Client, Session
+from torture.faults import Context, Fault
+from torture.figures import percentile
+from torture.system import BadSystemError
 
 __all__ = ["KINDS"]
 
@@ -36,7 +36,7 @@ class Flood(Fault):
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "fanfare.torture.flooder",
+            "torture.flooder",
             node.gateway,
             node.api,
             stdout=asyncio.subprocess.PIPE,

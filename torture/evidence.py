@@ -9,14 +9,14 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from fanfare.bus.replay import replay
-from fanfare.client import Rest, RestError
 from fanfare.presence import keys
 from fanfare.record import Record
 from fanfare.settings import Settings
-from fanfare.torture.check import Entry
-from fanfare.torture.history import History
-from fanfare.torture.system import System
-from fanfare.torture.world import World
+from torture.check import Entry
+from torture.client import Rest, RestError
+from torture.history import History
+from torture.system import System
+from torture.world import World
 
 __all__ = ["database_ids", "read_log", "rest_ids", "trail"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from fanfare.client.wire import ProtocolError
+from torture.client.wire import ProtocolError
 
 __all__ = ["Rest", "RestError"]
 

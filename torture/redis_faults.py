@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from fanfare.constants import EPOCH_HOLD_S
-from fanfare.torture.faults import Context, Fault
-from fanfare.torture.system import System, eventually
+from torture.faults import Context, Fault
+from torture.system import System, eventually
 
 __all__ = ["KINDS"]
 

@@ -5,13 +5,13 @@ import time
 from random import Random
 from typing import Final
 
-from fanfare.client import Client  # noqa: TC001 - asyncio programs read better without
-from fanfare.torture.bots import Bots
-from fanfare.torture.history import History
-from fanfare.torture.receivers import Receiver, traits
-from fanfare.torture.senders import Senders
-from fanfare.torture.system import System, seeded
-from fanfare.torture.world import World
+from torture.bots import Bots
+from torture.client import Client  # noqa: TC001 - asyncio programs read better without
+from torture.history import History
+from torture.receivers import Receiver, traits
+from torture.senders import Senders
+from torture.system import System, seeded
+from torture.world import World
 
 __all__ = ["Load"]
 

@@ -1,4 +1,4 @@
-"""`python -m fanfare.torture.planted BUG ROLE`: runs a service with a rule of delivery broken, to see that the checker
+"""`python -m torture.planted BUG ROLE`: runs a service with a rule of delivery broken, to see that the checker
 finds it. The service's own code is as it is; the rule is replaced in this process, before the service starts.
 
     no-position-check   notifier  the append script takes a record again that stands in the inbox already
@@ -94,7 +94,7 @@ def plant_bug(bug: str, role: str) -> None:
 
 
 if __name__ == "__main__":
-    from fanfare.torture.child import main
+    from torture.child import main
 
     plant_bug(sys.argv[1], sys.argv[2])
     os.environ.setdefault("PYTHONUNBUFFERED", "1")

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from fanfare.torture.history import Attempt, FaultTimes, History, Link, Outcome, SessionLog
+from torture.history import Attempt, FaultTimes, History, Link, Outcome, SessionLog
 
 __all__ = ["Entry", "Facts", "Verdict", "Violation", "check", "missing"]
 

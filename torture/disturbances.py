@@ -12,9 +12,9 @@ from typing import ClassVar, Final
 from typing_extensions import override
 
 from fanfare.constants import RING_BYTES
-from fanfare.torture.faults import Context, Fault, SkippedError
-from fanfare.torture.history import Outcome
-from fanfare.torture.system import System, eventually
+from torture.faults import Context, Fault, SkippedError
+from torture.history import Outcome
+from torture.system import System, eventually
 
 __all__ = ["KINDS"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fanfare.torture.faults import by_name
-from fanfare.torture.figures import percentile
-from fanfare.torture.history import History
-from fanfare.torture.run import Row, Wanted, run_mix, run_one
-from fanfare.torture.system import Scale, System, new_folder, seeded
-from fanfare.torture.world import World, make_world
+from torture.faults import by_name
+from torture.figures import percentile
+from torture.history import History
+from torture.run import Row, Wanted, run_mix, run_one
+from torture.system import Scale, System, new_folder, seeded
+from torture.world import World, make_world
 
 __all__ = ["Choice", "run"]
 

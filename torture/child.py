@@ -1,4 +1,4 @@
-"""`python -m fanfare.torture.child ROLE`: runs a service as the Procfile would, with what a fault needs changed.
+"""`python -m torture.child ROLE`: runs a service as the Procfile would, with what a fault needs changed.
 
 The file named by TORTURE_FILE says what, by the name of the process:
 
@@ -45,7 +45,7 @@ def main(role: str) -> None:
     changes = everything.get(os.environ.get("FANFARE_PROCESS", ""), {})
     apply(changes)
     if plant := changes.get("plant"):
-        from fanfare.torture.planted import plant_bug  # noqa: PLC0415 - only where one is wanted
+        from torture.planted import plant_bug  # noqa: PLC0415 - only where one is wanted
 
         plant_bug(plant, role)
     sys.argv = [role]

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from fanfare.torture.history import History, Link, SessionLog
-from fanfare.torture.system import System
-from fanfare.torture.world import Person
+from torture.history import History, Link, SessionLog
+from torture.system import System
+from torture.world import Person
 
 __all__ = ["Bots"]
 
@@ -47,7 +47,7 @@ class Bots:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "fanfare.torture.bot",
+            "torture.bot",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

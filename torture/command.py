@@ -1,4 +1,4 @@
-"""`fanfare torture`."""
+"""The command `fanfare torture`, which an entry point in pyproject.toml brings to `fanfare`."""
 
 import asyncio
 import json
@@ -32,8 +32,8 @@ def torture(
 
     Exit status 1: a promise was broken; what, where the message went and the seed are printed.
     """
-    from fanfare.torture.faults import by_name
-    from fanfare.torture.program import Choice, run
+    from torture.faults import by_name
+    from torture.program import Choice, run
 
     # Stores that go away are what this is about.
     for noisy in ("aiokafka", "asyncio"):
@@ -96,7 +96,7 @@ def _figures(row: Any) -> dict[str, Any]:
 
 
 def _ms(seconds: list[float], of_hundred: float) -> float:
-    from fanfare.torture.figures import percentile
+    from torture.figures import percentile
 
     return round(1000 * percentile(seconds, of_hundred), 1)
 

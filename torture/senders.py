@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 
-from fanfare.client import ClosedError, ProtocolError, Rest, RestError, SendError
-from fanfare.torture.history import Attempt, History, Outcome
-from fanfare.torture.receivers import Receiver
-from fanfare.torture.world import Person, World
+from torture.client import ClosedError, ProtocolError, Rest, RestError, SendError
+from torture.history import Attempt, History, Outcome
+from torture.receivers import Receiver
+from torture.world import Person, World
 
 __all__ = ["Senders"]
 

@@ -14,7 +14,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from fanfare.client.session import (
+from torture.client.session import (
     ClosedError,
     Event,
     InvalidSessionError,
@@ -23,7 +23,7 @@ from fanfare.client.session import (
     SendError,
     Session,
 )
-from fanfare.client.wire import Compression, Frame, ProtocolError, check, inflater
+from torture.client.wire import Compression, Frame, ProtocolError, check, inflater
 
 __all__ = ["Client"]
 
