@@ -17,7 +17,7 @@ from benchmarks.rig import Rig
 from benchmarks.stores import redis_of
 from fanfare.constants import NODE_RENEW_S
 from fanfare.presence import inboxes, keys
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 
 __all__ = ["Fleet", "fleet"]
 

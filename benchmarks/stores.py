@@ -31,7 +31,7 @@ from fanfare.constants import OWN_UNANSWERED, SNOWFLAKE_EPOCH_MS
 from fanfare.embedded.ports import free_port
 from fanfare.presence import keys
 from fanfare.presence.client import connect
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.record import Record
 from fanfare.settings import Settings
 from fanfare.tokens import Tokens

@@ -5,7 +5,7 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.service import Service, State, run
 from fanout.worker import FanOut
 

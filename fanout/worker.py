@@ -11,7 +11,7 @@ from fanfare.bus.producer import Producer, Raw
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from fanfare.record import Position
 from fanfare.retries import First, first_of

@@ -22,8 +22,8 @@ from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.inboxes import InboxGoneError
-from fanfare.presence.loss import LossToken
-from fanfare.presence.workers import Worker
+from fanfare.presence.loss_token import LossToken
+from fanfare.presence.snowflake_leases import SnowflakeLease
 from fanfare.service import Service, State
 from fanfare.settings import Settings, SettingsError
 from fanfare.store import Store, StoreUnavailableError, revocations
@@ -197,7 +197,7 @@ async def main(service: Service) -> None:
         producer = Producer(settings, topics=DELIVERIES_OF)
         await producer.start()
         stack.push_async_callback(producer.stop)
-        worker = await stack.enter_async_context(Worker(redis))
+        worker = await stack.enter_async_context(SnowflakeLease(redis))
 
         node_id = secrets.token_hex(6)
         inbox = NodeInbox(settings, redis, node_id)

@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 from redis.exceptions import RedisError
 
-from fanfare.bus.replay import replay
+from fanfare.bus.read_since import read_since
 from fanfare.presence import keys
 from fanfare.record import Record
 from fanfare.settings import Settings
@@ -28,7 +28,7 @@ _NEW = "MESSAGE_CREATE"
 async def read_log(settings: Settings, since_ms: int) -> list[Entry]:
     """All new messages that Kafka appended since then. Raises: KafkaError: Kafka is away."""
     found = []
-    async for batch in replay(settings, _EVENTS, since_ms):
+    async for batch in read_since(settings, _EVENTS, since_ms):
         for incoming in batch:
             record = incoming.record
             if record.type == _NEW:
@@ -92,7 +92,7 @@ async def trail(system: System, history: History, message: int, since_ms: int) -
     lines = []
     for topic in (_EVENTS, _DELIVERIES):
         try:
-            async for batch in replay(system.settings, topic, since_ms):
+            async for batch in read_since(system.settings, topic, since_ms):
                 lines += [
                     f"{topic}: source {incoming.record.position}, offset {incoming.offset}, appended "
                     f"{incoming.appended_ms} ms, nonce {incoming.record.nonce}"

@@ -24,7 +24,7 @@ from fanfare.ids import ClockSkewError
 from fanfare.model import Channel, Guild, User
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
-from fanfare.presence.workers import Worker, unleased
+from fanfare.presence.snowflake_leases import SnowflakeLease, unleased
 from fanfare.settings import Settings, load_settings
 from fanfare.store import Change, NameTakenError, NotFoundError, Store, StoreUnavailableError
 from fanfare.tokens import Tokens
@@ -304,7 +304,7 @@ async def _tool(settings: Settings) -> AsyncIterator[_Tool]:
     redis = connect(settings, client_name="fanfare-cli") if settings.redis.get_secret_value() else None
     try:
         if redis is not None:
-            async with Worker(redis) as worker:
+            async with SnowflakeLease(redis) as worker:
                 if worker.number is not None:
                     yield _Tool(store, worker.next_id, redis)
                     return

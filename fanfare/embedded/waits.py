@@ -16,7 +16,7 @@ from fanfare.bus.producer import Producer, RefusedError
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.presence import inboxes
 from fanfare.presence.client import connect
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.settings import Settings
 from fanfare.tasks import end

@@ -6,7 +6,7 @@ from typing import Final
 
 from fanfare.ids import snowflake_ms
 from fanfare.model import User
-from fanfare.presence.workers import unleased
+from fanfare.presence.snowflake_leases import unleased
 from fanfare.settings import Settings
 from fanfare.store.errors import NameTakenError
 from fanfare.store.store import Store

@@ -13,7 +13,7 @@ from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import InboxGoneError
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs

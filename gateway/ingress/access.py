@@ -14,7 +14,7 @@ from fanfare.ids import ClockSkewError
 from fanfare.mentions import Allowed, Mentioned, Written, resolve
 from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, User
 from fanfare.permissions import P
-from fanfare.presence.workers import NoWorkerNumberError
+from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store.errors import StoreUnavailableError
 from gateway.errors import (

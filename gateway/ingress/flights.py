@@ -20,7 +20,7 @@ from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S, NONCE_WINDOW_S
 from fanfare.ids import ClockSkewError, snowflake_ms
-from fanfare.presence.workers import NoWorkerNumberError
+from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.record import Position, Record
 from fanfare.tasks import end
 from fanfare.telemetry import logs

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from redis.asyncio import Redis
 
-from fanfare.bus.replay import replay as bus_replay
+from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
@@ -26,7 +26,7 @@ from fanfare.ids import snowflake_ms
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record
 from fanfare.settings import Settings, load_settings
@@ -93,7 +93,7 @@ class Ingress:
         settings = settings or load_settings()
         self._batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
         self.history = History(store, self._batch)
-        self._rebuild = Rebuild(redis, replay or partial(bus_replay, settings, CHAT_EVENTS))
+        self._rebuild = Rebuild(redis, replay or partial(read_since, settings, CHAT_EVENTS))
         self._rebuild.begin()
         self._flights = Flights(
             log,

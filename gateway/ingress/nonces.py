@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from gateway.errors import RefusedError
 from gateway.ingress.batch import RedisBatch

@@ -21,7 +21,7 @@ class Log(Protocol):
 
 
 class Ids(Protocol):
-    """Snowflakes: `fanfare.presence.workers.Worker`."""
+    """Snowflakes: `fanfare.presence.snowflake_leases.SnowflakeLease`."""
 
     def next_id(self) -> int:
         """The next one; raises NoWorkerNumberError or ClockSkewError."""

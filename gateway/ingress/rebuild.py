@@ -16,7 +16,7 @@ from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.tasks import end
 from fanfare.telemetry import logs

@@ -16,7 +16,7 @@ from gateway.recovery.path import Hop, Moved
 __all__ = ["Moves", "renew", "rewrite"]
 
 _MOVE: Final = Script("move")
-_REHOP: Final = Script("rehop")
+_AFTER_LOSS: Final = Script("move_after_loss")
 _TTL_MS: Final = int(MOVED_TTL_S * 1000)
 _hops = msgspec.json.Decoder(list[Hop])
 
@@ -73,10 +73,10 @@ async def rewrite(redis: Redis, sessions: list[tuple[str, int, Moved]]) -> list[
         For each whether it was written; it is not where Redis knows a newer version: the session lives elsewhere.
 
     """
-    await _REHOP.load(redis)
+    await _AFTER_LOSS.load(redis)
     async with redis.pipeline(transaction=False) as pipe:
         for session, known, moved in sessions:
-            _REHOP.queue(pipe, [keys.moved(session)], [known, _pack(moved), _TTL_MS])
+            _AFTER_LOSS.queue(pipe, [keys.moved(session)], [known, _pack(moved), _TTL_MS])
         return [bool(answer) for answer in await pipe.execute()]
 
 

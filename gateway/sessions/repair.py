@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 
 from fanfare.bus.batches import TopicPartition
 from fanfare.bus.client import KafkaAwayError, admin
-from fanfare.bus.follow import RetentionPassedError, follow
 from fanfare.bus.groups import committed_offsets, end_offsets
 from fanfare.bus.producer import Producer, RefusedError
+from fanfare.bus.read_from_offsets import RetentionPassedError, read_from_offsets
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence import inboxes
 from fanfare.presence.inboxes import InboxGoneError
@@ -140,7 +140,7 @@ class Repairer:
 
     async def _replay(self, replay: Replay) -> None:
         starts = {_partition(name): offset for name, offset in replay.reached.items()}
-        async with aclosing(follow(self._settings, starts)) as batches:
+        async with aclosing(read_from_offsets(self._settings, starts)) as batches:
             async for partition, records in batches:
                 for incoming in records:
                     entry = replay.take(str(partition), incoming.offset, incoming.record)

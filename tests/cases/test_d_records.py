@@ -11,10 +11,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from fanfare.bus.client import admin, connection
 from fanfare.bus.consumer import Consumer, Incoming, TopicPartition
 from fanfare.bus.deadletters import DEAD_POSITION, DEAD_SHORTENED
-from fanfare.bus.follow import follow
 from fanfare.bus.groups import describe_groups
 from fanfare.bus.producer import Producer
-from fanfare.bus.replay import replay
+from fanfare.bus.read_from_offsets import read_from_offsets
+from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import dead_letters_of
 from fanfare.record import Position, Record
 from tests.integration.bus_fixtures import own_topic, read, running, unique, until
@@ -105,7 +105,7 @@ async def test_d1_a_topic_that_the_broker_compresses_is_read(settings, topic, pr
             await producer.send(topic, record(number), key=number)
         await until(lambda: len(seen.ids) == 29)
         # The gateway's readers, too.
-        records = [each async for batch in replay(settings, topic, 0) for each in batch]
+        records = [each async for batch in read_since(settings, topic, 0) for each in batch]
     assert {each.record.id for each in records} == set(range(1, 30))
 
 
@@ -168,10 +168,10 @@ async def test_d2_a_header_whose_name_is_no_text_is_passed_by(settings, topic, p
     (letter,) = await read(settings, dead_letters_of(topic), 1)
     assert dict(letter.headers)[DEAD_POSITION] == str(Position(topic, 0, bad)).encode()
     # The gateway's readers go on as well.
-    records = [each.record.id async for batch in replay(settings, topic, 0) for each in batch]
+    records = [each.record.id async for batch in read_since(settings, topic, 0) for each in batch]
     assert sorted(records) == list(range(1, 81))
     followed: list[int] = []
-    async for _, batch in follow(settings, {TopicPartition(topic, 0): first.offset}):
+    async for _, batch in read_from_offsets(settings, {TopicPartition(topic, 0): first.offset}):
         followed += [each.offset for each in batch]
         if last.offset in followed:
             break

@@ -8,7 +8,7 @@ import pytest
 
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
-from fanfare.presence.workers import Worker
+from fanfare.presence.snowflake_leases import SnowflakeLease
 from fanfare.tasks import end
 from gateway.registrations import HoleError, PresenceWriter
 from tests.integration.store_fixtures import eventually, settings_of
@@ -103,7 +103,7 @@ async def test_e7_registrations_that_cannot_be_written_are_said(redis, writer):
 
 
 async def test_e7_a_worker_number_that_cannot_be_renewed_is_said(redis):
-    async with Worker(redis) as worker:
+    async with SnowflakeLease(redis) as worker:
         assert worker.problem == ""
         name = keys.worker(worker.number)
         await redis.delete(name)

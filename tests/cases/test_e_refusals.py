@@ -18,7 +18,7 @@ from fanfare.bus.topics import CHAT_EVENTS, TopicSpec, create_topics, dead_lette
 from fanfare.presence import keys
 from fanfare.presence.client import connect
 from fanfare.presence.epoch import ensure
-from fanfare.presence.loss import LossToken, loss_token
+from fanfare.presence.loss_token import LossToken, loss_token
 from fanfare.record import Position, Record
 from fanfare.store import Store, StoreUnavailableError
 from fanfare.store.database import Database

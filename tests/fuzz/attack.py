@@ -22,7 +22,7 @@ from multidict import CIMultiDict
 from websockets.asyncio.client import ClientConnection, connect
 from yarl import URL
 
-from fanfare.bus.replay import replay
+from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
 from gateway.messages import MAX_BYTES
 from gateway.protocol.codes import CloseCode
@@ -255,7 +255,7 @@ class Attack:
         """Compare what Kafka has with what was answered. Raises: WrongError."""
         found: Counter[str] = Counter()
         messages = set()
-        async for batch in replay(settings_of(self._stack), CHAT_EVENTS, self._since_ms):
+        async for batch in read_since(settings_of(self._stack), CHAT_EVENTS, self._since_ms):
             for record in (incoming.record for incoming in batch):
                 if record.author in self._people:
                     found[record.type] += 1

@@ -14,13 +14,13 @@ from redis.asyncio import Redis
 
 from fanfare.bus import producer
 from fanfare.bus.producer import Producer
-from fanfare.bus.replay import replay
+from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.model import DM, Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import DEFAULT, P
 from fanfare.presence import keys
 from fanfare.presence.client import connect
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store
@@ -151,7 +151,7 @@ class Place:
     async def records(self, kind: str = "MESSAGE_CREATE", channel: int = 0) -> list[Record]:
         """What Kafka holds of a channel."""
         found = []
-        async for batch in replay(self.settings, CHAT_EVENTS, 0):
+        async for batch in read_since(self.settings, CHAT_EVENTS, 0):
             found += [one.record for one in batch if one.record.channel == (channel or self.channel)]
         return [record for record in found if record.type == kind]
 

@@ -12,7 +12,7 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
 from fanfare.presence.client import connect
-from fanfare.presence.loss import LossToken, loss_token
+from fanfare.presence.loss_token import LossToken, loss_token
 from fanfare.record import FENCE, INBOXES, Position, Record
 from fanfare.retries import First
 from fanout.worker import FanOut

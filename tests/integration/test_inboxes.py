@@ -10,7 +10,7 @@ from fanfare.constants import INBOX_TTL_S, NODE_LEASE_S, S_EPOCH_MS, S_SHIFT
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.inboxes import APPEND, InboxEntry, InboxGoneError
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Record
 from tests.integration.store_fixtures import settings_of
 

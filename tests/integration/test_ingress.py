@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from fanfare.embedded.folder import DataFolder
 from fanfare.model import User
 from fanfare.presence import keys
-from fanfare.presence.loss import loss_token
+from fanfare.presence.loss_token import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
 from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError

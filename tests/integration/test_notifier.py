@@ -17,7 +17,7 @@ from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.epoch import ensure, set_at_ms
-from fanfare.presence.loss import LossToken
+from fanfare.presence.loss_token import LossToken
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Position, Record
 from fanfare.tasks import end
 from fanout.worker import FanOut

@@ -14,7 +14,7 @@ from fanfare.bus.topics import GUILD_EVENTS
 from fanfare.presence import keys
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
-from fanfare.presence.workers import NoWorkerNumberError, Worker
+from fanfare.presence.snowflake_leases import NoWorkerNumberError, SnowflakeLease
 from fanfare.record import Position, Record
 from fanfare.store import Store
 from fanfare.store.migrate import migrate
@@ -221,7 +221,7 @@ async def test_the_barrier_waits_for_the_version(settings):
 
 async def test_worker_numbers_are_held_by_one(settings):
     redis = connect(settings)
-    async with Worker(redis) as one, Worker(redis) as two:
+    async with SnowflakeLease(redis) as one, SnowflakeLease(redis) as two:
         assert one.number != two.number
         assert await redis.pttl(keys.worker(one.number)) > 0
         ids = [worker.next_id() for _ in range(1000) for worker in (one, two)]
@@ -236,7 +236,7 @@ async def test_worker_numbers_are_held_by_one(settings):
 
 async def test_a_lost_worker_number_is_leased_again(settings):
     redis = connect(settings)
-    async with Worker(redis) as worker:
+    async with SnowflakeLease(redis) as worker:
         first = worker.number
         await redis.delete(keys.worker(first))  # Redis was emptied
         await worker._keep()

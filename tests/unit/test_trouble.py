@@ -13,7 +13,7 @@ import redis.exceptions
 from fanfare.bus import batches
 from fanfare.bus.batches import BatchRunner, Incoming, TopicPartition
 from fanfare.bus.producer import RefusedError, UnknownTopicError
-from fanfare.presence.workers import NoWorkerNumberError
+from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.trouble import PASSES, Trouble, trouble_of

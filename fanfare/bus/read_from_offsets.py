@@ -13,7 +13,7 @@ from fanfare.bus.names import Names
 from fanfare.record import BadRecordError
 from fanfare.settings import Settings
 
-__all__ = ["RetentionPassedError", "follow"]
+__all__ = ["RetentionPassedError", "read_from_offsets"]
 
 _WAIT_MS: Final = 200
 
@@ -22,7 +22,7 @@ class RetentionPassedError(Exception):
     """Records from these offsets on are not kept any more."""
 
 
-async def follow(
+async def read_from_offsets(
     settings: Settings, starts: Mapping[TopicPartition, int]
 ) -> AsyncGenerator[tuple[TopicPartition, list[Incoming]], None]:
     """The records of the partitions from these offsets on, each partition in its order, without end.

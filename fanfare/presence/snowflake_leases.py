@@ -19,7 +19,7 @@ from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.trouble import PASSES, Trouble, trouble_of
 
-__all__ = ["NoWorkerNumberError", "Worker", "unleased"]
+__all__ = ["NoWorkerNumberError", "SnowflakeLease", "unleased"]
 
 _NUMBERS: Final = 1008
 # Tools that make an id or two take one of these at random where they cannot lease one.
@@ -55,7 +55,7 @@ def unleased() -> Snowflakes:
     return Snowflakes(random.choice(_UNLEASED))  # noqa: S311 (is no secret)
 
 
-class Worker:
+class SnowflakeLease:
     """This process's worker number, and the ids made with it."""
 
     def __init__(self, redis: Redis) -> None:

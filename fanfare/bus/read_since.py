@@ -15,13 +15,13 @@ from fanfare.record import BadRecordError
 from fanfare.settings import Settings
 from fanfare.tasks import end
 
-__all__ = ["replay"]
+__all__ = ["read_since"]
 
 _FETCH_MS: Final = 100
 _START_S: Final = 2.0
 
 
-async def replay(settings: Settings, topic: str, since_ms: int) -> AsyncGenerator[list[Incoming], None]:
+async def read_since(settings: Settings, topic: str, since_ms: int) -> AsyncGenerator[list[Incoming], None]:
     """All records appended since then, up to the end that the topic has now; each partition in its order.
 
     Records that cannot be decoded are left out: the workers set them aside.
