@@ -32,7 +32,7 @@ def torture(
 
     Exit status 1: a promise was broken; what, where the message went and the seed are printed.
     """
-    from torture.faults import by_name
+    from torture.faults.catalogue import by_name
     from torture.program import Choice, run
 
     # Stores that go away are what this is about.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from torture.faults import by_name
+from torture.faults.catalogue import by_name
 from torture.figures import percentile
 from torture.history import History
 from torture.run import Row, Wanted, run_mix, run_one

@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from torture import evidence
 from torture.check import Entry, Facts, Verdict, check, missing
-from torture.faults import Context, Fault, SkippedError, by_name
+from torture.faults.base import Context, Fault, SkippedError
+from torture.faults.catalogue import by_name
 from torture.figures import Memory, Resumes, resumes
 from torture.history import FaultTimes, History
 from torture.load import Load

@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 from typing_extensions import override
 
 from fanfare.constants import RING_BYTES
-from torture.faults import Context, Fault, SkippedError
+from torture.faults.base import Context, Fault, SkippedError
 from torture.history import Outcome
 from torture.system import System, eventually
 

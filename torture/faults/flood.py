@@ -11,7 +11,7 @@ from typing import Final
 from typing_extensions import override
 
 from torture.client import Client, Session
-from torture.faults import Context, Fault
+from torture.faults.base import Context, Fault
 from torture.figures import percentile
 from torture.system import BadSystemError
 

@@ -20,7 +20,7 @@ from fanfare.bus.client import admin
 from fanfare.bus.topics import CHAT_DELIVERIES, CHAT_EVENTS, describe
 from fanfare.constants import EPOCH_HOLD_S
 from fanfare.embedded.ports import free_port
-from torture.faults import Context, Fault
+from torture.faults.base import Context, Fault
 from torture.history import Outcome
 from torture.system import BadSystemError, System, eventually
 

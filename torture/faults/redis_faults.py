@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from fanfare.constants import EPOCH_HOLD_S
-from torture.faults import Context, Fault
+from torture.faults.base import Context, Fault
 from torture.system import System, eventually
 
 __all__ = ["KINDS"]

@@ -1,0 +1,1 @@
+"""What can break, one class each; `catalogue` has them all by their names."""
