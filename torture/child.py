@@ -2,7 +2,7 @@
 
 The file named by TORTURE_FILE says what, by the name of the process:
 
-    {"gateway.1": {"env": {"FANFARE_REDIS": "..."}, "kafka_ports": {"9092": 9192}, "plant": "..."}}
+    {"gateway.1": {"env": {"FANFARE_REDIS": "..."}, "kafka_ports": {"9092": 9192}}}
 
 `kafka_ports` sends every connection to a broker through another port: brokers tell clients their own addresses, so
 that an address in the settings alone would not do. The service itself is as it is.
@@ -44,10 +44,6 @@ def main(role: str) -> None:
     everything = json.loads(Path(path).read_text("utf-8")) if path and Path(path).exists() else {}
     changes = everything.get(os.environ.get("FANFARE_PROCESS", ""), {})
     apply(changes)
-    if plant := changes.get("plant"):
-        from torture.planted import plant_bug  # noqa: PLC0415 - only where one is wanted
-
-        plant_bug(plant, role)
     sys.argv = [role]
     runpy.run_module(role, run_name="__main__", alter_sys=True)
 

@@ -8,12 +8,19 @@ finds it. The service's own code is as it is; the rule is replaced in this proce
 """
 
 import asyncio
-import importlib
+import hashlib
 import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
+
+from fanfare.bus.batches import BatchRunner
+from fanfare.bus.consumer import Consumer
+from fanfare.presence import inboxes
+from gateway.delivery.ring import Ring
+from notifier.worker import Notifier
+from torture.child import main
 
 __all__ = ["BUGS", "plant_bug"]
 
@@ -23,9 +30,7 @@ _CACHED_S: Final = 5.0
 
 
 def _no_position_check() -> None:
-    inboxes = importlib.import_module("fanfare.presence.inboxes")
-    hashlib = importlib.import_module("hashlib")
-    script = inboxes.APPEND
+    script: Any = inboxes.APPEND
     rule = "if offset > high[partition] then"
     text = script._text  # noqa: SLF001 - it is to be broken
     assert rule in text, "the append script has no such rule any more"
@@ -34,9 +39,9 @@ def _no_position_check() -> None:
 
 
 def _commit_first() -> None:
-    consumer = importlib.import_module("fanfare.bus.consumer")
-    run = importlib.import_module("fanfare.bus.batches").BatchRunner.run
-    process = consumer.Consumer._process  # noqa: SLF001 - it is to be broken
+    consumer: Any = Consumer
+    run: Any = BatchRunner.run
+    process = consumer._process  # noqa: SLF001 - it is to be broken
 
     async def committed_first(self: Any, lane: Any) -> None:
         owner, original = self, lane.runner
@@ -52,12 +57,12 @@ def _commit_first() -> None:
         lane.runner = Early()
         await process(self, lane)
 
-    consumer.Consumer._process = committed_first  # noqa: SLF001
+    consumer._process = committed_first  # noqa: SLF001
 
 
 def _cached_presence() -> None:
-    worker = importlib.import_module("notifier.worker")
-    look_up = worker.Notifier._look_up  # noqa: SLF001 - it is to be broken
+    notifier: Any = Notifier
+    look_up = notifier._look_up  # noqa: SLF001 - it is to be broken
     known: dict[Any, tuple[float, Any]] = {}
 
     async def cached(self: Any, whose: Any) -> Any:
@@ -68,11 +73,11 @@ def _cached_presence() -> None:
             known[key] = time.monotonic(), found
         return found
 
-    worker.Notifier._look_up = cached  # noqa: SLF001
+    notifier._look_up = cached  # noqa: SLF001
 
 
 def _resume_from_now() -> None:
-    ring = importlib.import_module("gateway.delivery.ring").Ring
+    ring: Any = Ring
     ring.after = lambda self, _s: self.end
 
 
@@ -94,8 +99,6 @@ def plant_bug(bug: str, role: str) -> None:
 
 
 if __name__ == "__main__":
-    from torture.child import main
-
     plant_bug(sys.argv[1], sys.argv[2])
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     main(sys.argv[2])
