@@ -17,7 +17,8 @@ from fanfare.permissions import P
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store.errors import StoreUnavailableError
-from gateway.errors import (
+from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
+from gateway.ingress.errors import (
     ApiError,
     FormError,
     RefusedError,
@@ -26,8 +27,7 @@ from gateway.errors import (
     unknown_channel,
     unknown_guild,
 )
-from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
-from gateway.ingress.ports import Guilds, Stored
+from gateway.ingress.interfaces import Guilds, Stored
 
 __all__ = ["Access", "Place", "refusing"]
 

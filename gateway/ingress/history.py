@@ -13,11 +13,11 @@ import msgspec
 from redis.exceptions import RedisError
 
 from fanfare.store.errors import StoreUnavailableError
-from gateway.errors import RefusedError, unknown_message
 from gateway.ingress import recent
-from gateway.ingress.batch import RedisBatch
-from gateway.ingress.ports import Messages
-from gateway.messages import without_reference
+from gateway.ingress.drafts import without_reference
+from gateway.ingress.errors import RefusedError, unknown_message
+from gateway.ingress.interfaces import Messages
+from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["History", "merge"]
 

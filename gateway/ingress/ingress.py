@@ -32,19 +32,19 @@ from fanfare.record import CHANNEL, USERS, Record
 from fanfare.settings import Settings, load_settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
-from gateway.forms import Form, body_of
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.batch import RedisBatch
-from gateway.ingress.flights import Flights, Sent
+from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
+from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
+from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
+from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
 from gateway.ingress.limits import Quota, RateLimits
+from gateway.ingress.nonce_rebuild import NonceRebuild, ReadSince
 from gateway.ingress.nonces import SETTLE, Nonces
-from gateway.ingress.ports import Guilds, Ids, Log, Stored
-from gateway.ingress.rebuild import Rebuild, Replay
 from gateway.ingress.recent import PUT
+from gateway.ingress.redis_batch import RedisBatch
+from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
-from gateway.messages import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
 
 if TYPE_CHECKING:
     from fanfare.mentions import Mentioned
@@ -74,7 +74,7 @@ class Ingress:
         node: str,
         *,
         settings: Settings | None = None,
-        replay: Replay | None = None,
+        replay: ReadSince | None = None,
     ) -> None:
         """Prepare.
 
@@ -93,9 +93,9 @@ class Ingress:
         settings = settings or load_settings()
         self._batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
         self.history = History(store, self._batch)
-        self._rebuild = Rebuild(redis, replay or partial(read_since, settings, CHAT_EVENTS))
+        self._rebuild = NonceRebuild(redis, replay or partial(read_since, settings, CHAT_EVENTS))
         self._rebuild.begin()
-        self._flights = Flights(
+        self._sends = Sends(
             log,
             self._batch,
             Nonces(redis, self._batch, loss, node, self._rebuild.unless_complete),
@@ -124,7 +124,7 @@ class Ingress:
 
     async def close(self) -> None:
         """Stop; what was handed over may still be accepted."""
-        await self._flights.close()
+        await self._sends.close()
         await self._rebuild.close()
         await self._batch.close()
 
@@ -183,7 +183,7 @@ class Ingress:
             )
 
         try:
-            sent = await self._flights.send(author.id, nonce, channel_id, make, deadline)
+            sent = await self._sends.send(author.id, nonce, channel_id, make, deadline)
         except UnknownOutcomeError:
             raise
         except BaseException:
@@ -249,13 +249,13 @@ class Ingress:
         record = _record(
             place,
             "MESSAGE_UPDATE",
-            self._flights.next_id(),
+            self._sends.next_id(),
             user,
             built.body,
             mentions=built.mentions,
             gated=built.gated,
         )
-        await self._flights.change(record, [message_id], built.body, deadline)
+        await self._sends.change(record, [message_id], built.body, deadline)
         return built.body
 
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
@@ -268,8 +268,8 @@ class Ingress:
             if int(message["author"]["id"]) != user.id:
                 place.require(P.MANAGE_MESSAGES)
         payload = deletion(message_id, place.channel)
-        record = _record(place, "MESSAGE_DELETE", self._flights.next_id(), user, payload)
-        await self._flights.change(record, [message_id], b"", deadline)
+        record = _record(place, "MESSAGE_DELETE", self._sends.next_id(), user, payload)
+        await self._sends.change(record, [message_id], b"", deadline)
 
     async def delete_many(self, user: User, channel_id: int, message_ids: list[int]) -> None:
         """Delete messages; those that do not exist do not matter. Raises as `send`; ApiError 50034."""
@@ -287,8 +287,8 @@ class Ingress:
         if not there:
             return
         payload = deletion(there, place.channel)
-        record = _record(place, "MESSAGE_DELETE_BULK", self._flights.next_id(), user, payload)
-        await self._flights.change(record, there, b"", deadline)
+        record = _record(place, "MESSAGE_DELETE_BULK", self._sends.next_id(), user, payload)
+        await self._sends.change(record, there, b"", deadline)
 
     async def typing(self, user: User, channel_id: int) -> None:
         """Say that somebody types. Raises as `send`."""
@@ -298,8 +298,8 @@ class Ingress:
             place.require_messages()
             place.require(P.SEND_MESSAGES)
         payload = typing(user, place.channel, place.member, datetime.now(UTC))
-        record = _record(place, "TYPING_START", self._flights.next_id(), user, payload)
-        await self._flights.change(record, [], b"", deadline)
+        record = _record(place, "TYPING_START", self._sends.next_id(), user, payload)
+        await self._sends.change(record, [], b"", deadline)
 
     async def message(self, user: User, channel_id: int, message_id: int) -> bytes:
         """A message as it is now. Raises: ApiError."""

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from gateway.errors import RateLimitedError
+from gateway.ingress.errors import RateLimitedError
 
 __all__ = ["WINDOW_S", "Quota", "RateLimits"]
 

@@ -20,8 +20,8 @@ from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
-from gateway.errors import RefusedError
-from gateway.ingress.batch import RedisBatch
+from gateway.ingress.errors import RefusedError
+from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["SETTLE", "Claim", "Nonces"]
 

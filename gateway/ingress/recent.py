@@ -7,7 +7,7 @@ from redis.asyncio.client import Pipeline
 from fanfare.constants import RECENT_CAP
 from fanfare.presence import keys
 from fanfare.presence.scripts import Script
-from gateway.ingress.batch import RedisBatch
+from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["PUT", "Seen", "all_of", "one_of", "put"]
 

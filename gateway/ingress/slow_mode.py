@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 from fanfare.permissions import P
 from fanfare.presence import keys
 from fanfare.presence.scripts import SWAP
-from gateway.errors import RateLimitedError
 from gateway.ingress.access import Place
-from gateway.ingress.batch import RedisBatch
+from gateway.ingress.errors import RateLimitedError
 from gateway.ingress.nonces import Claim
+from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["Repetition", "SlowMode", "Turn"]
 

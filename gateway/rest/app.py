@@ -14,8 +14,8 @@ from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
-from gateway.errors import ApiError, RateLimitedError, not_found, unauthorized
 from gateway.ingress.access import refusing
+from gateway.ingress.errors import ApiError, RateLimitedError, not_found, unauthorized
 from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
 from gateway.rest.protocol import CORS

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from fanfare import payloads
-from gateway.errors import FormError
+from gateway.ingress.errors import FormError
 from gateway.rest.context import Call, Route, reply
 
 __all__ = ["ROUTES"]

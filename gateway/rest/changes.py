@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from fanfare.model import Overwrite
 from fanfare.rights import MAX_OVERWRITES
-from gateway.forms import Form
+from gateway.ingress.forms import Form
 
 __all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields"]
 

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from fanfare import payloads
 from fanfare.store import Change, NotFoundError
-from gateway.errors import ApiError, unknown_channel
-from gateway.forms import Form
 from gateway.ingress.access import Place
+from gateway.ingress.errors import ApiError, unknown_channel
+from gateway.ingress.forms import Form
 from gateway.rest.changes import channel_fields, overwrite, refuse_others
 from gateway.rest.context import Call, Route, empty, reply
 

@@ -16,10 +16,10 @@ from fanfare.presence.barrier import barrier
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
 from gateway.accounts import Accounts
-from gateway.errors import ApiError, FormError, forbidden
-from gateway.forms import Form, body_of
-from gateway.ingress import Ingress
-from gateway.ingress.ports import Guilds, Ids
+from gateway.ingress.errors import ApiError, FormError, forbidden
+from gateway.ingress.forms import Form, body_of
+from gateway.ingress.ingress import Ingress
+from gateway.ingress.interfaces import Guilds, Ids
 from gateway.rest.multipart import payload_json
 
 __all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]

@@ -9,8 +9,8 @@ from fanfare.model import CATEGORY, TEXT, Channel
 from fanfare.permissions import P
 from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
-from gateway.errors import FormError, unknown_channel
-from gateway.forms import forms_of
+from gateway.ingress.errors import FormError, unknown_channel
+from gateway.ingress.forms import forms_of
 from gateway.rest.changes import channel_fields, refuse_others
 from gateway.rest.context import Call, Route, empty, reply
 

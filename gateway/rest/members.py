@@ -11,7 +11,7 @@ from fanfare.model import Guild, Member
 from fanfare.permissions import P
 from fanfare.rights import MAX_ROLES
 from fanfare.store import Change, NotFoundError
-from gateway.errors import ApiError, unknown_member
+from gateway.ingress.errors import ApiError, unknown_member
 from gateway.rest.changes import refuse_others
 from gateway.rest.context import Call, Route, empty, reply
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.errors import ApiError
-from gateway.messages import read_draft, read_edit
+from gateway.ingress.drafts import read_draft, read_edit
+from gateway.ingress.errors import ApiError
 from gateway.rest.context import Call, Route, empty, json_body
 
 __all__ = ["ROUTES"]

@@ -9,8 +9,8 @@ from typing import Any, Final
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from gateway.errors import ApiError, FormError
-from gateway.forms import body_of
+from gateway.ingress.errors import ApiError, FormError
+from gateway.ingress.forms import body_of
 
 __all__ = ["payload_json"]
 

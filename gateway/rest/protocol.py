@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
 
-from gateway.errors import ApiError
+from gateway.ingress.errors import ApiError
 from gateway.rest.context import reply
 
 __all__ = ["CORS", "RestProtocol"]

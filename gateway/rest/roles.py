@@ -8,7 +8,7 @@ from fanfare import payloads
 from fanfare.model import Role
 from fanfare.permissions import P, base
 from fanfare.store import NotFoundError
-from gateway.errors import ApiError
+from gateway.ingress.errors import ApiError
 from gateway.rest.changes import role_fields
 from gateway.rest.context import Call, Route, empty, reply
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from fanfare import payloads
 from fanfare.permissions import base
-from gateway.errors import ApiError, unknown_user
+from gateway.ingress.errors import ApiError, unknown_user
 from gateway.rest.context import Call, Route, reply
 
 __all__ = ["ROUTES"]

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from fanfare.presence import keys
-from gateway.errors import RateLimitedError
-from gateway.messages import Draft
+from gateway.ingress.drafts import Draft
+from gateway.ingress.errors import RateLimitedError
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import settings_of
 from tests.stack import Stack

@@ -24,7 +24,7 @@ from yarl import URL
 
 from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
-from gateway.messages import MAX_BYTES
+from gateway.ingress.drafts import MAX_BYTES
 from gateway.protocol.codes import CloseCode
 from gateway.rest.app import PREFIXES
 from tests.fuzz.broken import Case, Frame

@@ -25,7 +25,7 @@ from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store
 from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
-from gateway.ingress import Ingress
+from gateway.ingress.ingress import Ingress
 from tests.integration.store_fixtures import snowflakes
 
 next_id = snowflakes()

@@ -16,10 +16,11 @@ from fanfare.presence import keys
 from fanfare.presence.loss_token import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
-from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
-from gateway.ingress import Ingress, ingress
+from gateway.ingress import ingress
+from gateway.ingress.drafts import Draft, read_draft, read_edit
+from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
+from gateway.ingress.ingress import Ingress
 from gateway.ingress.nonces import Claim
-from gateway.messages import Draft, read_draft, read_edit
 from gateway.protocol.frames import splice
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -203,7 +204,7 @@ async def test_unknown_becomes_known(place: Place, two: tuple[Ingress, Ingress])
     for node in two:
         sent = await node.send(place.alice, place.channel, said("x", "n"))
     assert [record.id for record in await place.records()] == [sent.id]
-    await eventually(_is(lambda: not two[0]._flights._tasks))
+    await eventually(_is(lambda: not two[0]._sends._tasks))
 
 
 async def test_nothing_is_accepted_that_the_fan_out_may_drop(
@@ -333,7 +334,7 @@ async def test_an_outcome_that_redis_missed_is_noted_later(place: Place) -> None
     place.kafka.open.clear()
     sending = asyncio.create_task(node.send(place.alice, place.channel, said("x", "n")))
     await place.kafka.arrived.wait()
-    batch = node._flights._batch
+    batch = node._sends._batch
     there, batch._redis = batch._redis, place.redis_at(nowhere())
     place.kafka.open.set()
     sent = await sending

@@ -8,8 +8,8 @@ import pytest
 
 from fanfare.mentions import Mentioned
 from fanfare.model import Channel, User
-from gateway.errors import FormError
-from gateway.messages import COMPONENTS_V2, MAX_BYTES, build, edited, read_draft, read_edit
+from gateway.ingress.drafts import COMPONENTS_V2, MAX_BYTES, build, edited, read_draft, read_edit
+from gateway.ingress.errors import FormError
 
 NOBODY = Mentioned((), (), everyone=False, here=False)
 ALICE = User(id=10**17, username="alice")

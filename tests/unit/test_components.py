@@ -9,8 +9,8 @@ from discord.components import _component_factory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import FormError
-from gateway.messages import read_draft
+from gateway.ingress.drafts import read_draft
+from gateway.ingress.errors import FormError
 from tests.fuzz.broken import places
 from tests.fuzz.doors import BODIES
 

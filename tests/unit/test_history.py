@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import RateLimitedError
+from gateway.ingress.errors import RateLimitedError
 from gateway.ingress.history import merge
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.nonces import Claim

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned
 from fanfare.model import DM, Channel, Member, User
 from fanfare.record import Record
-from gateway.errors import ApiError, FormError
-from gateway.forms import Form, body_of, forms_of
-from gateway.messages import (
+from gateway.ingress.drafts import (
     ENCODINGS,
     Built,
     Draft,
@@ -25,6 +23,8 @@ from gateway.messages import (
     read_edit,
     typing,
 )
+from gateway.ingress.errors import ApiError, FormError
+from gateway.ingress.forms import Form, body_of, forms_of
 from gateway.protocol.frames import splice
 
 ALICE = User(id=10**17, username="alice")

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gateway.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
+from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.rest.app import _error
 from gateway.rest.context import json_body
 

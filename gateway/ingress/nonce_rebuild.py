@@ -23,20 +23,20 @@ from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.nonces import SETTLE, Claim, Nonces
 
-__all__ = ["Rebuild"]
+__all__ = ["NonceRebuild"]
 
-Replay = Callable[[int], AsyncGenerator[list[Incoming], None]]
+ReadSince = Callable[[int], AsyncGenerator[list[Incoming], None]]
 """The records appended to chat.events since then (ms since 1970)."""
 
 _WINDOW_MS: Final = int(NONCE_WINDOW_S * 1000)
 
 
-class Rebuild:
+class NonceRebuild:
     """Reads the nonces from the log when they are missing; several nodes may do so at once."""
 
-    def __init__(self, redis: Redis, replay: Replay) -> None:
+    def __init__(self, redis: Redis, read_since: ReadSince) -> None:
         self._redis = redis
-        self._replay = replay
+        self._read_since = read_since
         self._task: asyncio.Task[None] | None = None
         self._begun: asyncio.Task[None] | None = None
         self.problem = ""
@@ -88,7 +88,7 @@ class Rebuild:
         # A Redis that comes back with an old snapshot has READY, but not the nonces since.
         token = await loss_token(self._redis)
         await SETTLE.load(self._redis)
-        async with aclosing(self._replay(int(started_ms) - 2 * _WINDOW_MS)) as batches:
+        async with aclosing(self._read_since(int(started_ms) - 2 * _WINDOW_MS)) as batches:
             async for batch in batches:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for incoming in batch:

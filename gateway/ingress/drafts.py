@@ -19,9 +19,9 @@ from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned, Written, find
 from fanfare.model import DM, GROUP_DM, Channel, Member, User
 from fanfare.payloads import Json
 from fanfare.telemetry.metrics import REGISTRY
-from gateway import components, embeds
-from gateway.errors import FormError, empty_message
-from gateway.forms import Form
+from gateway.ingress import components, embeds
+from gateway.ingress.errors import FormError, empty_message
+from gateway.ingress.forms import Form
 
 __all__ = [
     "MAX_CONTENT",

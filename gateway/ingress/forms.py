@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fanfare.ids import MAX_ID
-from gateway.errors import ApiError, FormError
+from gateway.ingress.errors import ApiError, FormError
 
 __all__ = ["Form", "body_of", "forms_of", "present"]
 

@@ -1,6 +1,6 @@
 """Messages on their way into Kafka, each once (docs/design.md, section 5, "Accepting a message").
 
-A message on its way is a task of its own, a flight. It goes on when its sender has got the answer *unknown*,
+A message on its way is a task of its own. It goes on when its sender has got the answer *unknown*,
 so that the outcome is noted whenever it is known; a retry on this node joins it, one on another finds its nonce.
 """
 
@@ -26,15 +26,15 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
-from gateway.errors import ApiError, RefusedError, UnknownOutcomeError
 from gateway.ingress import recent
-from gateway.ingress.batch import RedisBatch
+from gateway.ingress.errors import ApiError, RefusedError, UnknownOutcomeError
+from gateway.ingress.interfaces import Ids, Log
 from gateway.ingress.nonces import Claim, Nonces
-from gateway.ingress.ports import Ids, Log
 from gateway.ingress.recent import Seen
+from gateway.ingress.redis_batch import RedisBatch
 from gateway.listening.admission import Seldom
 
-__all__ = ["Flights", "Make", "Sent"]
+__all__ = ["Make", "Sends", "Sent"]
 
 # How long an accepted message waits for its place in the cache before it is answered all the same.
 _NOTE_S: Final = 0.5
@@ -50,7 +50,7 @@ _LATER: Final = 10_000
 ANSWERS: Final = Counter(
     "fanfare_ingress_answers", "Sends, by how they were answered.", ["answer"], registry=REGISTRY
 )
-FLIGHTS: Final = Gauge("fanfare_ingress_flights", "Messages handed over or about to be.", registry=REGISTRY)
+UNDER_WAY: Final = Gauge("fanfare_ingress_flights", "Messages handed over or about to be.", registry=REGISTRY)
 UNNOTED: Final = Counter(
     "fanfare_ingress_unnoted", "Accepted messages that Redis did not take note of at once.", registry=REGISTRY
 )
@@ -72,7 +72,7 @@ Exists = Callable[[int, int], Awaitable[bool]]
 """Arguments: channel and message."""
 
 
-class Flights:
+class Sends:
     """All messages on their way from this node."""
 
     def __init__(
@@ -127,12 +127,12 @@ class Flights:
             ident = self.next_id()
             record = make(ident)
             posted = self._post(record)
-            flight = self._start(self._land_plain(posted, record, ident))
+            sending = self._start(self._land_plain(posted, record, ident))
         else:
-            flight = self._under_way.get((user, channel, nonce)) or self._fly(
+            sending = self._under_way.get((user, channel, nonce)) or self._begin(
                 user, nonce, channel, make, deadline
             )
-        sent: Sent = await self._answer(flight, deadline)
+        sent: Sent = await self._answer(sending, deadline)
         return sent
 
     async def change(self, record: Record, seen: list[int], body: bytes, deadline: float) -> None:
@@ -178,30 +178,30 @@ class Flights:
             raise RefusedError(str(error)) from error
 
     def _start(self, work: "Coroutine[Any, Any, Any]") -> "asyncio.Task[Any]":
-        task = asyncio.get_running_loop().create_task(work, name="flight")
+        task = asyncio.get_running_loop().create_task(work, name="sending")
         self._tasks.add(task)
-        FLIGHTS.set(len(self._tasks))
+        UNDER_WAY.set(len(self._tasks))
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
-        FLIGHTS.set(len(self._tasks))
+        UNDER_WAY.set(len(self._tasks))
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, ApiError):
             self._logger.error("a send failed", action=Action.REQUEST_FAILED, exc_info=error)
 
     @staticmethod
-    async def _answer(flight: "asyncio.Task[Any]", deadline: float) -> Any:
-        """How the flight ended, or by the deadline *unknown*."""
+    async def _answer(sending: "asyncio.Task[Any]", deadline: float) -> Any:
+        """How a sending ended, or by the deadline *unknown*."""
         left = deadline - asyncio.get_running_loop().time()
-        done, _ = await asyncio.wait((flight,), timeout=max(left, 0))
-        if not done or flight.cancelled():
+        done, _ = await asyncio.wait((sending,), timeout=max(left, 0))
+        if not done or sending.cancelled():
             ANSWERS.labels("unknown").inc()
             raise UnknownOutcomeError("Kafka has not acknowledged it yet")
-        error = flight.exception()
+        error = sending.exception()
         unknown = isinstance(error, UnknownOutcomeError)
         ANSWERS.labels("accepted" if error is None else "unknown" if unknown else "refused").inc()
-        return flight.result()
+        return sending.result()
 
     async def _land_plain(self, posted: "asyncio.Future[Position]", record: Record, ident: int) -> Sent:
         position = await _acknowledged(posted)
@@ -209,12 +209,14 @@ class Flights:
         await self._note(lambda pipe: recent.put(pipe, seen, new=True), None)
         return Sent(ident, record.channel, record.payload)
 
-    def _fly(self, user: int, nonce: str, channel: int, make: Make, deadline: float) -> "asyncio.Task[Sent]":
+    def _begin(
+        self, user: int, nonce: str, channel: int, make: Make, deadline: float
+    ) -> "asyncio.Task[Sent]":
         key = (user, channel, nonce)
-        flight = self._start(self._send_once(user, nonce, channel, make, deadline))
-        self._under_way[key] = flight
-        flight.add_done_callback(lambda _: self._under_way.pop(key, None))
-        return flight
+        sending = self._start(self._send_once(user, nonce, channel, make, deadline))
+        self._under_way[key] = sending
+        sending.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return sending
 
     async def _send_once(self, user: int, nonce: str, channel: int, make: Make, deadline: float) -> Sent:
         """The one send of a nonce at this node: claim it and produce, or find out what became of it."""
@@ -229,7 +231,7 @@ class Flights:
             if claim.accepted:
                 return Sent(claim.id, claim.channel, b"")
             with suppress(RedisError):
-                # Whoever is under way under our name is no more: this is the only flight of the nonce here.
+                # Whoever is under way under our name is no more: this is the only task of the nonce here.
                 alive = claim.node != self._node
                 if alive:
                     claim, alive = await self._nonces.look(user, channel, nonce, claim.node)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fanfare.payloads import Json, timestamp
-from gateway.forms import Form, present
+from gateway.ingress.forms import Form, present
 
 __all__ = ["MAX_EMBEDS", "embed", "length"]
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Final
 
 from fanfare.payloads import Json
-from gateway.forms import Form, present
+from gateway.ingress.forms import Form, present
 
 __all__ = ["MAX_LAYOUT", "layout", "rows", "texts"]
 
