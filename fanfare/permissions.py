@@ -123,28 +123,6 @@ _VIEW: Final = int(P.VIEW_CHANNEL)
 _SEND: Final = int(P.SEND_MESSAGES)
 _NEEDS_SEND: Final = int(P.MENTION_EVERYONE | P.SEND_TTS_MESSAGES | P.ATTACH_FILES | P.EMBED_LINKS)
 _CONNECT: Final = int(P.CONNECT)
-# In a voice channel this is void without CONNECT: voice itself, and all that is said there.
-_NEEDS_CONNECT: Final = int(
-    P.SPEAK
-    | P.STREAM
-    | P.MUTE_MEMBERS
-    | P.DEAFEN_MEMBERS
-    | P.MOVE_MEMBERS
-    | P.USE_VAD
-    | P.PRIORITY_SPEAKER
-    | P.SEND_MESSAGES
-    | P.SEND_TTS_MESSAGES
-    | P.SEND_VOICE_MESSAGES
-    | P.SEND_POLLS
-    | P.MANAGE_MESSAGES
-    | P.PIN_MESSAGES
-    | P.READ_MESSAGE_HISTORY
-    | P.EMBED_LINKS
-    | P.ATTACH_FILES
-    | P.ADD_REACTIONS
-    | P.MENTION_EVERYONE
-    | P.USE_APPLICATION_COMMANDS
-)
 VOICE_TYPES: Final = frozenset({2, 13})
 """Types of channels that one connects to."""
 
@@ -175,6 +153,9 @@ def base(guild: Guild, member: Member) -> int:
 
 def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channel) -> int:
     """What somebody may do in a channel of the guild, the implicit rules applied: 0 without VIEW_CHANNEL.
+
+    In a voice channel nothing but VIEW_CHANNEL is left without CONNECT: MANAGE_CHANNELS and MANAGE_ROLES go too, as
+    Discord documents it ("Implicit Permissions") and as its libraries work it out.
 
     Args:
         guild: with its roles.
@@ -217,6 +198,5 @@ def _implicit(held: int, *, voice: bool) -> int:
         return NONE
     if not held & _SEND:
         held &= ~_NEEDS_SEND
-    if voice and not held & _CONNECT:
-        held &= ~_NEEDS_CONNECT
-    return held
+    # Who may not connect to a voice channel sees that it is there, and can do nothing in it or with it.
+    return held & _VIEW if voice and not held & _CONNECT else held

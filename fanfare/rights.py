@@ -11,9 +11,10 @@ The rules are Discord's (documentation, "Permissions" and the pages of the resou
 - Somebody gives and takes only bits that they have. Bits that stay as they were are not looked at, also those that no
   name is known for.
 - @everyone is neither renamed, moved, shown apart, given nor deleted.
+- In a voice channel, somebody without CONNECT manages nothing (`fanfare.permissions.in_channel`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -144,20 +145,34 @@ def channel_created(guild: Guild, by: Member, channel: Channel, *, inherited: bo
         raise BadChangeError(30013, f"Maximum number of guild channels reached ({MAX_CHANNELS})")
     _check_parent(guild, by, channel)
     if not inherited:
-        _check_overwrites(guild, by, base(guild, by), {}, channel.overwrites)
+        _check_overwrites(guild, by, base(guild, by), (), channel)
 
 
-def channel_changed(guild: Guild, by: Member, before: Channel, after: Channel) -> None:
-    """Somebody changes a channel, its overwrites, or both. Raises: RightsError."""
+def channel_changed(
+    guild: Guild, by: Member, before: Channel, after: Channel, *, locked: bool = False
+) -> None:
+    """Somebody changes a channel, its overwrites, or both.
+
+    Args:
+        guild: as it is.
+        by: who.
+        before: the channel in it.
+        after: the channel as it shall be.
+        locked: it takes over the overwrites of its category, which somebody must then see and manage, new or not.
+
+    Raises:
+        RightsError: it must not be.
+
+    """
     held = in_channel(guild, by.roles, by.user.id, before)
     _check_visible(held)
     besides = replace(before, overwrites=after.overwrites) != after
     if besides and not held & P.MANAGE_CHANNELS:
         raise NotAllowedError
-    if before.parent_id != after.parent_id:
+    if locked or before.parent_id != after.parent_id:
         _check_parent(guild, by, after)
     if before.overwrites != after.overwrites:
-        _check_overwrites(guild, by, held, {one.id: one for one in before.overwrites}, after.overwrites)
+        _check_overwrites(guild, by, held, before.overwrites, after)
 
 
 def channel_deleted(guild: Guild, by: Member, channel: Channel) -> None:
@@ -200,14 +215,16 @@ def _check_parent(guild: Guild, by: Member, channel: Channel) -> None:
         raise BadChangeError(50035, said, field="parent_id")
 
 
-def _check_overwrites(
-    guild: Guild, by: Member, held: int, before: Mapping[int, Overwrite], after: Iterable[Overwrite]
-) -> None:
-    """Bits that change are had in the guild, and whom they are for exists.
+def _check_overwrites(guild: Guild, by: Member, held: int, had: Iterable[Overwrite], after: Channel) -> None:
+    """Bits that change are had in the guild, and whom they are for exists, or stands so in the category.
 
+    A category keeps the overwrites of members who have left, and what is in it can take over all of them.
     Whoever has MANAGE_ROLES by an overwrite only could give it on by another one: that bit is for administrators.
     """
-    there = {one.id: one for one in after}
+    before = {one.id: one for one in had}
+    there = {one.id: one for one in after.overwrites}
+    parent = guild.channels.get(after.parent_id)
+    known = parent.overwrites if parent is not None else ()
     if len(there) > max(MAX_OVERWRITES, len(before)):
         said = f"Maximum number of channel permission overwrites reached ({MAX_OVERWRITES})"
         raise BadChangeError(30060, said)
@@ -217,7 +234,7 @@ def _check_overwrites(
     changed = 0
     for ident in others:
         old, new = before.get(ident), there.get(ident)
-        if new is not None and (old is None or old.type != new.type):
+        if new is not None and (old is None or old.type != new.type) and new not in known:
             _check_target(guild, new)
         changed |= (old.allow if old else 0) ^ (new.allow if new else 0)
         changed |= (old.deny if old else 0) ^ (new.deny if new else 0)

@@ -143,10 +143,10 @@ class Channels:
             for channel_id, changes in moves.items():
                 old = _of(now, channel_id)
                 new = msgspec.structs.replace(old, **changes)
-                if channel_id in in_step and new.parent_id:
-                    parent = _of(now, new.parent_id)
+                locked = channel_id in in_step and new.parent_id > 0
+                if locked and (parent := now.channels.get(new.parent_id)) is not None:
                     new = msgspec.structs.replace(new, overwrites=parent.overwrites)
-                await _update_in(change, now, by, old, new)
+                await _update_in(change, now, by, old, new, locked=locked)
             return change.done(len(moves))
 
     async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
@@ -220,10 +220,12 @@ async def _update_by(change: Changing, by: int, old: Channel, new: Channel) -> C
     return change.done(await _update_in(change, now, by, old, new))
 
 
-async def _update_in(change: Changing, now: Guild, by: int, old: Channel, new: Channel) -> Channel:
+async def _update_in(
+    change: Changing, now: Guild, by: int, old: Channel, new: Channel, *, locked: bool = False
+) -> Channel:
     """The same in a guild that was read already, with the members that the new overwrites name; `now` follows."""
     if by:
-        rights.channel_changed(now, rights.member(now, by), old, new)
+        rights.channel_changed(now, rights.member(now, by), old, new, locked=locked)
     follows = old.type == CATEGORY and old.overwrites != new.overwrites
     children = rights.children_in_step(now, old) if follows else []
     done = now.channels[new.id] = await _update(change, old, new)

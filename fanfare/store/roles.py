@@ -1,5 +1,6 @@
 """Roles of guilds."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -37,25 +38,43 @@ class Roles:
             old = await _role(change, role_id)
             new = msgspec.structs.replace(old, **changes)
             await change.permit(by, rights.role_changed, old, new)
-            if new == old:
-                return change.done(old)
-            await change.connection.execute(
-                "UPDATE roles SET name = $2, permissions = $3, position = $4, color = $5, hoist = $6, "
-                "mentionable = $7 WHERE id = $1",
-                role_id,
-                new.name,
-                new.permissions,
-                new.position,
-                new.color,
-                new.hoist,
-                new.mentionable,
-            )
-            change.event(
-                "GUILD_ROLE_UPDATE",
-                {"guild_id": str(guild_id), "role": payloads.role(new)},
-                before={"role": payloads.role(old)},
-            )
+            if new != old:
+                await _update(change, old, new)
             return change.done(new)
+
+    async def move_roles(
+        self, guild_id: int, positions: Mapping[int, int], *, by: int = 0
+    ) -> Change[list[Role]]:
+        """Change the places of several roles: of all that are to move, or of none. Roles that stay are not looked at.
+
+        Args:
+            guild_id: where.
+            positions: by role.
+            by: who does it; 0: the operator.
+
+        Returns:
+            All roles of the guild.
+
+        Raises:
+            NotFoundError: one of them is no role of the guild.
+            RightsError: `by` may not.
+
+        """
+        async with changing(self._db, guild_id) as change:
+            # Once for all moves: the guild stays locked meanwhile.
+            now = await change.state(by)
+            for role_id, position in positions.items():
+                old = now.roles.get(role_id)
+                if old is None:
+                    raise NotFoundError("role", role_id)
+                new = msgspec.structs.replace(old, position=position)
+                if new == old:
+                    continue
+                if by:
+                    rights.role_changed(now, rights.member(now, by), old, new)
+                await _update(change, old, new)
+                now.roles[role_id] = new
+            return change.done(list(now.roles.values()))
 
     async def delete_role(self, guild_id: int, role_id: int, *, by: int = 0) -> Change[Role]:
         """Take a role away, from its members and the overwrites of channels too. Raises NotFoundError.
@@ -112,6 +131,25 @@ async def insert_role(connection: Connection, guild_id: int, role: Role) -> None
         role.hoist,
         role.mentionable,
         role.managed,
+    )
+
+
+async def _update(change: Changing, old: Role, new: Role) -> None:
+    await change.connection.execute(
+        "UPDATE roles SET name = $2, permissions = $3, position = $4, color = $5, hoist = $6, "
+        "mentionable = $7 WHERE id = $1",
+        new.id,
+        new.name,
+        new.permissions,
+        new.position,
+        new.color,
+        new.hoist,
+        new.mentionable,
+    )
+    change.event(
+        "GUILD_ROLE_UPDATE",
+        {"guild_id": str(change.guild_id), "role": payloads.role(new)},
+        before={"role": payloads.role(old)},
     )
 
 

@@ -236,10 +236,11 @@ class Ingress:
         deadline = _deadline()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
+            place.require_messages()
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 _check_moderator(place, edit, message)
-            elif not edit.flags_only:
+            else:
                 _check_says(place, has_embeds=bool(edit.embeds))
             mentioned: Mentioned | None = None
             users: list[User] = []
@@ -278,6 +279,7 @@ class Ingress:
             place = await self.access.place(user, channel_id)
             if place.guild is None:
                 raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+            place.require_messages()
             place.require(P.MANAGE_MESSAGES)
             oldest = (now_s() - _BULK_AGE_S) * 1000
             if any(snowflake_ms(ident) < oldest for ident in message_ids):

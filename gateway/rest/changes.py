@@ -7,7 +7,7 @@ from fanfare.model import Overwrite
 from fanfare.rights import MAX_OVERWRITES
 from gateway.ingress.forms import Form
 
-__all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields"]
+__all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields", "role_position"]
 
 # What a field that is absent would be.
 _NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
@@ -96,11 +96,16 @@ def role_fields(form: Form, present: Mapping[str, Any] | None = None) -> dict[st
         "color": form.child("colors", _color),
         "hoist": form.boolean("hoist"),
         "mentionable": form.boolean("mentionable"),
-        "position": form.integer("position", most=_MAX_POSITION),
+        "position": role_position(form),
     }
     if found["color"] is None:
         found["color"] = form.integer("color", most=0xFFFFFF)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def role_position(form: Form) -> int | None:
+    """The place of a role; the rules say who may be where."""
+    return form.integer("position", most=_MAX_POSITION)
 
 
 def _color(form: Form) -> int | None:

@@ -1,5 +1,6 @@
 """Roles of a guild."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -7,9 +8,11 @@ from aiohttp import web
 from fanfare import payloads
 from fanfare.model import Role
 from fanfare.permissions import P, base
+from fanfare.rights import MAX_ROLES
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import ApiError
-from gateway.rest.changes import role_fields
+from gateway.ingress.forms import forms_of
+from gateway.rest.changes import refuse_others, role_fields, role_position
 from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
@@ -17,7 +20,7 @@ __all__ = ["ROUTES"]
 
 async def _list(call: Call) -> web.Response:
     guild, _ = await call.guild()
-    return reply([payloads.role(r) for r in sorted(guild.roles.values(), key=lambda r: (r.position, r.id))])
+    return _all(guild.roles.values())
 
 
 async def _create(call: Call) -> web.Response:
@@ -32,6 +35,24 @@ async def _create(call: Call) -> web.Response:
     change = await call.context.store.create_role(guild.id, role, by=call.user.id)
     await call.applied(change)
     return reply(payloads.role(change.value))
+
+
+async def _move(call: Call) -> web.Response:
+    body = await call.body()
+    guild, _ = await call.guild(P.MANAGE_ROLES)
+    positions = {}
+    for form in forms_of(body, MAX_ROLES):
+        refuse_others(form, {"id", "position"})
+        role_id, position = form.snowflake("id", required=True) or 0, role_position(form)
+        form.check()
+        if position is not None:
+            positions[role_id] = position
+    try:
+        change = await call.context.store.move_roles(guild.id, positions, by=call.user.id)
+    except NotFoundError:
+        raise _unknown() from None
+    await call.applied(change)
+    return _all(change.value)
 
 
 async def _update(call: Call) -> web.Response:
@@ -60,6 +81,10 @@ async def _delete(call: Call) -> web.Response:
     return empty()
 
 
+def _all(roles: Iterable[Role]) -> web.Response:
+    return reply([payloads.role(role) for role in sorted(roles, key=lambda one: (one.position, one.id))])
+
+
 def _unknown() -> ApiError:
     return ApiError(404, 10011, "Unknown Role")
 
@@ -69,6 +94,7 @@ _ROLES: Final = "/guilds/{guild}/roles"
 ROUTES: Final = [
     Route("GET", _ROLES, _list),
     Route("POST", _ROLES, _create),
+    Route("PATCH", _ROLES, _move),
     Route("PATCH", _ROLES + "/{role}", _update),
     Route("DELETE", _ROLES + "/{role}", _delete),
 ]

@@ -149,6 +149,93 @@ async def test_a5_channels_keep_in_step_with_their_category(nodes, world):
         assert locked["permission_overwrites"] == followed["permission_overwrites"]
 
 
+async def test_a5_nobody_locks_a_channel_to_a_category_that_they_cannot_see(nodes, staffed):
+    world, owner, grant, staff, _ = staffed
+    await grant(P.MANAGE_CHANNELS, P.MANAGE_ROLES)
+    make = f"/guilds/{world.guild}/channels"
+    category = await owner.request("POST", make, {"name": "club", "type": 4})
+    inside = await owner.request("POST", make, {"name": "inside", "parent_id": category["id"]})
+    hidden = [{"id": staff, "type": 0, "allow": "0", "deny": str(int(P.VIEW_CHANNEL))}]
+    lock = {"lock_permissions": True}
+    async with nodes[1].rest(world.people[1]) as bob:
+        assert await tries(bob, "PATCH", make, [{"id": inside["id"], **lock}]) == (200, 0)
+        await owner.request("PATCH", f"/channels/{inside['id']}", {"topic": "apart"})
+        body = {"permission_overwrites": [hidden[0] | {"deny": str(int(P.ADD_REACTIONS))}]}
+        await owner.request("PATCH", f"/channels/{inside['id']}", body)
+        await owner.request("PATCH", f"/channels/{category['id']}", {"permission_overwrites": hidden})
+        for body in (lock, lock | {"parent_id": category["id"]}, lock | {"position": 3}):
+            assert await tries(bob, "PATCH", make, [{"id": inside["id"], **body}]) == (400, 50035), body
+        other = [{"id": str(world.channels[0]), "parent_id": category["id"], **lock}]
+        assert await tries(bob, "PATCH", make, other) == (400, 50035)
+        for parent in ("999", str(world.channels[1])):
+            other = [{"id": str(world.channels[0]), "parent_id": parent, **lock}]
+            assert await tries(bob, "PATCH", make, other) == (400, 50035)
+        assert (await bob.request("GET", f"/channels/{inside['id']}"))["permission_overwrites"] != hidden
+
+
+async def test_a5_the_overwrites_of_who_has_left_are_taken_over(nodes, staffed):
+    world, owner, _, _, _ = staffed
+    make, carol = f"/guilds/{world.guild}/channels", world.people[2]
+    rule = {"id": str(carol.id), "type": 1, "allow": "0", "deny": str(int(P.SEND_MESSAGES))}
+    category = await owner.request("POST", make, {"name": "c", "type": 4, "permission_overwrites": [rule]})
+    await owner.request("DELETE", f"/guilds/{world.guild}/members/{carol.id}")
+    move = {"id": str(world.channels[0]), "parent_id": category["id"], "lock_permissions": True}
+    assert await tries(owner, "PATCH", make, [move]) == (200, 0)
+    assert (await owner.request("GET", f"/channels/{world.channels[0]}"))["permission_overwrites"] == [rule]
+    async with nodes[1].rest(world.people[0]) as elsewhere:
+        # What libraries do to put a channel in step: they send what the category has.
+        body = {"parent_id": category["id"], "permission_overwrites": [rule]}
+        assert await tries(elsewhere, "PATCH", f"/channels/{world.channels[1]}", body) == (200, 0)
+        assert await tries(elsewhere, "POST", make, {"name": "x", **body}) == (200, 0)
+        body["permission_overwrites"] = [rule | {"allow": "1024"}]
+        assert await tries(elsewhere, "POST", make, {"name": "x", **body}) == (400, 50035)
+
+
+async def test_a1_roles_are_moved_within_what_one_stands_above(nodes, staffed, online):
+    world, owner, grant, staff, boss = staffed
+    await grant(P.MANAGE_ROLES)
+    roles = f"/guilds/{world.guild}/roles"
+    low, middle = [
+        await owner.request("POST", roles, {"name": n, "position": 1 + k}) for k, n in enumerate("ab")
+    ]
+    watching = await online(nodes[1], world.people[2])
+    everyone = {"id": str(world.guild), "position": 0}
+    async with nodes[1].rest(world.people[1]) as bob, nodes[0].rest(world.people[2]) as carol:
+        assert await tries(carol, "PATCH", roles, [{"id": low["id"], "position": 1}]) == (403, 50013)
+        for wrong in (
+            [{"id": low["id"], "position": 6}],
+            [{"id": low["id"], "position": 3}, {"id": middle["id"], "position": 9}],
+            [{"id": staff, "position": 1}],
+            [{"id": boss, "position": 1}],
+        ):
+            assert await tries(bob, "PATCH", roles, wrong) == (403, 50013), wrong
+        for wrong in (
+            [{"id": low["id"], "position": 0}],
+            [everyone | {"position": 1}],
+            [{"id": low["id"], "position": 10_001}],
+            [{"id": low["id"], "position": 2, "name": "x"}],
+            [{"position": 2}],
+            {"id": low["id"]},
+        ):
+            assert (await tries(owner, "PATCH", roles, wrong))[0] == 400, wrong
+        assert await tries(owner, "PATCH", roles, [{"id": "5", "position": 2}]) == (404, 10011)
+        # Who stays where they are may be named, whoever they are.
+        moves = [{"id": low["id"], "position": 2}, {"id": middle["id"], "position": 1}]
+        stay = [everyone, {"id": boss, "position": 9}, {"id": staff, "position": None}, {"id": staff}]
+        told = await bob.request("PATCH", roles, moves + stay)
+        assert [role["id"] for role in told] == [str(world.guild), middle["id"], low["id"], staff, boss]
+        assert told == await owner.request("GET", roles)
+        assert await bob.request("PATCH", roles, moves + stay) == told, "it is so already"
+        await owner.send(world.channels[0], "end")
+    events = [await watching.next()]
+    while events[-1].t != "MESSAGE_CREATE":
+        events.append(await watching.next())
+    assert [(event.t, event.d["role"]["id"], event.d["role"]["position"]) for event in events[:-1]] == [
+        ("GUILD_ROLE_UPDATE", low["id"], 2),
+        ("GUILD_ROLE_UPDATE", middle["id"], 1),
+    ]
+
+
 async def test_a6_a_voice_channel_that_one_may_not_connect_to(nodes, world, online):
     async with nodes[0].rest(world.people[0]) as owner, nodes[1].rest(world.people[1]) as bob:
         deny = [{"id": str(world.guild), "type": 0, "allow": "0", "deny": str(int(P.CONNECT))}]
@@ -165,6 +252,42 @@ async def test_a6_a_voice_channel_that_one_may_not_connect_to(nodes, world, onli
             ("POST", f"/channels/{voice['id']}/typing", None),
         ):
             assert (await tries(bob, method, path, body))[0] == 403, (method, path)
+
+
+async def test_a6_an_author_who_may_not_connect_any_more_changes_nothing(nodes, world):
+    """Flags too: everybody in the channel gets an event of it."""
+    async with nodes[0].rest(world.people[0]) as owner, nodes[1].rest(world.people[1]) as bob:
+        voice = await owner.request("POST", f"/guilds/{world.guild}/channels", {"name": "voice", "type": 2})
+        channel = f"/channels/{voice['id']}"
+        made = await bob.send(voice["id"], "hello")
+        path, rule = f"{channel}/messages/{made['id']}", f"{channel}/permissions/{world.guild}"
+        changes = [{"flags": 4}, {"flags": 0}, {}, {"content": "x"}]
+        for bit in (P.CONNECT, P.SEND_MESSAGES):
+            assert await tries(bob, "PATCH", path, {"flags": 4}) == (200, 0)
+            await owner.request("PUT", rule, {"type": 0, "deny": str(int(bit))})
+            assert [await tries(bob, "PATCH", path, body) for body in changes] == [(403, 50013)] * 4, bit
+            await owner.request("DELETE", rule)
+
+
+async def test_a6_a_manager_who_may_not_connect_manages_nothing_there(nodes, staffed):
+    world, owner, grant, staff, _ = staffed
+    await grant(P.MANAGE_CHANNELS, P.MANAGE_ROLES, P.MANAGE_MESSAGES)
+    voice = await owner.request("POST", f"/guilds/{world.guild}/channels", {"name": "voice", "type": 2})
+    made = await owner.send(voice["id"], "hello")
+    channel = f"/channels/{voice['id']}"
+    rule = f"{channel}/permissions/{staff}"
+    tried = [
+        ("PATCH", channel, {"name": "x"}),
+        ("PATCH", f"/guilds/{world.guild}/channels", [{"id": voice["id"], "position": 3}]),
+        ("PUT", f"{channel}/permissions/{world.guild}", {"type": 0, "allow": str(int(P.SPEAK))}),
+        ("DELETE", f"{channel}/messages/{made['id']}", None),
+        ("DELETE", channel, None),
+    ]
+    await owner.request("PUT", rule, {"type": 0, "deny": str(int(P.CONNECT))})
+    async with nodes[1].rest(world.people[1]) as bob:
+        assert [await tries(bob, *one) for one in tried] == [(403, 50013)] * len(tried)
+        assert await tries(bob, "DELETE", rule) == (403, 50013)
+        assert (await bob.request("GET", channel))["name"] == "voice", "it may be seen"
 
 
 async def test_a7_an_edit_wants_the_rights_of_a_send(nodes, staffed):
@@ -252,6 +375,7 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("POST", "/channels/{channel}/typing"): (NO_GUILD, LOOK),
     ("GET", "/guilds/{guild}/roles"): (NO_GUILD, LOOK),
     ("POST", "/guilds/{guild}/roles"): (NO_GUILD, NO),
+    ("PATCH", "/guilds/{guild}/roles"): (NO_GUILD, NO),
     ("PATCH", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
     ("DELETE", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
 }
@@ -302,6 +426,8 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
                         body = {"messages": [message["id"], second["id"]]}
                     if (method, route) == ("PATCH", "/guilds/{guild}/channels"):
                         body = [{"id": str(world.channels[0]), "position": secrets.randbelow(100)}]
+                    if (method, route) == ("PATCH", "/guilds/{guild}/roles"):
+                        body = [{"id": role["id"], "position": secrets.randbelow(100)}]
                     found = await tries(rest, method, path, body)
                     if found not in allowed[column]:
                         wrong.append((who is plain, method, route, found))

@@ -9,7 +9,7 @@ from fanfare.constants import LARGE_GUILD
 from fanfare.ids import snowflake_ms
 from fanfare.model import CATEGORY, Channel, Overwrite, Role, User
 from fanfare.record import GUILD, Record
-from fanfare.rights import BadChangeError
+from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store import NameTakenError, NotFoundError, Store, StoreUnavailableError
 from fanfare.store.changes import Changing
 from fanfare.store.demo import make_demo
@@ -199,6 +199,28 @@ async def test_channels_moved_together_see_each_other_and_read_the_guild_once(st
         await store.move_channels(guild_id, {ours[0]: {"parent_id": category.id}}, by=owner.id)
     with pytest.raises(NotFoundError):
         await store.move_channels(guild_id, {1: {"position": 1}}, by=owner.id)
+
+
+async def test_roles_moved_together_are_all_moved_or_none(store):
+    owner, friend = await person(store), await person(store)
+    guild_id = (await store.create_guild(next_id, owner, "G", [])).guild_id
+    low, high = [Role(id=next_id(), name="r", permissions=1 << 28, position=at) for at in (1, 2)]
+    for role in (low, high):
+        await store.create_role(guild_id, role)
+    await store.add_member(guild_id, friend, roles=(high.id,))
+    change = await store.move_roles(guild_id, {low.id: 3, high.id: 1}, by=owner.id)
+    assert {role.id: role.position for role in change.value} == {guild_id: 0, low.id: 3, high.id: 1}
+    assert [r.type for r in await outbox(store, guild_id)][-2:] == ["GUILD_ROLE_UPDATE"] * 2
+    assert not (await store.move_roles(guild_id, {low.id: 3}, by=friend.id)).changed
+    version = (await store.guild(guild_id)).version
+    for wrong in ({low.id: 2, guild_id: 1}, {low.id: 2, high.id: 0}):
+        with pytest.raises(BadChangeError):
+            await store.move_roles(guild_id, wrong, by=owner.id)
+    with pytest.raises(NotFoundError):
+        await store.move_roles(guild_id, {low.id: 2, 1: 2}, by=owner.id)
+    with pytest.raises(NotAllowedError):
+        await store.move_roles(guild_id, {high.id: 2}, by=friend.id)
+    assert (await store.guild(guild_id)).version == version
 
 
 async def test_what_is_so_already_is_no_event(store):

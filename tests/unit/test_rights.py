@@ -232,6 +232,39 @@ def test_a5_siblings_a_category_that_one_cannot_see_or_manage():
         rights.channel_changed(here, me, here.channels[ROOM], replace(here.channels[ROOM], parent_id=CLUB))
 
 
+def test_a5_siblings_a_hidden_category_shows_its_overwrites_by_no_lock():
+    """Also where the channel is in it already: its overwrites may have changed apart."""
+    here = guild(middle=MANAGERS | ALL & ~int(P.ADMINISTRATOR))
+    me, inside = here.members[MOD], here.channels[INSIDE]
+    hidden = Overwrite(MIDDLE, 0, 0, int(P.VIEW_CHANNEL))
+    taken = overwritten(inside, hidden)
+    assert allowed(rights.channel_changed, here, me, inside, taken, locked=True)
+    here.channels[CLUB] = overwritten(here.channels[CLUB], hidden)
+    assert allowed(rights.channel_changed, here, me, inside, taken), "by somebody who knows them"
+    for after in (taken, inside, replace(taken, parent_id=999)):
+        with pytest.raises(BadChangeError) as caught:
+            rights.channel_changed(here, me, inside, after, locked=True)
+        assert caught.value.field == "parent_id"
+    assert allowed(rights.channel_changed, here, here.members[OWNER], inside, taken, locked=True)
+
+
+def test_a5_siblings_overwrites_of_who_has_left_are_taken_over_and_not_made():
+    here = guild()
+    gone = Overwrite(999, 1, int(P.SEND_MESSAGES), 0)
+    here.channels[CLUB] = overwritten(here.channels[CLUB], gone)
+    owner, inside = here.members[OWNER], here.channels[INSIDE]
+    rights.channel_changed(here, owner, inside, overwritten(inside, gone), locked=True)
+    rights.channel_changed(here, owner, inside, overwritten(inside, gone))
+    rights.channel_created(here, owner, replace(overwritten(inside, gone), id=299), inherited=False)
+    for other in (
+        overwritten(inside, replace(gone, allow=0)),
+        overwritten(replace(inside, parent_id=0), gone),
+        overwritten(inside, replace(gone, id=998)),
+    ):
+        with pytest.raises(BadChangeError):
+            rights.channel_changed(here, owner, inside, other)
+
+
 def test_a4_siblings_overwrites_are_bounded():
     here = guild()
     here.members |= {ident: member(ident) for ident in range(1000, 1600)}
@@ -247,12 +280,19 @@ def test_a4_siblings_overwrites_are_bounded():
 def test_a6_a_voice_channel_without_connect_is_silent():
     here = guild()
     channel = overwritten(here.channels[VOICE], Overwrite(EVERYONE, 0, 0, int(P.CONNECT)))
-    assert (
-        in_channel(here, (), PLAIN, channel)
-        & int(P.SEND_MESSAGES | P.READ_MESSAGE_HISTORY | P.MANAGE_MESSAGES)
-        == 0
-    )
-    assert in_channel(here, (), PLAIN, channel) & P.VIEW_CHANNEL
+    assert in_channel(here, (), PLAIN, channel) == P.VIEW_CHANNEL
+
+
+def test_a6_siblings_nobody_manages_a_voice_channel_without_connect():
+    here = guild(everyone=TALK | int(P.CONNECT))
+    me, owner = here.members[MOD], here.members[OWNER]
+    deaf = overwritten(here.channels[VOICE], Overwrite(MIDDLE, 0, 0, int(P.CONNECT)))
+    for changed in (replace(deaf, name="x"), overwritten(deaf), replace(deaf, parent_id=CLUB)):
+        assert not allowed(rights.channel_changed, here, me, deaf, changed)
+        assert allowed(rights.channel_changed, here, owner, deaf, changed)
+        assert allowed(rights.channel_changed, here, me, overwritten(deaf), replace(changed, overwrites=()))
+    assert not allowed(rights.channel_deleted, here, me, deaf)
+    assert allowed(rights.channel_deleted, here, me, overwritten(deaf))
 
 
 # A twin of the channel rule, written from the documentation alone.
