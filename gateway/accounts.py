@@ -5,15 +5,13 @@ while PostgreSQL is away. `fanfare.store.revocations` keeps them current.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from fanfare.store import Store, StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Holder, Tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Accounts"]
 
@@ -24,14 +22,20 @@ _WAIT_S: Final = 2.0
 class Accounts:
     """Admits who has a token of ours that was not revoked."""
 
-    def __init__(self, secret: str, store: Store) -> None:
-        """Args: secret: what FANFARE_SECRET holds."""
+    def __init__(self, secret: str, store: Store, *, revoked: Callable[[int, int], None]) -> None:
+        """Know nobody yet.
+
+        Args:
+            secret: what FANFARE_SECRET holds.
+            store: says who a user is.
+            revoked: ends the sessions of a user that are older than a generation.
+
+        """
         self._tokens = Tokens(secret)
         self._store = store
         self._generations: dict[int, int] = {}
         self._known = asyncio.Event()
-        self.revoked: Callable[[int, int], None] = lambda _user, _generation: None
-        """Ends the sessions of a user that are older than a generation. The node replaces it."""
+        self._revoked = revoked
 
     def caught_up(self) -> None:
         """All that was revoked before is known: tokens can be judged."""
@@ -43,7 +47,7 @@ class Accounts:
             self._generations[user] = generation
             if self._known.is_set():
                 logs.get("accounts").info("tokens revoked", action=Action.TOKENS, user=user)
-            self.revoked(user, generation)
+            self._revoked(user, generation)
 
     def stands(self, holder: Holder) -> bool:
         """Whether a token that was admitted still counts."""

@@ -30,7 +30,8 @@ from fanfare.constants import (
 )
 from fanfare.model import User
 from gateway import metrics
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.hub import Hub
+from gateway.delivery.session import Session
 from gateway.listening import http_answers
 from gateway.listening.admission import Admission
 from gateway.protocol.codes import CloseCode, Op

@@ -7,7 +7,6 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final
@@ -26,17 +25,19 @@ from fanfare.presence.loss_token import LossToken
 from fanfare.presence.snowflake_leases import SnowflakeLease
 from fanfare.service import Service, State
 from fanfare.settings import Settings, SettingsError
-from fanfare.store import Store, StoreUnavailableError, revocations
+from fanfare.store import Store, revocations
 from fanfare.store.outbox import relay
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.tls import Certificate
 from gateway import metrics
 from gateway.accounts import Accounts
+from gateway.background import Background
 from gateway.connection import Connection
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
 from gateway.delivery.member_chunks import MemberRequests
+from gateway.delivery.session import Session
 from gateway.delivery.writing import fastest
 from gateway.guilds.cache import GuildCache
 from gateway.ingress.ingress import Ingress
@@ -48,6 +49,7 @@ from gateway.recovery import path_store
 from gateway.recovery.fences import Fences
 from gateway.registrations import HoleError, PresenceWriter
 from gateway.rest import RestContext, make_app, start_rest
+from gateway.sessions.joining import Joining
 from gateway.sessions.repair import Repairer
 from gateway.sessions.start import Starter
 from gateway.timers import Wheel
@@ -74,6 +76,7 @@ class Node:
         store: Store,
         ingress: Ingress,
         admission: Admission,
+        background: Background,
     ) -> None:
         self.hub = hub
         self.starter = starter
@@ -89,16 +92,8 @@ class Node:
         self._presence = presence
         self._ingress = ingress
         self._members = MemberRequests(hub, guilds, store)
-        self._work: set[asyncio.Task[None]] = set()
-        self._wanted: set[tuple[str, int]] = set()
-        hub.want_guild = self._want_guild
-        hub.forgotten = lambda session: presence.remove(session.user.id, session.key)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.spawn = background.spawn
         """Run a short piece of work besides."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._worked)
 
     async def publish(self, user: Any, body: bytes) -> dict[str, Any]:
         """Publish a message: the `d` of SENT."""
@@ -159,31 +154,6 @@ class Node:
         except (RedisError, OSError):
             self.log.warning("moves not renewed", action=Action.REDIS_AWAY)
 
-    def _worked(self, task: asyncio.Task[None]) -> None:
-        self._work.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.log.error("a request failed", action=Action.REQUEST_FAILED, exc_info=error)
-
-    def _want_guild(self, session: Session, guild: int) -> None:
-        if (session.key, guild) not in self._wanted:
-            self._wanted.add((session.key, guild))
-            self.spawn(self._load_guild(session, guild))
-
-    async def _load_guild(self, session: Session, guild: int) -> None:
-        try:
-            while session.link is not None:
-                try:
-                    await self._guilds.member(guild, session.user.id)
-                except StoreUnavailableError:
-                    await asyncio.sleep(_RETRY_S)
-                else:
-                    # Before the client is shown it: so whoever goes on with the session knows of it.
-                    await self._presence.add(session.user.id, session.key, {*session.guilds, guild})
-                    break
-        finally:
-            self._wanted.discard((session.key, guild))
-        self.hub.joined(session, guild)
-
 
 async def main(service: Service) -> None:
     """Run a gateway node until the service stops."""
@@ -205,7 +175,16 @@ async def main(service: Service) -> None:
         s = await inbox.begin()
         presence = PresenceWriter(redis, inbox.name)
         guilds = GuildCache(store, presence)
-        hub = Hub(guilds, inbox.name, s, fastest(io_uring=settings.io_uring))
+        background = Background()
+        hub = Hub(
+            guilds=guilds,
+            inbox=inbox.name,
+            s=s,
+            write=fastest(io_uring=settings.io_uring),
+            load_guild=Joining(guilds=guilds, presence=presence, background=background).load,
+            forgotten=lambda session: presence.remove(session.user.id, session.key),
+            seen=worker.observe,
+        )
         fences = Fences(redis, producer, list(DELIVERIES_OF))
         accounts = _accounts(settings, store, hub)
         tails = connect_apart(settings, client_name=f"fanfare-{service.name}-tails")
@@ -235,9 +214,9 @@ async def main(service: Service) -> None:
             store=store,
             ingress=ingress,
             admission=admission_of("gateway", settings, room),
+            background=background,
         )
 
-        hub.seen = worker.observe
         service.problem = lambda: (
             presence.problem or worker.problem or producer.problem or inbox.problem or ingress.problem
         )
@@ -300,7 +279,7 @@ async def _serve(service: Service, node: Node, app: web.Application, room: Room,
     scheme, web_scheme = ("wss", "https") if tls else ("ws", "http")
     host = url_host(reach(settings.host))
     service.facts = lambda: {
-        "sessions": len(node.hub.connected()),
+        "sessions": len(node.hub.roster.connected()),
         "address": f"{scheme}://{host}:{listeners[-1].port}/gateway/",
         "api": f"{web_scheme}://{host}:{rest.ports[-1]}/api/v10",
         "inbox": node.hub.inbox,
@@ -328,9 +307,7 @@ def _accounts(settings: Settings, store: Store, hub: Hub) -> Accounts:
     secret = settings.secret.get_secret_value()
     if not secret:
         raise SettingsError("FANFARE_SECRET is not set: all gateways need the same one")
-    accounts = Accounts(secret, store)
-    accounts.revoked = hub.revoke
-    return accounts
+    return Accounts(secret, store, revoked=hub.revoke)
 
 
 async def _nonces_known(ingress: Ingress) -> None:

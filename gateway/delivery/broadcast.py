@@ -6,15 +6,13 @@ batch owes a class goes out in one write.
 
 from array import array
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.delivery.ring import Event
+from gateway.delivery.session import Session
 from gateway.delivery.visibility import frames_of, rights_after
 from gateway.delivery.writing import Write
 from gateway.guilds.audience import AudienceClass, View, content_for, sees
-
-if TYPE_CHECKING:
-    from gateway.delivery.hub import Session
 
 __all__ = ["TOGETHER_BYTES", "Room", "broadcast", "broadcast_change"]
 
@@ -44,7 +42,7 @@ class Room:
             self._fds = array("i", self.direct)
         return self._fds
 
-    def add(self, session: "Session") -> None:
+    def add(self, session: Session) -> None:
         """Put a session in, under its `fd`."""
         if session.fd >= 0:
             self.direct[session.fd] = session
@@ -52,7 +50,7 @@ class Room:
         else:
             self.others[session] = None
 
-    def remove(self, session: "Session") -> None:
+    def remove(self, session: Session) -> None:
         """Take a session out; its `fd` is the one it was put in under."""
         if session.fd >= 0:
             del self.direct[session.fd]
@@ -65,7 +63,7 @@ def broadcast(
     rooms: Mapping[AudienceClass, Room],
     events: list[Event],
     view: View,
-    users: Mapping[int, "set[Session]"],
+    users: Mapping[int, set[Session]],
     write: Write,
 ) -> None:
     """Write events, which follow each other, to those in a guild who may see them.
@@ -94,7 +92,7 @@ def broadcast(
 
 
 def broadcast_change(
-    rooms: Mapping[AudienceClass, Room], event: Event, apart: "set[Session]", write: Write
+    rooms: Mapping[AudienceClass, Room], event: Event, apart: set[Session], write: Write
 ) -> None:
     """Write a change to a guild to those in it, who are still in their classes of before it.
 
@@ -132,9 +130,7 @@ def _write_to(
             session.link.send(data)
 
 
-def _apart(
-    events: list[Event], audience: AudienceClass, users: Mapping[int, "set[Session]"]
-) -> "set[Session]":
+def _apart(events: list[Event], audience: AudienceClass, users: Mapping[int, set[Session]]) -> set[Session]:
     """The sessions of a class that get the content of some event, though the class does not."""
     guild = events[0].dispatch.record.guild
     named = {
@@ -158,6 +154,6 @@ def _frames(events: list[Event], audience: AudienceClass, user: int) -> bytes:
     return frames[0] if len(frames) == 1 else b"".join(frames)
 
 
-def _write_alone(session: "Session", data: bytes) -> None:
+def _write_alone(session: Session, data: bytes) -> None:
     if session.cursor is None and session.link is not None:
         session.link.send(data)

@@ -8,7 +8,8 @@ from fanfare.store import Store
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.hub import Hub
+from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache, UnknownGuildError
 from gateway.protocol.frames import dispatch, encode, wrap
 from gateway.protocol.member_requests import RequestMembers, chunks, rate_limited

@@ -47,6 +47,13 @@ class Ring:
         """Index that the next event will have."""
         return self.start + len(self._events) - self._first
 
+    def clear(self, floor: int) -> None:
+        """Forget all events; those above this `s` are kept from now on."""
+        self.start, self._first, self._bytes = self.end, 0, 0
+        self._events.clear()
+        self._sizes.clear()
+        self.floor = floor
+
     def append(self, event: Event) -> int:
         """Keep an event; returns its index."""
         size = event.dispatch.size

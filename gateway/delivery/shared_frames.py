@@ -4,15 +4,12 @@ When a node's clients come back after a cut, thousands of cursors of a few class
 decides whether a session gets a message is its class in each guild; a run ends where that is not all there is to it.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from gateway.delivery.ring import Ring
+from gateway.delivery.session import Session, is_message
 from gateway.guilds.audience import AudienceClass, View, content_for, sees
-
-if TYPE_CHECKING:
-    from fanfare.record import Record
-    from gateway.delivery.hub import Session
 
 __all__ = ["Runs"]
 
@@ -38,11 +35,10 @@ class Runs:
 
     def of(
         self,
-        session: "Session",
+        session: Session,
         ring: Ring,
         end: int,
         views: Mapping[int, View],
-        alike: "Callable[[Record], bool]",
     ) -> tuple[bytes, int]:
         """The frames for a session from its cursor on, maybe none, and the index of the event after them.
 
@@ -51,14 +47,13 @@ class Runs:
             ring: the events.
             end: index at which to stop.
             views: the guilds as they are.
-            alike: whether a record is for those in a guild alone, and changes nothing about it.
 
         """
         assert session.cursor is not None
         key = (session.cursor, end, tuple(session.classes.items()))
         found = self._found.get(key)
         if found is None:
-            found = self._join(session.cursor, end, session.classes, ring, views, alike)
+            found = self._join(session.cursor, end, session.classes, ring, views)
             if len(self._found) < _KEPT:
                 self._found[key] = found
         return found
@@ -70,14 +65,13 @@ class Runs:
         classes: Mapping[int, AudienceClass],
         ring: Ring,
         views: Mapping[int, View],
-        alike: "Callable[[Record], bool]",
     ) -> tuple[bytes, int]:
         frames: list[bytes] = []
         size, at = 0, start
         while at < end and size < self._limit_bytes:
             event = ring[at]
             record = event.dispatch.record
-            if not alike(record):
+            if not is_message(record):
                 break
             audience = classes.get(record.guild)
             if audience is not None:

@@ -6,8 +6,9 @@ waits, and what the loaded version holds already is left out.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Record
@@ -16,9 +17,6 @@ from fanfare.tasks import retrieve
 from gateway.guilds.apply import apply
 from gateway.guilds.audience import View
 from gateway.registrations import PresenceWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["GuildCache", "UnknownChannelError", "UnknownGuildError"]
 
@@ -52,8 +50,7 @@ class GuildCache:
         self.ahead: dict[int, int] = {}
         """Guilds that were loaded with a change that the inbox is still to bring, and the version it makes."""
         self._bringing: set[asyncio.Task[None]] = set()
-        self.in_use: Callable[[int], bool] = lambda _: False
-        """Whether a session is in the guild. The hub replaces it."""
+        self._held: Counter[int] = Counter()
         self._generation = 0
         self._loading: dict[int, asyncio.Task[View]] = {}
         self._waiting: dict[int, list[Record]] = {}
@@ -173,8 +170,18 @@ class GuildCache:
             now = time.monotonic()
             for guild_id, asked in list(self._asked.items()):
                 idle = now - asked > _IDLE_S and guild_id not in self._loading
-                if idle and not self.in_use(guild_id):
+                if idle and not self._held[guild_id]:
                     self.forget(guild_id)
+
+    def hold(self, guild: int) -> None:
+        """A session is in the guild: it is kept."""
+        self._held[guild] += 1
+
+    def release(self, guild: int) -> None:
+        """A session is in the guild no more."""
+        self._held[guild] -= 1
+        if not self._held[guild]:
+            del self._held[guild]
 
     def forget(self, guild_id: int) -> None:
         """Let go of a guild."""

@@ -9,9 +9,11 @@ from typing import Final
 
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import USERS, Position, Record
-from gateway.delivery.hub import Hub, Link, Session, guild_deleted, is_membership
+from gateway.delivery.catch_up import guild_deleted
+from gateway.delivery.hub import Hub
 from gateway.delivery.past import view_before
 from gateway.delivery.ring import Event
+from gateway.delivery.session import Link, Session, is_membership
 from gateway.guilds.audience import View
 from gateway.guilds.cache import GuildCache
 from gateway.guilds.snapshot import guild_create
@@ -149,13 +151,13 @@ class Replays:
         for event in events:
             # A guild that was joined on the way is told of when its turn comes.
             if is_membership(event.dispatch.record, session.user.id):
-                self._hub.part(session, event.dispatch.record.guild)
+                self._hub.roster.part(session, event.dispatch.record.guild)
         for event in events:
             record = event.dispatch.record
             own = is_membership(record, session.user.id)
             if not own and event.view is None and record.audience != USERS and record.guild in session.guilds:
                 raise UnknownRightsError(f"{record.type} of guild {record.guild}")
-            frame = self._membership(session, event) if own else self._hub.frame_for(session, event)
+            frame = self._membership(session, event) if own else self._hub.catch_up.frame_for(session, event)
             if frame is not None:
                 session.replay.append(frame)
 
@@ -173,12 +175,12 @@ class Replays:
         """The frame of a guild that the session's user joined or left."""
         guild, s = event.dispatch.record.guild, event.dispatch.s
         if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
-            self._hub.part(session, guild)
+            self._hub.roster.part(session, guild)
             return guild_deleted(s, guild, session.transport)
         view = event.view or self._guilds.views.get(guild)
         if view is None or session.user.id not in view.guild.members:
             return None
-        self._hub.join(session, guild)
+        self._hub.roster.join(session, guild)
         session.shown[guild] = view.guild.version
         d = guild_create(view, session.user.id, joined=True)
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)

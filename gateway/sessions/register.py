@@ -8,7 +8,8 @@ import asyncio
 from typing import Final
 
 from fanfare.store import Store, StoreUnavailableError
-from gateway.delivery.hub import Hub, Session, is_membership
+from gateway.delivery.hub import Hub
+from gateway.delivery.session import Session, is_membership
 from gateway.guilds.cache import GuildCache, UnknownGuildError
 from gateway.registrations import PresenceWriter
 

@@ -20,8 +20,9 @@ from fanfare.presence.inboxes import InboxGoneError
 from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
+from gateway.delivery.session import Session
 from gateway.protocol.codes import CloseCode
 from gateway.recovery import path_store
 from gateway.recovery.fences import Fences
@@ -94,7 +95,7 @@ class Repairer:
         """Put another inbox in the place of the lost one, and dispatch what was missed."""
         self._safe.lost()
         self._log.error("the inbox is lost", action=Action.INBOX_LOST, inbox=self._inbox.name)
-        for session in [one for one in self._hub.sessions.values() if one.link is None]:
+        for session in self._hub.roster.away():
             self._hub.forget(session)
         while True:
             try:
@@ -114,9 +115,9 @@ class Repairer:
 
     async def _attempt(self) -> None:
         hub = self._hub
-        newest = dict(hub.newest)
+        newest = dict(hub.progress.newest)
         first_s = await self._inbox.create(hub.s + LEAP, newest=newest, is_open=False)
-        hub.inbox = self._inbox.name
+        hub.progress.begin(self._inbox.name)
         await self._presence.move(self._inbox.name)
         await self._move_sessions()
         name = secrets.token_hex(8)
@@ -125,18 +126,16 @@ class Repairer:
             fence=name,
             f=f,
             safe=self._safe.offsets,
-            high=hub.high,
+            high=hub.progress.high,
             last_s=hub.s,
             first_s=first_s,
             scopes=self._presence.scopes(),
         )
         await self._replay(replay)
         await self._inbox.whole()
-        await inboxes.open_up(self._redis, self._inbox.name, cut=replay.cut, newest=hub.newest)
+        await inboxes.open_up(self._redis, self._inbox.name, cut=replay.cut, newest=hub.progress.newest)
         self._safe.replayed(replay.reached)
-        hub.high.update(replay.high)
-        hub.cut = replay.cut
-        hub.s = first_s
+        hub.progress.replaced(first_s, cut=replay.cut, high=replay.high)
 
     async def _replay(self, replay: Replay) -> None:
         starts = {_partition(name): offset for name, offset in replay.reached.items()}
@@ -152,7 +151,7 @@ class Repairer:
 
     async def _move_sessions(self) -> None:
         """Write where the sessions are now; close those that live elsewhere."""
-        sessions = self._hub.connected()
+        sessions = self._hub.roster.connected()
         for start in range(0, len(sessions), _PAGE):
             page = [(one, moved) for one in sessions[start : start + _PAGE] if (moved := self._move(one))]
             written = await path_store.rewrite(

@@ -27,9 +27,11 @@ from fanfare.telemetry.logs import Action
 from fanfare.tokens import BadTokenError, Holder
 from gateway import metrics
 from gateway.accounts import Accounts
-from gateway.delivery.hub import Hub, Link, Session, is_membership, resumed
+from gateway.delivery.catch_up import resumed
+from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
 from gateway.delivery.ring import Event
+from gateway.delivery.session import Link, Session, is_membership
 from gateway.guilds.cache import GuildCache
 from gateway.guilds.snapshot import guild_create, ready
 from gateway.protocol.codes import CloseCode
@@ -228,7 +230,7 @@ class Starter:
         session.skip = session.hops[-1].f or None
         session.announce = (self._hub.ring.end, self._hub.s)
         cursor = self._hub.ring.after(seq)
-        self._hub.rewind(session, cursor)
+        self._hub.catch_up.rewind(session, cursor)
         self._hub.attach(session, link, cursor=cursor)
         return True
 
@@ -274,7 +276,7 @@ class Starter:
             hop = Hop(own, t, split_at(crossing.f, entries, _scopes(session), marker), crossing.since)
             owed = await self._walk(session, hops, seq, hop, entries)
             _check_known(session, owed, asked=asked)
-            await self._hub.when(t)
+            await self._hub.progress.when(t)
         self._still_here(session, link, own)
         if self._entrance.membership_changed(session.user.id, seen):
             raise EndError(CloseCode.UNKNOWN_ERROR, "a guild was joined or left meanwhile: come again")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import zlib
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,9 @@ from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import GUILD, USERS, Record
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.hub import Hub
+from gateway.delivery.session import Session
+from gateway.delivery.writing import one_by_one
 from gateway.guilds.apply import apply
 from gateway.guilds.audience import View
 from gateway.protocol.frames import Transport
@@ -100,6 +103,13 @@ class Guilds:
     def __init__(self, *views: View) -> None:
         self.views = {view.guild.id: view for view in views}
         self.ahead: dict[int, int] = {}
+        self.held: Counter[int] = Counter()
+
+    def hold(self, guild: int) -> None:
+        self.held[guild] += 1
+
+    def release(self, guild: int) -> None:
+        self.held[guild] -= 1
 
     def apply(self, record: Record) -> View | None:
         view = self.views.get(record.guild)
@@ -109,13 +119,32 @@ class Guilds:
 
 
 class World:
-    """A hub with a guild, and the log that it takes."""
+    """A hub with a guild, and the log that it takes; `wanted` guilds are loaded at once, unless `loads` is False."""
 
-    def __init__(self) -> None:
-        self.guilds = Guilds(View(guild()))
-        self.hub = Hub(self.guilds, INBOX, 100)
+    def __init__(
+        self, guilds: Guilds | None = None, inbox: str = INBOX, s: int = 100, **options: Any
+    ) -> None:
+        self.guilds = guilds or Guilds(View(guild()))
+        self.loads = True
+        self.wanted: list[tuple[Session, int]] = []
+        self.forgotten: list[Session] = []
+        self.seen: list[int] = []
+        self.hub = Hub(
+            guilds=self.guilds,
+            inbox=inbox,
+            s=s,
+            load_guild=self._load,
+            forgotten=self.forgotten.append,
+            seen=self.seen.append,
+            **{"write": one_by_one, **options},
+        )
         self.log = Log()
         self.version = 1
+
+    def _load(self, session: Session, guild: int, loaded: object) -> None:
+        self.wanted.append((session, guild))
+        if self.loads:
+            session.coming |= {guild}
 
     def take(self, *records: Record) -> None:
         for record in records:

@@ -11,7 +11,7 @@ from fanfare.model import Overwrite
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
-from gateway.delivery.hub import Hub, Session
+from gateway.delivery.session import Session
 from gateway.guilds.apply import undo
 from gateway.guilds.audience import View
 from gateway.recovery.path import Hop
@@ -189,7 +189,7 @@ def test_a3_a_cut_between_any_two_frames_loses_nothing(steps, ident, cut):
     play.world.hub.detach(live.session, ended=False)
     again.hub, again.session = play.world.hub, live.session
     cursor = play.world.hub.ring.after(known.s)
-    play.world.hub.rewind(live.session, cursor)
+    play.world.hub.catch_up.rewind(live.session, cursor)
     play.world.hub.attach(again.session, again, cursor=cursor)
     known.take(*again.messages)
     told = {(each["t"], each["s"]) for each in live.messages}
@@ -213,7 +213,7 @@ def test_a8_a_node_that_loads_the_guild_later_shows_what_was_visible_then(steps,
     moved = min(max(moved, has), len(play.entries))
 
     guilds = Guilds()
-    other = Hub(guilds, "node.2", 10_000)
+    other = World(guilds, "node.2", 10_000).hub
     offset = play.entries[moved - 1].record.position.offset if moved else -1
     if not late:
         guilds.views[GUILD_ID] = View(play.states[moved])

@@ -27,9 +27,8 @@ class Database:
 
 def accounts(generation: int = 0) -> tuple[Accounts, Database, list[tuple[int, int]]]:
     database = Database(generation)
-    made = Accounts(SECRET, database)
     revoked: list[tuple[int, int]] = []
-    made.revoked = lambda user, newest: revoked.append((user, newest))
+    made = Accounts(SECRET, database, revoked=lambda user, newest: revoked.append((user, newest)))
     made.caught_up()
     return made, database, revoked
 
@@ -73,7 +72,7 @@ async def test_f5_a_token_of_a_generation_that_the_database_does_not_have_is_ref
 async def test_f5_before_the_revocations_are_read_nobody_is_let_in(monkeypatch):
     """A node that starts without its database must not take a token that was revoked."""
     monkeypatch.setattr("gateway.accounts._WAIT_S", 0)
-    known = Accounts(SECRET, Database(0))
+    known = Accounts(SECRET, Database(0), revoked=lambda *_: None)
     with pytest.raises(StoreUnavailableError):
         await known.admit(TOKENS.issue(USER))
     with pytest.raises(BadTokenError):
@@ -90,13 +89,11 @@ def test_f5_sessions_of_older_tokens_end_live_and_away():
     new.session.generation = 1
     full.stuck = True
     world.say("before")
-    forgotten: list[str] = []
-    hub.forgotten = lambda gone: forgotten.append(gone.key)
     hub.revoke(ALICE, 1)
     assert old.ended == full.ended == CloseCode.AUTHENTICATION_FAILED
-    assert set(forgotten) == {one.session.key for one in (old, full, away)}
+    assert {gone.key for gone in world.forgotten} == {one.session.key for one in (old, full, away)}
     assert set(hub.sessions) == {new.session.key, other.session.key}
-    assert not hub.catching
+    assert not hub.catch_up.catching
     world.say("after")
     assert new.contents[-1] == other.contents[-1] == "after"
     assert old.contents == ["before"]

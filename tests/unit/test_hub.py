@@ -10,7 +10,7 @@ from fanfare.model import Overwrite
 from fanfare.permissions import P
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import FENCE, GUILD, INBOXES, Record
-from gateway.delivery.ring import Event, Ring
+from gateway.delivery.ring import Event
 from gateway.guilds.apply import apply
 from gateway.guilds.audience import View
 from gateway.protocol.codes import CloseCode
@@ -145,7 +145,7 @@ def test_a_full_socket_becomes_a_cursor_and_comes_back(world):
     world.say("4")
     assert slow.contents == live.contents == ["1", "2", "3", "psst", "4"]
     assert slow.session.cursor is None
-    assert slow.session not in world.hub.catching
+    assert slow.session not in world.hub.catch_up.catching
 
 
 def test_a_cursor_that_gets_stuck_again_goes_on_where_it_was(world):
@@ -161,8 +161,8 @@ def test_a_cursor_that_gets_stuck_again_goes_on_where_it_was(world):
     assert slow.contents == large + ["and"] * 10
 
 
-def test_who_falls_off_the_ring_is_closed_and_may_resume(world):
-    world.hub.ring = Ring(3000, world.hub.s)
+def test_who_falls_off_the_ring_is_closed_and_may_resume():
+    world = World(ring_bytes=3000)
     slow, live = session(world.hub, ALICE), session(world.hub, BOB)
     slow.stuck = True
     said = [f"{at}" for at in range(20)]
@@ -202,7 +202,7 @@ def test_frames_of_other_inboxes_come_first(world):
     world.hub.detach(held, ended=False)
     elsewhere = Log().message("elsewhere")
     event = Event(Dispatch(90, elsewhere), world.guilds.views[GUILD_ID])
-    held.replay.append(world.hub.frame_for(held, event))
+    held.replay.append(world.hub.catch_up.frame_for(held, event))
     world.hub.attach(held, wire, cursor=0)
     assert wire.contents == ["elsewhere", "1"]
 
@@ -229,7 +229,7 @@ def test_what_another_inbox_delivered_is_left_out_until_the_fence_has_passed(wor
 
 def test_a_record_of_a_lost_inbox_is_not_taken_again(world):
     wire = session(world.hub, ALICE)
-    world.hub.cut = {f"{TOPIC}/0": 1}
+    world.hub.progress.cut = {f"{TOPIC}/0": 1}
     world.say("0", "1", "2")
     assert wire.contents == ["2"]
 
@@ -318,13 +318,13 @@ def test_who_joins_slowly_gets_the_guild_as_it_was_then(world):
 
 def test_joining_waits_until_the_guild_is_loaded(world):
     held_back = world.guilds.views.pop(GUILD_ID)
-    carol, wanted = session(world.hub, 5), []
-    world.hub.want_guild = lambda held, ident: wanted.append((held, ident))
+    world.loads = False
+    carol = session(world.hub, 5)
     world.joins(5)
     world.say("meanwhile")
     world.take(world.log.direct("psst", 5))
     assert carol.contents == []
-    assert set(wanted) == {(carol.session, GUILD_ID)}
+    assert set(world.wanted) == {(carol.session, GUILD_ID)}
     joined = guild(version=world.version)
     joined.members[5] = member(5)
     world.guilds.views[GUILD_ID] = View(joined)
@@ -359,8 +359,6 @@ def test_a8_who_joins_is_shown_what_was_visible_at_each_place_however_late_the_g
 
 def test_a8_who_cannot_be_judged_begins_anew(world):
     """The change says nothing of what it replaced, as one of an older version of the program."""
-    forgotten = []
-    world.hub.forgotten = forgotten.append
     alice = session(world.hub, ALICE)
     alice.stuck = True
     world.say("block")
@@ -373,7 +371,7 @@ def test_a8_who_cannot_be_judged_begins_anew(world):
     alice.drain()
     assert alice.contents == ["block"]
     assert alice.ended is CloseCode.UNKNOWN_ERROR
-    assert forgotten == [alice.session]
+    assert world.forgotten == [alice.session]
 
 
 def test_a_deleted_role_opens_nothing_any_more(world):
@@ -441,28 +439,26 @@ def test_who_leaves_a_guild_while_away_is_told_at_the_resume(world):
 
 
 def test_guilds_are_in_use_while_a_session_is_in_them(world):
-    assert not world.guilds.in_use(GUILD_ID)
+    assert not world.guilds.held[GUILD_ID]
     first, second = session(world.hub, ALICE), session(world.hub, BOB)
     world.hub.detach(first.session, ended=False)
     world.hub.detach(second.session, ended=True)
-    assert world.guilds.in_use(GUILD_ID), "an away session counts"
+    assert world.guilds.held[GUILD_ID], "an away session counts"
     world.hub.forget(first.session)
-    assert not world.guilds.in_use(GUILD_ID)
+    assert not world.guilds.held[GUILD_ID]
 
 
 def test_sessions_are_forgotten_after_the_resume_window(world):
-    forgotten = []
-    world.hub.forgotten = forgotten.append
     away, ended, live = (session(world.hub, ident) for ident in (ALICE, BOB, STAFF))
     world.hub.detach(away.session, ended=False)
     world.hub.detach(ended.session, ended=True)
-    assert forgotten == [ended.session]
+    assert world.forgotten == [ended.session]
     away.session.away_at = 50.0  # sums that are exact
     world.hub.expire(away.session.away_at + RESUME_WINDOW_S)
-    assert forgotten == [ended.session]
+    assert world.forgotten == [ended.session]
     world.hub.expire(away.session.away_at + RESUME_WINDOW_S + 1)
-    assert forgotten == [ended.session, away.session]
-    assert world.hub.connected() == list(world.hub.sessions.values()) == [live.session]
+    assert world.forgotten == [ended.session, away.session]
+    assert world.hub.roster.connected() == list(world.hub.sessions.values()) == [live.session]
 
 
 def test_the_hub_knows_how_far_it_is(world):
@@ -470,8 +466,8 @@ def test_the_hub_knows_how_far_it_is(world):
     world.take(world.log.record("GUILD_UPDATE", {}, audience=GUILD, guild=GUILD_ID, users=(ALICE,)))
     world.hub.take(InboxEntry(500, None, "RAISE"))
     assert world.hub.s == 500
-    assert world.hub.high == {f"{TOPIC}/0": 2}
-    assert world.hub.newest == {f"g:{GUILD_ID}": 109, f"u:{ALICE}": 109}
+    assert world.hub.progress.high == {f"{TOPIC}/0": 2}
+    assert world.hub.progress.newest == {f"g:{GUILD_ID}": 109, f"u:{ALICE}": 109}
 
 
 def test_a_session_that_moves_gets_nothing_more_here(world):
@@ -494,9 +490,9 @@ def test_a_session_that_moves_gets_nothing_more_here(world):
 
 async def test_who_waits_for_a_place_in_the_inbox_is_told_when_it_was_taken():
     world = World()
-    assert world.hub.when(100).done()
-    near, far = world.hub.when(101), world.hub.when(106)
-    given_up = world.hub.when(101)
+    assert world.hub.progress.when(100).done()
+    near, far = world.hub.progress.when(101), world.hub.progress.when(106)
+    given_up = world.hub.progress.when(101)
     given_up.cancel()
     world.say("one")
     assert near.done()

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from fanfare import payloads
 from fanfare.presence.inboxes import InboxEntry
-from gateway.delivery.ring import Ring
 from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
@@ -67,8 +66,7 @@ def play(world, slow, steps):
 @settings(deadline=None)
 @given(STEPS, st.sampled_from(Transport), st.sampled_from(INTENTS), st.sampled_from([600, 2500, 10**7]))
 def test_speed_changes_nothing_but_the_time(steps, transport, intents, ring_bytes):
-    world = World()
-    world.hub.ring = Ring(ring_bytes, world.hub.s)
+    world = World(ring_bytes=ring_bytes)
     pairs = [
         [session(world.hub, ident, Wire(transport), intents=intents) for _ in range(2)]
         for ident in (OWNER, STAFF, ALICE, BOB)
@@ -85,7 +83,7 @@ def test_speed_changes_nothing_but_the_time(steps, transport, intents, ring_byte
             assert slow.messages == live.messages[: len(slow.messages)]
         numbers = [message["s"] for message in live.messages]
         assert numbers == sorted(set(numbers))
-    assert not world.hub.catching
+    assert not world.hub.catch_up.catching
 
 
 def test_what_was_joined_for_others_is_not_for_who_comes_into_their_class_later():

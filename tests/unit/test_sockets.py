@@ -15,7 +15,7 @@ import uvloop
 from fanfare.constants import OWN_FRAME_BYTES, SOCKET_HIGH_WATER_BYTES
 from fanfare.telemetry import logs
 from gateway.connection import Connection
-from gateway.delivery.hub import Session
+from gateway.delivery.session import Session
 from gateway.listening.admission import Admission, Bounds, Room
 from gateway.protocol.codes import CloseCode, Op
 from gateway.protocol.frames import Transport
@@ -41,8 +41,7 @@ class Shell:
         self.healthy = self.open = True
         self.admission = Admission("gateway", Bounds(64, 64, 0), Room(1024), lambda _: None)
         self.starter = self
-        self.forgotten = []
-        self.hub.forgotten = self.forgotten.append
+        self.forgotten = self.world.forgotten
         self.published = []
         self.asked = []
         self._tasks = set()
@@ -356,7 +355,7 @@ async def test_a_reader_that_stops_becomes_a_cursor_and_misses_nothing(shell, co
             found.append(message["d"]["content"])
     assert found == said
     assert session.cursor is None
-    assert session not in shell.hub.catching
+    assert session not in shell.hub.catch_up.catching
     shell.world.say("live again")
     assert (await client.message())["d"]["content"] == "live again"
 

@@ -1,0 +1,130 @@
+"""A session in the memory of its node, its connection, and the records that are told apart everywhere."""
+
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from fanfare.model import User
+from fanfare.record import USERS, Record
+from gateway.protocol.codes import CloseCode
+from gateway.protocol.frames import Transport
+from gateway.recovery.path import Fence, Hop
+
+if TYPE_CHECKING:
+    from gateway.guilds.audience import AudienceClass
+
+__all__ = ["JOINS", "LEAVES", "Link", "Session", "is_membership", "is_message", "is_personal"]
+
+JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
+"""Events that say that a user has joined a guild."""
+LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE"})
+"""Events that say that a user has left a guild."""
+_MEMBERSHIP: Final = JOINS | LEAVES
+_PERSONAL: Final = _MEMBERSHIP | {"GUILD_MEMBER_UPDATE"}
+
+
+class Link(Protocol):
+    """A session's socket."""
+
+    transport_kind: Transport
+    open: bool
+    """False once the connection is closed or closing."""
+    blocked: bool
+    """The socket took no more; the hub is told when it does again."""
+    fd: int
+    """Descriptor to write to while the link is not blocked; -1 where that is not possible (TLS)."""
+
+    def send(self, data: bytes) -> None:
+        """Write frames; may block the link, but takes all of them."""
+
+    def rest(self, data: bytes, written: int) -> None:
+        """Take over a frame of which so much was written to `fd`; blocks the link."""
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close the connection; the hub is told nothing more of it."""
+
+
+class Session:
+    """One session: with a link it is connected, without one it is away."""
+
+    __slots__ = (
+        "announce",
+        "away_at",
+        "classes",
+        "coming",
+        "cursor",
+        "fd",
+        "generation",
+        "guilds",
+        "hops",
+        "id",
+        "intents",
+        "key",
+        "link",
+        "replay",
+        "shard",
+        "shown",
+        "skip",
+        "transport",
+        "user",
+        "version",
+    )
+
+    def __init__(
+        self, key: str, session_id: str, user: User, intents: int, hops: list[Hop], version: int
+    ) -> None:
+        """Args: key: names the session in Redis; version: of its moves, 0 if it has none."""
+        self.key = key
+        self.id = session_id
+        self.user = user
+        self.intents = intents
+        self.shard: tuple[int, int] = (0, 1)
+        self.generation = 0
+        """Of the tokens of its user that it began with."""
+        self.hops = hops
+        self.version = version
+        self.guilds: set[int] = set()
+        self.classes: dict[int, AudienceClass] = {}
+        self.coming: frozenset[int] = frozenset()
+        """Guilds that the client may be shown as soon as their event comes by."""
+        self.shown: dict[int, int] = {}
+        """Version of each guild that a GUILD_CREATE has shown here: changes up to it are not told again."""
+        self.link: Link | None = None
+        self.fd = -1
+        """Descriptor under which it stands in its rooms; -1 unless it is live and its link has one."""
+        self.transport = Transport.JSON
+        self.cursor: int | None = None
+        """Index of the next event it wants; None while it is live."""
+        self.skip: Fence | None = None
+        """What is not above this fence was sent from another inbox."""
+        self.replay: list[bytes] = []
+        """Frames from other inboxes that go out before anything of the ring."""
+        self.announce: tuple[int, int] | None = None
+        """(index, s): say RESUMED with this `s` when the cursor is here."""
+        self.away_at = 0.0
+
+    def leave(self) -> None:
+        """It has no connection any more, and what was under way on the last one is of no use."""
+        self.link = None
+        self.cursor = None
+        self.replay.clear()
+        self.announce = None
+        self.away_at = time.monotonic()
+
+    def covers(self, guild: int) -> bool:
+        """Whether the session's shard has the guild; direct conversations (0) belong to the first shard."""
+        return (guild >> 22) % self.shard[1] == self.shard[0]
+
+
+def is_membership(record: Record, user: int) -> bool:
+    """Whether a record tells that a user joined or left a guild."""
+    return record.type in _MEMBERSHIP and user in record.users
+
+
+def is_personal(record: Record) -> bool:
+    """Whether a record is about users who get it whatever their intents."""
+    return record.type in _PERSONAL and bool(record.users)
+
+
+def is_message(record: Record) -> bool:
+    """Whether a record is for those in a guild alone, and changes nothing about it."""
+    return not (record.version or record.fence or record.users or record.audience == USERS)
