@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSessionTimeoutError, KafkaError
 
+from fanfare.bus.aiokafka_internals import consumer_tasks, is_member, replace_send
 from fanfare.bus.batches import BatchRunner, Handler, Incoming, Orders, PoisonError, TopicPartition
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import admin, bootstrap, connection
@@ -246,7 +247,7 @@ class Consumer:
             max_partition_fetch_bytes=512 * 1024,
             retry_backoff_ms=50,
         )
-        client._client.send = FetchSessions(client._client.send).send  # noqa: SLF001 - aiokafka has no setting for it
+        replace_send(client, lambda send: FetchSessions(send).send)
         client.subscribe([self._names.kafka(topic) for topic in self._topics], listener=_Listener(self))
         return client
 
@@ -348,7 +349,7 @@ class Consumer:
     async def revoked(self) -> None:
         """Give all partitions back: finish what is in flight and commit, if they are still ours."""
         lanes = await self._close_lanes(_REVOKE_S)
-        if self._client._coordinator.generation < 0:  # noqa: SLF001 - there is no other way to know
+        if not is_member(self._client):
             self._log.warning("partitions lost", action=Action.REVOKE, count=len(lanes))
         else:
             await self._commit(lanes, _REVOKE_S)
@@ -377,13 +378,7 @@ class Consumer:
     async def _commit_each_second(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_INTERVAL_S)
-            client = self._client
-            tasks = {
-                "metadata": client._client._sync_task,  # noqa: SLF001
-                "coordination": client._coordinator._coordination_task,  # noqa: SLF001
-                "fetches": client._fetcher._fetch_task,  # noqa: SLF001
-            }
-            if why := ended(tasks):
+            if why := ended(consumer_tasks(self._client)):
                 raise FatalError(f"the consumer of {self._group} would not get on any more: {why}")
             lanes = list(self._lanes.values())
             for lane in lanes:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from fanfare.bus.aiokafka_internals import partitions_of
 from fanfare.bus.batches import BROUGHT_BACK, TopicPartition, decode
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import KafkaAwayError, bootstrap, connection
@@ -249,7 +250,7 @@ async def _whole(settings: Settings, topic: str, begin: Position | None = None) 
     )
     try:
         await client.start()
-        numbers = await client._client._wait_on_metadata(names.kafka(topic))  # noqa: SLF001
+        numbers = await partitions_of(client, names.kafka(topic))
         chosen = [
             names.partition((topic, number))
             for number in sorted(numbers)

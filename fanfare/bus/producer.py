@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
 from fanfare.bus import topics as bus_topics
+from fanfare.bus.aiokafka_internals import fail_producer
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
@@ -475,8 +475,4 @@ async def _close(client: Any) -> None:
     try:
         await asyncio.wait_for(client.stop(), _STOP_S)
     except TimeoutError:
-        # Its own stop waits for Kafka for ever. What it would have done next, which may wait for ever, too:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(client._sender.close(), 1)  # noqa: SLF001
-        client._message_accumulator.fail_all(StoppedError("the producer was stopped"))  # noqa: SLF001
-        await client.client.close()
+        await fail_producer(client, StoppedError("the producer was stopped"))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from fanfare.bus.aiokafka_internals import producer_tasks
 from fanfare.bus.client import admin
 from fanfare.settings import Settings
 
@@ -36,8 +37,7 @@ class Stuck:
             waiting: (topic, partition) of those whose oldest record waits for longer than it ever should.
 
         """
-        tasks = {"metadata": client.client._sync_task, "sender": client._sender.sender_task}  # noqa: SLF001
-        if why := ended(tasks):
+        if why := ended(producer_tasks(client)):
             return why
         if not waiting or not await self._writable(waiting):
             self._count = 0

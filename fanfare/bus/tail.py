@@ -9,6 +9,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
+from fanfare.bus.aiokafka_internals import partitions_of
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import KafkaAwayError, bootstrap, connection
 from fanfare.bus.names import Names
@@ -111,7 +112,7 @@ async def _begin(
         await reader.start()
         if group is not None:
             return {}
-        numbers = await reader._client._wait_on_metadata(topic)  # noqa: SLF001
+        numbers = await partitions_of(reader, topic)
         if partition is not None and partition not in numbers:
             raise TopicsError(f"topic {topic} has no partition {partition}, only 0 to {max(numbers)}")
         chosen = [KafkaPartition(topic, number) for number in sorted(numbers) if partition in (None, number)]

@@ -18,6 +18,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from typing_extensions import override
 
+from fanfare.bus.aiokafka_internals import ask
 from fanfare.bus.client import admin, connection
 from fanfare.settings import Settings
 
@@ -233,10 +234,10 @@ async def ask_group(settings: Settings, group: str) -> frozenset[int]:
 
 
 async def _ask_group(client: Any, group: str) -> frozenset[int]:
-    found = await client._send_request(FindCoordinatorRequest(group, 0))  # noqa: SLF001
+    found = await ask(client, FindCoordinatorRequest(group, 0))
     if found.error_code:
         raise for_code(found.error_code)
-    answer = await client._send_request_to_node(found.coordinator_id, _Groups(group))  # noqa: SLF001
+    answer = await ask(client, _Groups(group), node=found.coordinator_id)
     (one,) = answer.to_object()["groups"]
     if one["error_code"]:
         raise for_code(one["error_code"])

@@ -1,15 +1,15 @@
 """The connection to Redis."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection, SSLConnection
-from typing_extensions import override
 
 from fanfare.presence import keys
 from fanfare.presence.line import LineRedis
+from fanfare.presence.redis_internals import FreshTls
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem
 
@@ -24,15 +24,6 @@ TRIP: Final = 256
 """Questions of many requests that share a round trip."""
 TRIP_S: Final = 1.0
 """After this long without its answer Redis counts as away for them."""
-
-
-class _Tls(SSLConnection):
-    """Reads the authority's file for each connection, as it may have been renewed."""
-
-    @override
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        self.ssl_context.context = None
-        return super()._connection_arguments()
 
 
 def connect(
@@ -80,7 +71,7 @@ def _client(kind: Any, settings: Settings, client_name: str, connected: Callable
         **options,
     )
     if client.connection_pool.connection_class is SSLConnection:
-        client.connection_pool.connection_class = _Tls
+        client.connection_pool.connection_class = FreshTls
     return client
 
 

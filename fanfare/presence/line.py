@@ -19,6 +19,7 @@ from redis.exceptions import DataError, InvalidResponse, ReadOnlyError, RedisErr
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
+from fanfare.presence.redis_internals import error_of, forget, transport_of
 from fanfare.tasks import end, retrieve
 
 __all__ = ["LineRedis"]
@@ -60,11 +61,10 @@ class _Line(asyncio.Protocol):
         """Args: connection: redis-py's, logged in; nothing is under way on it; may_block: it is of one task alone."""
         self._connection = connection
         self._may_block = may_block
-        # redis-py gives neither away; its parser knows which error is of which class.
-        self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
+        self._transport = transport_of(connection)
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=connection._parser.parse_error,  # noqa: SLF001
+            replyError=error_of(connection),
             notEnoughData=_MISSING,
         )
         self._loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ class _Line(asyncio.Protocol):
             self._looking.cancel()
             self._looking = None
         self._transport.abort()
-        self._connection._close()  # noqa: SLF001 - else it complains when it is deleted
+        forget(self._connection)
         calls, self._calls = self._calls, deque()
         for call in calls:
             if not call.done.done():

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from fanfare.bus.aiokafka_internals import partitions_of
 from fanfare.bus.client import connection
 from fanfare.bus.consumer import Consumer
 from fanfare.bus.topics import TopicSpec, create_topics, dead_letters_of
@@ -57,7 +58,7 @@ async def read(settings: Settings, topic: str, count: int) -> list[Any]:
     await reader.start()
     try:
         found: list[Any] = []
-        numbers = await reader._client._wait_on_metadata(topic)
+        numbers = await partitions_of(reader, topic)
         reader.assign([TopicPartition(topic, number) for number in numbers])
         async with asyncio.timeout(SOON_S):
             while len(found) < count:
