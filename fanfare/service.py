@@ -16,23 +16,21 @@ from enum import StrEnum
 from typing import Any, Final, NoReturn
 
 from fanfare import clock
+from fanfare.environment import load_settings
+from fanfare.errors import FatalError
 from fanfare.service_links import service_links
-from fanfare.settings import Settings, SettingsError, load_settings
+from fanfare.settings import Settings, SettingsError
 from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.internal import InternalServer
 from fanfare.telemetry.logs import Action
 from fanfare.tls import reload_clients
 
-__all__ = ["FatalError", "Service", "State", "run"]
+__all__ = ["Service", "State", "run"]
 
 # A process that hangs when it is to stop is ended after the drain time and this.
 FAILED_DRAIN_S: Final = 20.0
 _GARBAGE_OBJECTS: Final = 50_000
-
-
-class FatalError(Exception):
-    """The process cannot go on; the message says why and what to do. It drains and exits with 1."""
 
 
 class State(StrEnum):
@@ -196,7 +194,7 @@ async def _checked(service: Service, main: Callable[[Service], Awaitable[None]])
 
     A store that is away keeps nobody from starting: it is checked when it is there.
     """
-    # After the internal server answers, as these are slow to import; and they need FatalError.
+    # After the internal server answers, as these are slow to import.
     from fanfare.checks.program import check_later, check_start  # noqa: PLC0415
 
     asked = False

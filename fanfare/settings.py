@@ -1,27 +1,22 @@
-"""Settings: one frozen model per process, read from `FANFARE_*` variables only.
+"""Settings: one frozen model per process. `environment` reads it, and `settings_rules` judges it.
 
-Every process reads the same variables; `fanfare up` fills in the addresses of the embedded parts before it starts
-the services. A `FANFARE_*` variable that is not listed here is refused, so that a typo is not ignored in silence; but
-not what Kubernetes makes for Services by itself. An empty variable counts as not set.
+Every process has the same settings; `fanfare up` fills in the addresses of the embedded parts before it starts the
+services. An empty variable counts as not set.
 """
 
-import difflib
-import os
 from collections.abc import Mapping
-from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from fanfare.addresses import reach, url_host
 from fanfare.service_links import is_service_link
-from fanfare.settings_rules import problems, public_problems
 
-__all__ = ["Settings", "SettingsError", "load_settings"]
+__all__ = ["PREFIX", "Settings", "SettingsError"]
 
 PREFIX = "FANFARE_"
 
@@ -255,78 +250,7 @@ class Settings(BaseSettings):
         """The trusted proxies."""
         return _networks_of(self.trusted_proxies)
 
-    def require_public(self) -> None:
-        """For whoever serves clients.
-
-        Raises:
-            SettingsError: clients could not find the gateways.
-
-        """
-        if found := public_problems(self):
-            raise SettingsError("; ".join(found))
-
 
 def _networks_of(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     parts = filter(None, (part.strip() for part in text.split(",")))
     return tuple(ip_network(part, strict=False) for part in parts)
-
-
-def load_settings() -> Settings:
-    """The settings of this process.
-
-    Raises:
-        SettingsError: a variable is unknown or its value cannot be used; the message has all that is wrong.
-
-    """
-    said = [*_unknown(os.environ), *_wrapped(os.environ)]
-    try:
-        settings = _read()
-    except ValidationError as error:
-        said += [
-            f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}"
-            for item in error.errors(include_input=False)
-        ]
-    else:
-        said += problems(settings)
-    if said:
-        raise SettingsError("; ".join(said))
-    return settings
-
-
-def _unknown(environment: Mapping[str, str]) -> list[str]:
-    """What is wrong with the names of variables."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    unknown = [
-        name
-        for name, value in sorted(environment.items())
-        if name.upper().startswith(PREFIX) and name not in known and not is_service_link(name, value)
-    ]
-    said = []
-    for name in unknown:
-        if name.upper() in known:
-            said.append(f"{name} has to be written in capitals: {name.upper()}")
-        elif near := difflib.get_close_matches(name, known, 1, 0.8):
-            said.append(f"unknown setting {name}: did you mean {near[0]}?")
-        else:
-            said.append(f"unknown setting {name}: unset it")
-    if said:
-        said.append("the known ones are " + ", ".join(sorted(known)))
-    return said
-
-
-def _wrapped(environment: Mapping[str, str]) -> list[str]:
-    """What stands around values and cannot be meant, such as the quotation marks that Docker's --env-file keeps."""
-    said = []
-    for name, value in sorted(environment.items()):
-        if not name.startswith(PREFIX) or not value:
-            continue
-        if value != value.strip():
-            said.append(f"{name} begins or ends with a space or a line's end: write the value without")
-        elif len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-            said.append(f"{name} stands in quotation marks, which belong to the value: write it without them")
-    return said
-
-
-@cache
-def _read() -> Settings:
-    return Settings()

@@ -4,16 +4,14 @@ import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from fanfare.addresses import host_problem, is_everywhere, kafka_problem, public_url_problem
+from fanfare.settings import Settings, SettingsError
 from fanfare.tokens import SECRET_LENGTH, secrets_of
 
-if TYPE_CHECKING:
-    from fanfare.settings import Settings
-
-__all__ = ["problems", "public_problems", "remarks"]
+__all__ = ["problems", "public_problems", "remarks", "require_public"]
 
 _PAIRS: Final = (("tls_cert", "tls_key"), ("kafka_cert", "kafka_key"))
 _FILES: Final = ("tls_cert", "tls_key", "kafka_ca", "kafka_cert", "kafka_key", "redis_ca", "postgres_ca")
@@ -28,7 +26,7 @@ def _name(field: str) -> str:
     return f"FANFARE_{field.upper()}"
 
 
-def problems(settings: "Settings") -> list[str]:
+def problems(settings: Settings) -> list[str]:
     """What keeps any process from starting with these settings."""
     return [
         *_secrets(settings),
@@ -39,7 +37,7 @@ def problems(settings: "Settings") -> list[str]:
     ]
 
 
-def public_problems(settings: "Settings") -> list[str]:
+def public_problems(settings: Settings) -> list[str]:
     """What keeps clients from finding a gateway with these settings."""
     if settings.public_url:
         return []
@@ -56,7 +54,18 @@ def public_problems(settings: "Settings") -> list[str]:
     return found
 
 
-def remarks(settings: "Settings") -> list[str]:
+def require_public(settings: Settings) -> None:
+    """For whoever serves clients.
+
+    Raises:
+        SettingsError: clients could not find the gateways.
+
+    """
+    if found := public_problems(settings):
+        raise SettingsError("; ".join(found))
+
+
+def remarks(settings: Settings) -> list[str]:
     """What is likely not meant, though all works."""
     found = []
     for field in _KEYS:
@@ -73,7 +82,7 @@ def remarks(settings: "Settings") -> list[str]:
     return found
 
 
-def _secrets(settings: "Settings") -> list[str]:
+def _secrets(settings: Settings) -> list[str]:
     setting = settings.secret.get_secret_value()
     secrets = secrets_of(setting)
     how = '`python3 -c "import secrets; print(secrets.token_hex(32))"` makes one'
@@ -85,7 +94,7 @@ def _secrets(settings: "Settings") -> list[str]:
     return []
 
 
-def _addresses(settings: "Settings") -> list[str]:
+def _addresses(settings: Settings) -> list[str]:
     found = [
         f"{_name(field)}: {why}"
         for field in ("host", "internal_host")
@@ -96,7 +105,7 @@ def _addresses(settings: "Settings") -> list[str]:
     return found
 
 
-def _kafka(settings: "Settings") -> list[str]:
+def _kafka(settings: Settings) -> list[str]:
     found = []
     security = settings.kafka_security
     if settings.kafka and (why := kafka_problem(settings.kafka)):
@@ -124,7 +133,7 @@ def _kafka(settings: "Settings") -> list[str]:
     return found
 
 
-def _stores(settings: "Settings") -> list[str]:
+def _stores(settings: Settings) -> list[str]:
     # The URLs hold passwords: what is said of them shows only their scheme.
     found = []
     if redis := settings.redis.get_secret_value():
@@ -149,7 +158,7 @@ def _stores(settings: "Settings") -> list[str]:
     return found
 
 
-def _sslmode(settings: "Settings", mode: str) -> list[str]:
+def _sslmode(settings: Settings, mode: str) -> list[str]:
     if mode and mode not in _SSLMODES:
         return [f"FANFARE_POSTGRES has sslmode={mode}, which is none: use {', '.join(_SSLMODES)}"]
     if settings.postgres_ca and mode in _UNVERIFIED:
@@ -172,7 +181,7 @@ def _url_problem(url: str, schemes: tuple[str, ...], wanted: str) -> str:
     return ""
 
 
-def _files(settings: "Settings") -> list[str]:
+def _files(settings: Settings) -> list[str]:
     found = []
     for cert, key in _PAIRS:
         has_cert, has_key = getattr(settings, cert), getattr(settings, key)

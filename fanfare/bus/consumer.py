@@ -28,7 +28,7 @@ from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
-from fanfare.service import FatalError
+from fanfare.errors import FatalError
 from fanfare.settings import Settings
 from fanfare.tasks import end, together
 from fanfare.telemetry import logs, metrics

@@ -10,7 +10,7 @@ from fanfare.checks.marks import settle
 from fanfare.checks.postgres import check_postgres
 from fanfare.checks.redis import check_redis
 from fanfare.checks.rights import POSTGRES, ROLES
-from fanfare.service import FatalError
+from fanfare.errors import FatalError
 from fanfare.settings import Settings, SettingsError
 from fanfare.settings_rules import public_problems, remarks
 from fanfare.telemetry import logs

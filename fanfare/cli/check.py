@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fanfare.settings import Settings, SettingsError, load_settings
+from fanfare.environment import load_settings
+from fanfare.settings import Settings, SettingsError
 
 __all__ = ["check", "claim", "migrate", "rights", "settings_of_stores"]
 

@@ -20,7 +20,8 @@ from fanfare.bus.client import KafkaAwayError, bootstrap, tool_properties
 from fanfare.bus.groups import describe_groups
 from fanfare.bus.tail import Seen, tail
 from fanfare.checks.marks import settle
-from fanfare.settings import Settings, SettingsError, load_settings
+from fanfare.environment import load_settings
+from fanfare.settings import Settings, SettingsError
 
 __all__ = ["groups", "kafka", "topics_app"]
 

@@ -20,12 +20,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from fanfare.embedded.errors import UpError
+from fanfare.environment import load_settings
 from fanfare.ids import ClockSkewError
 from fanfare.model import Channel, Guild, User
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
 from fanfare.presence.snowflake_leases import SnowflakeLease, unleased
-from fanfare.settings import Settings, load_settings
+from fanfare.settings import Settings
 from fanfare.store import Change, NameTakenError, NotFoundError, Store, StoreUnavailableError
 from fanfare.tokens import Tokens
 

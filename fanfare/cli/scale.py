@@ -8,7 +8,7 @@ import typer
 
 from fanfare.embedded.control import ask
 from fanfare.embedded.folder import DataFolder
-from fanfare.settings import load_settings
+from fanfare.environment import load_settings
 
 __all__ = ["restart", "scale"]
 

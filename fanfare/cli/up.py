@@ -14,7 +14,7 @@ import typer
 
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder, NotRunningError
-from fanfare.settings import Settings, load_settings
+from fanfare.environment import load_settings
 
 __all__ = ["down", "reset", "status", "up"]
 
@@ -132,7 +132,7 @@ def down() -> None:
 
 def reset() -> None:
     """Remove all data: messages, guilds, people and tokens. Refuses while fanfare runs."""
-    settings: Settings = load_settings()
+    settings = load_settings()
     folder = DataFolder(settings.home)
     folder.reset()
     print(f"{folder.home} is empty: the next `fanfare up` starts afresh")

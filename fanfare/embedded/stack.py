@@ -22,6 +22,7 @@ from fanfare.embedded.output import Output
 from fanfare.embedded.services import Addresses, Services, Sockets, parse_scale, read_procfile
 from fanfare.embedded.supervisor import Supervisor
 from fanfare.settings import Settings
+from fanfare.settings_rules import require_public
 
 __all__ = ["Plan", "Run", "Stack"]
 
@@ -139,7 +140,7 @@ class Stack:
         found = Sockets(rest, gateway)
         if not self._plan.stores_only:
             try:
-                self._with_ports(found).require_public()
+                require_public(self._with_ports(found))
             except BaseException:
                 found.close()
                 raise

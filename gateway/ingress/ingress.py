@@ -22,6 +22,7 @@ from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
+from fanfare.environment import load_settings
 from fanfare.ids import snowflake_ms
 from fanfare.model import User
 from fanfare.payloads import Json
@@ -29,7 +30,7 @@ from fanfare.permissions import P
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record
-from fanfare.settings import Settings, load_settings
+from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing

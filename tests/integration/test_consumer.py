@@ -11,8 +11,8 @@ from fanfare.bus.deadletters import DEAD_ERROR, DEAD_GROUP, DEAD_POSITION, DEAD_
 from fanfare.bus.groups import describe_groups, end_offsets
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import dead_letters_of
+from fanfare.errors import FatalError
 from fanfare.record import Position, Record
-from fanfare.service import FatalError
 from tests.integration.bus_fixtures import own_topic, read, running, unique, until
 from tests.integration.store_fixtures import settings_of
 

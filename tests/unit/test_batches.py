@@ -13,8 +13,8 @@ from fanfare.bus import batches
 from fanfare.bus.batches import BatchRunner, Incoming, PoisonError, TopicPartition, decode
 from fanfare.bus.outage import Backoff
 from fanfare.bus.producer import RefusedError
+from fanfare.errors import FatalError
 from fanfare.record import Position, Record
-from fanfare.service import FatalError
 from fanfare.telemetry import logs
 
 PARTITION = TopicPartition("chat.events", 2)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fanfare import settings as module
+from fanfare import environment as module
 from fanfare.addresses import host_problem, is_everywhere, kafka_problem, public_url_problem, reach, url_host
+from fanfare.environment import load_settings
 from fanfare.service_links import service_links
-from fanfare.settings import Settings, SettingsError, load_settings
-from fanfare.settings_rules import problems, remarks
+from fanfare.settings import Settings, SettingsError
+from fanfare.settings_rules import problems, remarks, require_public
 
 # What Kubernetes 1.33 puts into a pod for Services `fanfare`, `fanfare-redis` and `fanfare-gateway`.
 LINKS = {
@@ -91,8 +92,8 @@ def test_f2_an_ipv6_host_stands_in_brackets_in_urls(load, host):
 def test_f2_an_address_that_clients_cannot_use_wants_a_public_url(load, host):
     found = load(FANFARE_HOST=host)
     with pytest.raises(SettingsError, match="FANFARE_PUBLIC_URL"):
-        found.require_public()
-    found.model_copy(update={"public_url": "ws://chat.example/gateway/"}).require_public()
+        require_public(found)
+    require_public(found.model_copy(update={"public_url": "ws://chat.example/gateway/"}))
     assert reach(found.host) in {"127.0.0.1", "::1"}
     assert is_everywhere(found.host)
 
@@ -100,8 +101,8 @@ def test_f2_an_address_that_clients_cannot_use_wants_a_public_url(load, host):
 def test_f2_port_0_without_fanfare_up_wants_a_public_url(load):
     found = load(FANFARE_GATEWAY_PORT="0")
     with pytest.raises(SettingsError, match="FANFARE_GATEWAY_PORT is 0"):
-        found.require_public()
-    found.model_copy(update={"gateway_fd": 5}).require_public()
+        require_public(found)
+    require_public(found.model_copy(update={"gateway_fd": 5}))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEAD = """
 import asyncio
-from fanfare.service import FatalError, State, run
+from fanfare.errors import FatalError
+from fanfare.service import State, run
 
 async def main(service):
     {body}
