@@ -18,7 +18,6 @@ from redis.exceptions import RedisError
 from fanfare.addresses import reach, url_host
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
-from fanfare.constants import MOVED_TTL_S
 from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss_token import LossToken
@@ -45,11 +44,11 @@ from gateway.listening.admission import Admission, Room, admission_of
 from gateway.listening.listener import BACKLOG, Listener
 from gateway.protocol.codes import CloseCode
 from gateway.protocol.member_requests import RequestMembers
-from gateway.recovery import path_store
 from gateway.recovery.fences import Fences
 from gateway.registrations import HoleError, PresenceWriter
 from gateway.rest import RestContext, make_app, start_rest
 from gateway.sessions.joining import Joining
+from gateway.sessions.keep_moves import keep_moves
 from gateway.sessions.repair import Repairer
 from gateway.sessions.start import Starter
 from gateway.timers import Wheel
@@ -114,16 +113,11 @@ class Node:
 
     async def sweep(self) -> None:
         """What has to be done now and then; a supervised task."""
-        renew_at = time.monotonic() + MOVED_TTL_S / 3
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            away = self.hub.expire(now)
+            away = self.hub.expire(time.monotonic())
             metrics.SESSIONS.labels("live").set(len(self.hub.sessions) - away)
             metrics.SESSIONS.labels("away").set(away)
-            if now > renew_at:
-                renew_at = now + MOVED_TTL_S / 3
-                await self._renew_moves()
 
     async def drain(self, window_s: float) -> None:
         """Ask the clients to reconnect, spread over the window, and close what is left; all stay resumable."""
@@ -146,13 +140,6 @@ class Node:
         deadline = time.monotonic() + limit_s
         while self.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
-
-    async def _renew_moves(self) -> None:
-        moved = [session.key for session in self.hub.sessions.values() if session.version]
-        try:
-            await path_store.renew(self._presence.redis, moved)
-        except (RedisError, OSError):
-            self.log.warning("moves not renewed", action=Action.REDIS_AWAY)
 
 
 async def main(service: Service) -> None:
@@ -241,6 +228,7 @@ async def main(service: Service) -> None:
             (guilds.sweep(), "guilds"),
             (node.wheel.run(), "wheel"),
             (node.sweep(), "sweep"),
+            (keep_moves(redis, hub), "moves"),
             (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
             (relay(store, producer, service.stopping), "relay"),
         ):

@@ -21,7 +21,8 @@ _SCRIPTS: Final = ("eval", "evalsha", "script|load")
 
 
 def _gateway() -> list[tuple[str, ...]]:
-    inbox, at, lease, moved = keys.inbox("*"), keys.at("*"), keys.lease("*"), keys.moved("*")
+    inbox, at, lease = keys.inbox("*"), keys.at("*"), keys.lease("*")
+    moved, moves = keys.moved("*"), keys.moves("*")
     guild, user, applied = keys.guild_nodes(0), keys.user_sessions(0), keys.applied(0)
     recent, bodies = keys.recent(0), keys.recent_bodies(0)
     nonce, first, slow, worker = keys.nonce(0, 0, "*"), keys.first(0, 0, "*"), keys.slow(0, 0), keys.worker(0)
@@ -29,7 +30,7 @@ def _gateway() -> list[tuple[str, ...]]:
         ("exists", inbox), ("pexpire", at, "1"), ("xadd", inbox, "*", "m", "x"), ("xread", "STREAMS", inbox, "0"),
         ("xrange", inbox, "-", "+"), ("hset", at, "s", "0"), ("hget", at, "s"), ("hgetall", at),
         ("get", lease), ("set", lease, ""), ("get", moved), ("set", moved, ""), ("mget", moved),
-        ("pexpire", moved, "1"),
+        ("pttl", moved), ("get", moves), ("set", moves, ""), ("mget", moves),
         ("hset", guild, "x", "1"), ("hdel", guild, "x"), ("hget", guild, "x"), ("del", inbox), ("del", at),
         ("hset", user, "x", "1"), ("hget", user, "x"),
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),

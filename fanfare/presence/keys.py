@@ -15,6 +15,7 @@ __all__ = [
     "installation",
     "lease",
     "moved",
+    "moves",
     "nonce",
     "nonces_ready",
     "recent",
@@ -70,6 +71,14 @@ def lease(node: str) -> str:
 def moved(session: str) -> str:
     """String, TTL: version and hops of a session that has changed its inbox."""
     return f"{_before}session:{session}:moved"
+
+
+def moves(session: str) -> str:
+    """String, TTL: how often a session has moved: the version of `moved` once more.
+
+    So moves that are gone from Redis are told from those of a session that never moved.
+    """
+    return f"{_before}moves:{session}"
 
 
 def guild_nodes(guild: int) -> str:

@@ -41,7 +41,7 @@ from gateway.protocol.session_ids import BadSessionIdError, Claims, SessionIds
 from gateway.recovery.fences import Fences
 from gateway.recovery.other_inboxes import Tail, Tails, read_all
 from gateway.recovery.path import Hop, Moved, path, reaches, segment, split_at, unregistered
-from gateway.recovery.path_store import Moves
+from gateway.recovery.path_store import Moves, MovesGoneError
 from gateway.registrations import PresenceWriter
 from gateway.sessions.missed_events import Replays, UnknownRightsError
 from gateway.sessions.register import RETRY_S, Entrance
@@ -181,7 +181,13 @@ class Starter:
         self, link: Link, claims: Claims, session_id: str, user: User, seq: int
     ) -> tuple[str, Session]:
         own = self._hub.inbox
-        moved = await self._moves.read(claims.key) or Moved(0, [Hop(claims.inbox)])
+        known = self._hub.sessions.get(claims.key)
+        try:
+            found = await self._moves.read(claims.key, known.version if known is not None else 0)
+        except MovesGoneError:
+            # Whoever has it writes them again within seconds; it may also be nobody.
+            raise InvalidSessionError("its moves are gone") from None
+        moved = found or Moved(0, [Hop(claims.inbox)])
         # An emptied or rolled back Redis looks as if the session had never moved.
         await self._check_inbox()
         known = self._hub.sessions.get(claims.key)

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import signal
 import uuid
 
 import pytest
@@ -10,7 +12,11 @@ from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
 from fanfare.presence.snowflake_leases import SnowflakeLease
 from fanfare.tasks import end
+from gateway.recovery import path_store
+from gateway.recovery.path import Hop, Moved
+from gateway.recovery.path_store import Moves, MovesGoneError
 from gateway.registrations import HoleError, PresenceWriter
+from tests.cases.extra_gateway import extra_gateway
 from tests.integration.store_fixtures import eventually, settings_of
 from tests.world import make_world, redis_of
 from torture.client import InvalidSessionError
@@ -129,3 +135,95 @@ async def test_e8_sessions_are_told_and_new_ones_hear_everything(stack, nodes, o
     async with nodes[1].rest(world.people[1]) as rest:
         sent = await rest.send(world.channels[0], "heard")
     assert (await again.until("MESSAGE_CREATE")).d["id"] == sent["id"]
+
+
+async def test_e8_moves_that_are_gone_are_not_taken_for_none(redis):
+    moves, key = Moves(redis), uuid.uuid4().hex
+    assert await moves.read(key, 0) is None
+    moved = [Moved(version, [Hop("a.1"), Hop("b.1", version)]) for version in range(4)]
+    for version in range(3):
+        assert await moves.write(key, version, moved[version + 1])
+    older = b"1 " + (await redis.get(keys.moved(key))).partition(b" ")[2]
+    for lose in (lambda: redis.delete(keys.moved(key)), lambda: redis.set(keys.moved(key), older)):
+        await lose()
+        with pytest.raises(MovesGoneError):
+            await moves.read(key, 0)
+        assert not await moves.write(key, 0, moved[1]), "a session that has moved is nobody's to begin with"
+        assert not await moves.write(key, 1, moved[2])
+        assert await path_store.unkept(redis, [("none", 1), (key, 3)]) == [0, 1]
+        assert await path_store.rewrite(redis, [(key, 3, moved[3])]) == [True]
+        assert await moves.read(key, 0) == moved[3]
+        assert await path_store.unkept(redis, [(key, 3)]) == []
+    await redis.delete(keys.moves(key))
+    assert await path_store.unkept(redis, [(key, 3)]) == [0]
+    assert await path_store.rewrite(redis, [(key, 2, moved[2])]) == [False], "it lives elsewhere"
+    assert await path_store.rewrite(redis, [(key, 3, moved[3])]) == [True]
+    await redis.pexpire(keys.moved(key), 1000 * 3600)
+    assert await path_store.unkept(redis, [(key, 3)]) == [0]
+
+
+async def moved_session(dial, nodes, person):
+    """A session that began on the first node and lives on the second one, and its name in Redis."""
+    session = person.session()
+    client = await dial(nodes[0], session)
+    await client.start()
+    await client.cut()
+    client = await dial(nodes[1], session)
+    await client.resume()
+    return client, session
+
+
+async def _keys(redis):
+    return set(await redis.keys(keys.moved("*")))
+
+
+async def said(node, world, count):
+    async with node.rest(world.people[0]) as rest:
+        return [(await rest.send(world.channels[0], f"{number}"))["id"] for number in range(count)]
+
+
+async def test_e8_moves_are_written_again_and_a_third_node_goes_on(stack, nodes, dial):
+    world = await make_world(stack, people=2)
+    async with redis_of(stack) as redis, extra_gateway(stack, "e8") as third:
+        before = await _keys(redis)
+        client, session = await moved_session(dial, nodes, world.people[1])
+        (name,) = await _keys(redis) - before
+        ids = await said(nodes[0], world, 3)
+        await redis.delete(name)
+        await eventually(lambda: redis.exists(name))
+        await client.until("MESSAGE_CREATE")
+        await client.cut()
+        ids += await said(nodes[0], world, 3)
+        again = await dial(third.node, session)
+        await again.resume()
+        ids += await said(nodes[0], world, 1)
+        while ids[-1] not in session.messages:
+            await again.next()
+        assert session.messages == ids
+
+
+async def test_e8_moves_gone_and_a_third_node_before_anybody_knows(stack, nodes, dial):
+    """The node that would write them again stands still: the session is told. At home it goes on, whole."""
+    world = await make_world(stack, people=2)
+    async with redis_of(stack) as redis, extra_gateway(stack, "e8b") as third:
+        before = await _keys(redis)
+        client, session = await moved_session(dial, nodes, world.people[1])
+        (name,) = await _keys(redis) - before
+        await client.cut()
+        ids = await said(nodes[0], world, 3)
+        os.kill(nodes[1].pid, signal.SIGSTOP)
+        try:
+            await redis.delete(name)
+            for node in (third.node, nodes[0]):
+                again = await dial(node, session)
+                await again.ask_to_resume()
+                with pytest.raises(InvalidSessionError) as told:
+                    await again.next()
+                assert not told.value.resumable
+            assert session.messages == []
+        finally:
+            os.kill(nodes[1].pid, signal.SIGCONT)
+        # To the node that has it, it never was away.
+        again = await dial(nodes[1], session)
+        missed = await again.resume()
+        assert [event.d["id"] for event in missed if event.t == "MESSAGE_CREATE"] == ids

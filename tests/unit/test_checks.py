@@ -187,7 +187,8 @@ def test_only_errors_refuse_and_all_are_said():
 
 SCRIPTS = {
     "gateway": (
-        "create", "renew", "mark", "missing", "raise", "open", "unregister", "move", "move_after_loss", "nonce_settle",
+        "create", "renew", "mark", "missing", "raise", "open", "unregister", "move", "move_after_loss", "unkept",
+        "nonce_settle",
         "nonce_swap", "recent_put",
     ),
     "fanout": ("claim",),
