@@ -28,7 +28,7 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 
 test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
-	$(BIN)/python -m pytest tests --ignore tests/unit -m "not chaos"
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not chaos and not bench"
 
 torture: setup $(STAMPS)/dev  ## Break a system of its own in every way that is known, and check what was promised. 80 minutes.
 	for seed in 1 2 3 4; do $(BIN)/fanfare torture --fault all --seed $$seed || exit 1; done
