@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from fanfare.constants import RECENT_KEPT
 from fanfare.presence import keys
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.presence.scripts import Script
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action

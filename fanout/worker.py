@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import Counter
-from redis.asyncio import Redis
 
 from fanfare.bus.consumer import Incoming, TopicPartition
 from fanfare.bus.producer import Producer, Raw
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
+from fanfare.presence.client import Redis
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from fanfare.record import Position

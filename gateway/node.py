@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 
 from fanfare.addresses import reach, url_host
+from fanfare.bus.errors import KafkaError
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence.client import connect, connect_apart
+from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.snowflake_leases import SnowflakeLease

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from fanfare.bus.outage import is_outage
 from fanfare.presence import inboxes, keys
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from prometheus_client import Counter, Histogram
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
 
 from fanfare.bus.consumer import Incoming, PoisonError, TopicPartition
 from fanfare.bus.outage import Backoff
 from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import keys
+from fanfare.presence.client import Redis
 from fanfare.presence.epoch import ensure, set_at_ms
+from fanfare.presence.errors import NoScriptError, RedisError
 from fanfare.presence.inboxes import APPEND, append
 from fanfare.presence.scripts import Script
 from fanfare.record import BadRecordError, Record

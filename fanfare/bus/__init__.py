@@ -1,1 +1,1 @@
-"""Kafka. The only place that imports aiokafka, which is untyped: all goes through these typed modules."""
+"""Kafka. The product imports aiokafka, which is untyped, nowhere else: all goes through these typed modules."""

@@ -18,11 +18,12 @@ from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.holds import Holds
 from fanfare.bus.names import TopicPartition
 from fanfare.bus.outage import Backoff
+from fanfare.diagnosis import trouble_of
 from fanfare.errors import FatalError
 from fanfare.record import FENCE, BadRecordError, Position, Record
 from fanfare.telemetry import metrics
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import ONE_RECORD, PASSES, Trouble, trouble_of
+from fanfare.trouble import ONE_RECORD, PASSES, Trouble
 
 __all__ = [
     "BROUGHT_BACK",

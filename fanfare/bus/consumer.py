@@ -28,12 +28,13 @@ from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import ended
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
+from fanfare.diagnosis import trouble_of
 from fanfare.errors import FatalError
 from fanfare.settings import Settings
 from fanfare.tasks import end, together
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import Trouble, trouble_of
+from fanfare.trouble import Trouble
 
 __all__ = ["Consumer", "Handler", "Incoming", "PoisonError", "TopicPartition"]
 

@@ -6,9 +6,10 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from fanfare.diagnosis import trouble_of
 from fanfare.telemetry import metrics
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import ONE_RECORD, Trouble, trouble_of
+from fanfare.trouble import ONE_RECORD, Trouble
 
 __all__ = ["Holds"]
 

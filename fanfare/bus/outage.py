@@ -3,7 +3,8 @@
 import asyncio
 import random
 
-from fanfare.trouble import PASSES, trouble_of
+from fanfare.diagnosis import trouble_of
+from fanfare.trouble import PASSES
 
 __all__ = ["Backoff", "is_outage"]
 

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
-
 from fanfare.bus.client import KafkaAwayError, tls_problem
+from fanfare.bus.errors import IncompatibleBrokerVersion, KafkaError
 from fanfare.bus.names import Names
-from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, TopicSpec, specs
-from fanfare.checks.findings import Finding, Level, error, waits, warning
-from fanfare.checks.kafka_ask import (
+from fanfare.bus.questions import (
     Broker,
     Cluster,
     Topic,
@@ -18,6 +15,8 @@ from fanfare.checks.kafka_ask import (
     ask_group,
     unreachable,
 )
+from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, TopicSpec, specs
+from fanfare.checks.findings import Finding, Level, error, waits, warning
 from fanfare.checks.rights import KAFKA
 from fanfare.constants import NONCE_WINDOW_S, RESUME_WINDOW_S
 from fanfare.settings import Settings

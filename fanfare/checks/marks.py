@@ -1,22 +1,18 @@
 """Reads and writes the marks of an installation; what they mean is in `installation`."""
 
-import asyncio
 import secrets as random_words
 from contextlib import suppress
 from typing import Any, Final
 
 import asyncpg
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import TopicAuthorizationFailedError
-from redis.asyncio import Redis
 
-from fanfare.bus.client import connection
-from fanfare.bus.names import Names
+from fanfare.bus.errors import TopicAuthorizationFailedError
+from fanfare.bus.small_topics import append, read_whole
 from fanfare.bus.topics import INSTALLATION
 from fanfare.checks.installation import UNKNOWN, Mark, Marks, decide, fingerprints, secret_problem
 from fanfare.presence import keys
-from fanfare.presence.client import connect
+from fanfare.presence.client import Redis, connect
 from fanfare.settings import Settings
 from fanfare.store.database import Connection, dial, dsn, own_number
 
@@ -24,7 +20,6 @@ __all__ = ["claim", "read_marks", "settle"]
 
 # One process at a time decides where there is no mark yet.
 _LOCK: Final = 0x66616E_0003
-_KAFKA_S: Final = 10.0
 
 
 class _Word(msgspec.Struct):
@@ -143,50 +138,24 @@ async def _mark_postgres(database: Connection, made: str, settings: Settings) ->
 
 async def _kafka_mark(settings: Settings) -> Mark:
     """The mark in Kafka; UNKNOWN where the topic is not there, or may not be read."""
-    reader: Any = AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        # Not `seek_to_beginning`: a reset to the end that is under way already would win.
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=50,
-    )
-    partition = Names(settings).partition((INSTALLATION, 0))
-    try:
-        async with asyncio.timeout(_KAFKA_S):
-            await reader.start()
-            if partition.topic not in await reader.topics():
-                return UNKNOWN
-            reader.assign([partition])
-            end = (await reader.end_offsets([partition]))[partition]
-            found = None
-            while await reader.position(partition) < end:
-                for messages in (await reader.getmany(timeout_ms=100)).values():
-                    for message in messages:
-                        word = _read(message.value)
-                        if word is not None and (found is None or word.claimed):
-                            found = word.id
-            return found
-    finally:
-        await reader.stop()
+    values = await read_whole(settings, INSTALLATION)
+    if values is None:
+        return UNKNOWN
+    found = None
+    for word in map(_read, values):
+        if word is not None and (found is None or word.claimed):
+            found = word.id
+    return found
 
 
-def _read(value: bytes | None) -> _Word | None:
+def _read(value: bytes) -> _Word | None:
     """What a record says; None where it is not one of ours."""
     try:
-        return msgspec.json.decode(value or b"", type=_Word)
+        return msgspec.json.decode(value, type=_Word)
     except msgspec.DecodeError:
         return None
 
 
 async def _mark_kafka(settings: Settings, word: _Word) -> None:
     """Write a mark."""
-    producer: Any = AIOKafkaProducer(**connection(settings), acks="all", request_timeout_ms=5000)
-    try:
-        async with asyncio.timeout(_KAFKA_S):
-            await producer.start()
-            await producer.send_and_wait(
-                Names(settings).kafka(INSTALLATION), msgspec.json.encode(word), partition=0
-            )
-    finally:
-        await producer.stop()
+    await append(settings, INSTALLATION, msgspec.json.encode(word))

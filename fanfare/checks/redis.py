@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from redis.asyncio import Redis
-from redis.exceptions import (
-    AuthenticationError,
-    AuthenticationWrongNumberOfArgsError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-
 from fanfare.checks.findings import Finding, error, waits, warning
 from fanfare.checks.redis_rights import probes
 from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S
-from fanfare.presence.client import connect, tls_problem
+from fanfare.presence.client import Redis, connect, tls_problem
+from fanfare.presence.errors import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    NoPermissionError,
+    RedisConnectionError,
+    RedisError,
+    RedisTimeoutError,
+    ResponseError,
+)
 from fanfare.settings import Settings
 
 __all__ = ["Facts", "check_redis", "judge"]

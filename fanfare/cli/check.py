@@ -50,10 +50,10 @@ def settings_of_stores() -> Settings:
 
 def _told(work: Callable[[], _T]) -> _T:
     """Do it; what a store says against it is told in one line."""
-    from aiokafka.errors import KafkaError
     from asyncpg import PostgresError
-    from redis.exceptions import RedisError
 
+    from fanfare.bus.errors import KafkaError
+    from fanfare.presence.errors import RedisError
     from fanfare.store.errors import StoreError
 
     try:

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
 from fanfare.bus.client import KafkaAwayError
+from fanfare.bus.errors import KafkaError
 from fanfare.bus.letters import DeadLetter, LetterError, bring_back, drop, letters
 from fanfare.bus.producer import RefusedError
 from fanfare.cli.check import settings_of_stores
+from fanfare.presence.errors import RedisError
 from fanfare.record import Position
 from fanfare.settings import Settings
 

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
 from fanfare.bus import topics as bus
 from fanfare.bus.client import KafkaAwayError, bootstrap, tool_properties
+from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import describe_groups
 from fanfare.bus.tail import Seen, tail
 from fanfare.checks.marks import settle

@@ -16,15 +16,14 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import SecretStr
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from fanfare.embedded.errors import UpError
 from fanfare.environment import load_settings
 from fanfare.ids import ClockSkewError
 from fanfare.model import Channel, Guild, User
 from fanfare.presence.barrier import barrier
-from fanfare.presence.client import connect
+from fanfare.presence.client import Redis, connect
+from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import SnowflakeLease, unleased
 from fanfare.settings import Settings
 from fanfare.store import Change, NameTakenError, NotFoundError, Store, StoreUnavailableError

@@ -10,12 +10,11 @@ import secrets
 import time
 from typing import Any, Final, Self
 
-from redis.exceptions import RedisError
-
 from fanfare.bus.producer import Producer, RefusedError
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.presence import inboxes
 from fanfare.presence.client import connect
+from fanfare.presence.errors import RedisError
 from fanfare.presence.loss_token import loss_token
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.settings import Settings

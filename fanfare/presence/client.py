@@ -5,6 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 
 from fanfare.presence import keys
@@ -13,7 +14,7 @@ from fanfare.presence.redis_internals import FreshTls
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem
 
-__all__ = ["TRIP", "TRIP_S", "connect", "connect_apart", "tls_problem"]
+__all__ = ["TRIP", "TRIP_S", "Pipeline", "Redis", "connect", "connect_apart", "tls_problem"]
 
 _PORT: Final = 6379
 

@@ -12,12 +12,13 @@ from redis.exceptions import RedisError
 
 from fanfare.clock import now_s
 from fanfare.constants import WORKER_LEASE_S
+from fanfare.diagnosis import trouble_of
 from fanfare.ids import Snowflakes
 from fanfare.presence import keys
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.trouble import PASSES, Trouble, trouble_of
+from fanfare.trouble import PASSES, Trouble
 
 __all__ = ["NoWorkerNumberError", "SnowflakeLease", "unleased"]
 

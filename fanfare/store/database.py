@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
+from fanfare.diagnosis import trouble_of
 from fanfare.settings import Settings
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.tls import reason
-from fanfare.trouble import ONE_RECORD, Trouble, trouble_of
+from fanfare.trouble import ONE_RECORD, Trouble
 
 __all__ = [
     "CONNECT_S",

@@ -5,13 +5,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from fanfare.bus.outage import is_outage
 from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes, keys
-from fanfare.presence.client import connect
+from fanfare.presence.client import Redis, connect
+from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.presence.loss_token import loss_token
 from fanfare.settings import Settings

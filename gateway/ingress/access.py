@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from redis.exceptions import RedisError
-
 from fanfare import permissions
 from fanfare.ids import ClockSkewError
 from fanfare.mentions import Allowed, Mentioned, Written, resolve
 from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, User
 from fanfare.permissions import P
+from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store.errors import StoreUnavailableError

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from redis.exceptions import RedisError
 
+from fanfare.presence.errors import RedisError
 from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress import recent
 from gateway.ingress.drafts import without_reference

@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from redis.asyncio import Redis
 
 from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
@@ -27,6 +26,7 @@ from fanfare.ids import snowflake_ms
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
+from fanfare.presence.client import Redis
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record

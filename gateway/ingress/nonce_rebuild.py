@@ -8,14 +8,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-
 from fanfare.bus.batches import Incoming
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
+from fanfare.presence.client import Pipeline, Redis
 from fanfare.presence.loss_token import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.tasks import end

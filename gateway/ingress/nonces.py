@@ -12,12 +12,10 @@ import itertools
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Self
 
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
-
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
+from fanfare.presence.client import Pipeline, Redis
+from fanfare.presence.errors import RedisError
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
 from gateway.ingress.errors import RefusedError

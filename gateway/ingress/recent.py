@@ -2,10 +2,9 @@
 
 from typing import Final, NamedTuple
 
-from redis.asyncio.client import Pipeline
-
 from fanfare.constants import RECENT_CAP
 from fanfare.presence import keys
+from fanfare.presence.client import Pipeline
 from fanfare.presence.scripts import Script
 from gateway.ingress.redis_batch import RedisBatch
 

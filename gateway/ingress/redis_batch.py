@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
-from redis.exceptions import NoScriptError, RedisError
-
-from fanfare.presence.client import TRIP, TRIP_S
+from fanfare.presence.client import TRIP, TRIP_S, Pipeline, Redis
+from fanfare.presence.errors import NoScriptError, RedisError
 from fanfare.presence.scripts import Script
 from fanfare.tasks import Gathered
 

@@ -11,8 +11,6 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from prometheus_client import Counter, Gauge
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
 
 from fanfare.bus import producer
 from fanfare.bus.outage import Backoff
@@ -20,6 +18,8 @@ from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S, NONCE_WINDOW_S
 from fanfare.ids import ClockSkewError, snowflake_ms
+from fanfare.presence.client import Pipeline
+from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.record import Position, Record
 from fanfare.tasks import end

@@ -7,11 +7,10 @@ turn back. One that is repeated with its nonce needs no second turn, whoever has
 import secrets
 from typing import Final, NamedTuple
 
-from redis.asyncio.client import Pipeline
-from redis.exceptions import RedisError
-
 from fanfare.permissions import P
 from fanfare.presence import keys
+from fanfare.presence.client import Pipeline
+from fanfare.presence.errors import RedisError
 from fanfare.presence.scripts import SWAP
 from gateway.ingress.access import Place
 from gateway.ingress.errors import RateLimitedError

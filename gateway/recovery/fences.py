@@ -4,11 +4,10 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field
 
-from redis.asyncio import Redis
-
 from fanfare.bus.producer import Producer
 from fanfare.constants import EARLY_NUMBERS, FENCE_GATHER_S
 from fanfare.presence import inboxes
+from fanfare.presence.client import Redis
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.tasks import retrieve
 from gateway import metrics

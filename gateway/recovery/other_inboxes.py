@@ -5,9 +5,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
-
 from fanfare.presence import inboxes
+from fanfare.presence.client import Redis
 from fanfare.presence.inboxes import InboxEntry
 from gateway.recovery.path import Fence
 

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from redis.asyncio import Redis
 
 from fanfare.constants import MOVED_TTL_S
 from fanfare.presence import keys
-from fanfare.presence.client import TRIP, TRIP_S
+from fanfare.presence.client import TRIP, TRIP_S, Redis
 from fanfare.presence.scripts import Script
 from fanfare.tasks import Gathered
 from gateway.recovery.path import Hop, Moved

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from fanfare.model import Guild, Member, User
 from fanfare.permissions import NONE, base
 from fanfare.presence.barrier import barrier
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
 from gateway.accounts import Accounts

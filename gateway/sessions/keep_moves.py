@@ -7,9 +7,8 @@ resume on a third node would look for what was missed in the inbox that the sess
 import asyncio
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.delivery.hub import Hub

@@ -5,17 +5,16 @@ import secrets
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import KafkaError
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from fanfare.bus.batches import TopicPartition
 from fanfare.bus.client import KafkaAwayError, admin
+from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import committed_offsets, end_offsets
 from fanfare.bus.producer import Producer, RefusedError
 from fanfare.bus.read_from_offsets import RetentionPassedError, read_from_offsets
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence import inboxes
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxGoneError
 from fanfare.settings import Settings
 from fanfare.telemetry import logs

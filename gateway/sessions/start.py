@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from fanfare.bus.producer import RefusedError
 from fanfare.constants import EARLY_NUMBERS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes, keys
+from fanfare.presence.client import Redis
+from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxEntry, InboxGoneError, InboxState
 from fanfare.settings import Settings
 from fanfare.store import Store, StoreUnavailableError

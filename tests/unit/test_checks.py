@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fanfare.bus.names import Names
+from fanfare.bus.questions import Broker, Cluster, Topic
 from fanfare.bus.topics import specs
 from fanfare.checks import redis, redis_rights
 from fanfare.checks.findings import Level, error, refusals, waits, warning
@@ -19,7 +20,6 @@ from fanfare.checks.kafka import (
     judge_timeouts,
     judge_topics,
 )
-from fanfare.checks.kafka_ask import Broker, Cluster, Topic
 from fanfare.checks.postgres import Facts, judge, newest_step
 from fanfare.checks.rights import KAFKA, ROLES, grants, kafka_acls
 from fanfare.presence import keys

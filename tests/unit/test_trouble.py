@@ -13,10 +13,11 @@ import redis.exceptions
 from fanfare.bus import batches
 from fanfare.bus.batches import BatchRunner, Incoming, TopicPartition
 from fanfare.bus.producer import RefusedError, UnknownTopicError
+from fanfare.diagnosis import trouble_of
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
-from fanfare.trouble import PASSES, Trouble, trouble_of
+from fanfare.trouble import PASSES, Trouble
 from tests.unit.test_batches import PARTITION, Letters, message
 
 # SQLSTATEs of these classes are about a statement of ours, and redis-py's are about how we call it.
