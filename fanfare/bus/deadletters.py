@@ -132,7 +132,7 @@ class DeadLetters:
 
         Raises:
             LettersAwayError: the topics cannot be reached.
-            RefusedError: Kafka is away.
+            NotHandedOverError: Kafka is away.
             KafkaError: Kafka did not take it.
 
         """

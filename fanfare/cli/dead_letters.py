@@ -15,7 +15,7 @@ from rich.table import Table
 from fanfare.bus.client import KafkaAwayError
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.letters import DeadLetter, LetterError, bring_back, drop, letters
-from fanfare.bus.producer import RefusedError
+from fanfare.bus.producer import NotHandedOverError
 from fanfare.cli.check import settings_of_stores
 from fanfare.presence.errors import RedisError
 from fanfare.record import Position
@@ -38,7 +38,7 @@ def _run(work: Coroutine[Any, Any, _T]) -> _T:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what it raises, and more
     try:
         return asyncio.run(work)
-    except (KafkaAwayError, LetterError, KafkaError, RefusedError, RedisError) as error:
+    except (KafkaAwayError, LetterError, KafkaError, NotHandedOverError, RedisError) as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(1) from None
 

@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any, Final, Self
 
-from fanfare.bus.producer import Producer, RefusedError
+from fanfare.bus.producer import NotHandedOverError, Producer
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.presence import inboxes
 from fanfare.presence.client import connect
@@ -78,7 +78,7 @@ class Waits:
             number += 1
             record = Record(type=FENCE, audience=INBOXES, fence=str(number), inboxes=(self._inbox,))
             for partition in range(producer.partitions(CHAT_EVENTS)):
-                with contextlib.suppress(RefusedError):
+                with contextlib.suppress(NotHandedOverError):
                     posted = producer.post(CHAT_EVENTS, record, key=0, partition=partition)
                     posted.add_done_callback(_seen)
                     self._posted[record.fence, partition] = time.monotonic()

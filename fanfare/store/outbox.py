@@ -12,7 +12,7 @@ import time
 from typing import Final, Protocol
 
 from fanfare.bus.outage import Backoff
-from fanfare.bus.producer import RefusedError
+from fanfare.bus.producer import NotHandedOverError
 from fanfare.bus.topics import GUILD_EVENTS
 from fanfare.record import Position, Record
 from fanfare.store.changes import CHANNEL_NAME
@@ -41,7 +41,7 @@ class Poster(Protocol):
     """What the relay needs of fanfare.bus.producer.Producer."""
 
     def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
-        """Hand a record over. Raises RefusedError where Kafka is away."""
+        """Hand a record over. Raises NotHandedOverError where Kafka is away."""
         ...
 
 
@@ -107,7 +107,7 @@ async def _produce(connection: Connection, producer: Poster, rows: list[Row]) ->
         record = Record.unpack(row["record"])
         try:
             posted.append((row["id"], producer.post(GUILD_EVENTS, record, key=record.guild)))
-        except RefusedError as error:
+        except NotHandedOverError as error:
             why = str(error)
             break
     waiting = {done for _, done in posted}

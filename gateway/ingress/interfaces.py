@@ -14,7 +14,7 @@ class Log(Protocol):
     """Kafka: `fanfare.bus.producer.Producer`."""
 
     def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
-        """Hand a record over; raises RefusedError if it was not."""
+        """Hand a record over; raises NotHandedOverError if it was not."""
 
     def ahead_s(self, at: Position) -> float:
         """How far the clock of the partition's leader is ahead of ours, in seconds."""

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from prometheus_client import Counter, Gauge
 
-from fanfare.bus import producer
 from fanfare.bus.outage import Backoff
+from fanfare.bus.producer import NotHandedOverError, UnknownTopicError
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import CLOCK_SKEW_S, NONCE_WINDOW_S
@@ -172,9 +172,9 @@ class Sends:
     def _post(self, record: Record) -> "asyncio.Future[Position]":
         try:
             return self._log.post(CHAT_EVENTS, record, key=record.channel)
-        except producer.RefusedError as error:
+        except NotHandedOverError as error:
             raise RefusedError(str(error), error.retry_after_s) from error
-        except producer.UnknownTopicError as error:
+        except UnknownTopicError as error:
             raise RefusedError(str(error)) from error
 
     def _start(self, work: "Coroutine[Any, Any, Any]") -> "asyncio.Task[Any]":

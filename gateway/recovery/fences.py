@@ -51,7 +51,7 @@ class Fences:
 
         Raises:
             InboxGoneError: the own inbox is gone.
-            RefusedError: Kafka is away.
+            NotHandedOverError: Kafka is away.
 
         """
         gathering = self._gathering.get(own)
@@ -99,7 +99,7 @@ class Fences:
         """Put a fence for these inboxes into every partition of the source topics; returns its offsets.
 
         Raises:
-            RefusedError: Kafka is away.
+            NotHandedOverError: Kafka is away.
 
         """
         record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(targets)))

@@ -9,7 +9,7 @@ from fanfare.bus.batches import TopicPartition
 from fanfare.bus.client import KafkaAwayError, admin
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import committed_offsets, end_offsets
-from fanfare.bus.producer import Producer, RefusedError
+from fanfare.bus.producer import NotHandedOverError, Producer
 from fanfare.bus.read_from_offsets import RetentionPassedError, read_from_offsets
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence import inboxes
@@ -39,7 +39,7 @@ _TRACK_S: Final = 3.0
 _POLL_S: Final = 0.05
 _RETRY_S: Final = 0.2
 _PAGE: Final = 500
-_AWAY: Final = (RedisError, KafkaError, OSError, RefusedError, TimeoutError)
+_AWAY: Final = (RedisError, KafkaError, OSError, NotHandedOverError, TimeoutError)
 
 
 class Repairer:

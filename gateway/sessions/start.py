@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
-from fanfare.bus.producer import RefusedError
+from fanfare.bus.producer import NotHandedOverError
 from fanfare.constants import EARLY_NUMBERS, FENCE_TIMEOUT_S
 from fanfare.model import User
 from fanfare.presence import inboxes, keys
@@ -165,7 +165,7 @@ class Starter:
             way, session = await self._resume(link, claims, asked.session_id, user, asked.seq)
         except InboxGoneError:
             raise InvalidSessionError("inbox gone") from None
-        except (RedisError, OSError, RefusedError, TimeoutError) as error:
+        except (RedisError, OSError, NotHandedOverError, TimeoutError) as error:
             self._log.info("resume has to wait", action=Action.RESUME, why=repr(error))
             raise EndError(CloseCode.UNKNOWN_ERROR, "a store is away: come again") from error
         finally:

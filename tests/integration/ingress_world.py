@@ -49,7 +49,7 @@ class Kafka:
 
     def post(self, topic: str, record: Record, *, key: int) -> "asyncio.Future[Position]":
         if self.refuses:
-            raise producer.RefusedError("a test refuses")
+            raise producer.NotHandedOverError("a test refuses")
         self.posted.append(record)
         self.arrived.set()
         if self.open.is_set():

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from fanfare.bus.client import connection
-from fanfare.bus.producer import Producer, RefusedError
+from fanfare.bus.producer import NotHandedOverError, Producer
 from fanfare.bus.topics import GUILD_EVENTS
 from fanfare.presence import keys
 from fanfare.presence.barrier import barrier
@@ -77,7 +77,7 @@ class Refusing:
         assert (topic, key) == (GUILD_EVENTS, record.guild)
         if self.refusals:
             self.refusals -= 1
-            raise RefusedError("Kafka is away")
+            raise NotHandedOverError("Kafka is away")
         self.posted.append(record)
         self._more.set()
         done = asyncio.ensure_future(self._acknowledge(len(self.posted)))

@@ -12,7 +12,7 @@ from redis.exceptions import BusyLoadingError, NoPermissionError
 from fanfare.bus import batches
 from fanfare.bus.batches import BatchRunner, Incoming, PoisonError, TopicPartition, decode
 from fanfare.bus.outage import Backoff
-from fanfare.bus.producer import RefusedError
+from fanfare.bus.producer import NotHandedOverError
 from fanfare.errors import FatalError
 from fanfare.record import Position, Record
 from fanfare.telemetry import logs
@@ -104,7 +104,7 @@ async def test_a_batch_is_handled_once_and_in_order(worker: Worker) -> None:
 
 
 async def test_what_is_away_comes_back(worker: Worker) -> None:
-    worker.once = [ConnectionError(), BusyLoadingError(), RefusedError("full"), TimeoutError()] * 5
+    worker.once = [ConnectionError(), BusyLoadingError(), NotHandedOverError("full"), TimeoutError()] * 5
     await worker.run(3)
     assert worker.done == [0, 1, 2]
     assert worker.letters.written == []
@@ -227,7 +227,7 @@ async def test_deliveries_need_a_source(worker: Worker) -> None:
 
 async def test_dead_letters_wait_for_kafka(worker: Worker) -> None:
     worker.letters.refusals = [
-        RefusedError("away"),
+        NotHandedOverError("away"),
         TopicAuthorizationFailedError(),
         MessageSizeTooLargeError(),
     ]

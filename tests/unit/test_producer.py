@@ -10,8 +10,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanfare.bus import kafka_client
 from fanfare.bus import producer as module
-from fanfare.bus.producer import Producer, Raw, RefusedError, UnknownTopicError, partition_of
+from fanfare.bus.kafka_client import StoppedError
+from fanfare.bus.producer import NotHandedOverError, Producer, Raw, UnknownTopicError, partition_of
 from fanfare.clock import now_s
 from fanfare.constants import BREAKER_S
 from fanfare.record import Position, Record
@@ -112,13 +114,13 @@ async def producer(clock: Clock, client: Client, monkeypatch: pytest.MonkeyPatch
     producer = Producer(Settings(), topics=[TOPIC], limit_bytes=10_000)
 
     async def find_topics() -> None:
-        producer._counts = {TOPIC: 4}
+        producer._kafka.counts = {TOPIC: 4}
 
     async def connect() -> Client:
         return client
 
-    monkeypatch.setattr(producer, "_find_topics", find_topics)
-    monkeypatch.setattr(producer, "_connect", connect)
+    monkeypatch.setattr(producer._kafka, "_find_topics", find_topics)
+    monkeypatch.setattr(producer._kafka, "_connect", connect)
     await producer.start()
     yield producer
     client.room.set()
@@ -186,7 +188,7 @@ async def test_a_batch_above_the_bound_is_taken_when_nothing_else_waits(
     """A fan-out whose batch is larger than the bound would try it for ever."""
     raws = [Raw([], bytes(6_000), b"key") for _ in range(2)]
     small = producer.post(TOPIC, record(1), key=0, partition=0)
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotHandedOverError):
         producer.post_batch(TOPIC, raws, partition=0)
     await turn()
     client.acknowledge()
@@ -212,10 +214,10 @@ async def test_refuses_when_nothing_is_acknowledged(producer: Producer, client: 
     done = producer.post(TOPIC, record(1), key=0, partition=0)
     clock.now += BREAKER_S + 0.01
     assert not producer.available
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(NotHandedOverError) as refused:
         producer.post(TOPIC, record(2), key=0, partition=0)
     assert refused.value.retry_after_s > 0
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotHandedOverError):
         producer.post(TOPIC, record(2), key=0, partition=1)
     await turn()
     client.acknowledge()
@@ -236,7 +238,7 @@ async def test_one_leader_away_does_not_stop_the_others(
     client.open[1].set_result(Acknowledged(0))
     await other
     clock.now += BREAKER_S / 2
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotHandedOverError):
         producer.post(TOPIC, record(3), key=0, partition=0)
     producer.post(TOPIC, record(4), key=0, partition=1)
 
@@ -249,7 +251,7 @@ async def test_a_long_pause_is_no_outage(producer: Producer, client: Client, clo
 
 async def test_the_bound_on_bytes(producer: Producer, client: Client) -> None:
     producer.post(TOPIC, record(size=9_000), key=0)
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotHandedOverError):
         producer.post(TOPIC, record(size=1_000), key=0)
     await turn()
     client.acknowledge()
@@ -283,12 +285,24 @@ async def test_a_refusal_for_good_starts_with_a_new_client(producer: Producer, c
     client.open[0].set_exception(KafkaError("out of order"))
     with pytest.raises(KafkaError):
         await first
-    with pytest.raises(RefusedError):  # until the new one is there, so that nothing overtakes
+    with pytest.raises(NotHandedOverError):  # until the new one is there, so that nothing overtakes
         producer.post(TOPIC, record(2), key=0, partition=0)
     await turn()
     assert client.stopped
     assert producer.available
     producer.post(TOPIC, record(3), key=0, partition=0)
+
+
+async def test_what_is_queued_when_the_client_is_replaced_is_unknown(
+    producer: Producer, client: Client
+) -> None:
+    """It had failed with an AttributeError, which holds a worker's partition as a fault of our own code."""
+    first, second = (producer.post(TOPIC, record(number), key=0, partition=0) for number in range(2))
+    producer._kafka._replace()
+    for done in (first, second):
+        with pytest.raises(StoppedError):
+            await done
+    assert client.sent == []
 
 
 async def test_an_outcome_that_nobody_looks_at_is_no_noise(producer: Producer, client: Client) -> None:
@@ -335,7 +349,7 @@ async def test_e7_a_renewal_that_is_refused_is_said_and_tried_again(
     producer: Producer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It had ended in silence: every send was refused from then on, and the process called itself ready."""
-    connect, tries = producer._connect, 0
+    connect, tries = producer._kafka._connect, 0
 
     async def refused() -> Any:
         nonlocal tries
@@ -344,9 +358,9 @@ async def test_e7_a_renewal_that_is_refused_is_said_and_tried_again(
             raise TopicAuthorizationFailedError("no right")
         return await connect()
 
-    monkeypatch.setattr(producer, "_connect", refused)
-    producer._replace()
-    renewing = producer._renewing
+    monkeypatch.setattr(producer._kafka, "_connect", refused)
+    producer._kafka._replace()
+    renewing = producer._kafka._renewing
     assert renewing is not None
     while not producer.problem:
         await turn()
@@ -367,9 +381,9 @@ async def test_e7_siblings_a_watchman_that_fails_goes_on(
         looks += 1
         raise AttributeError("a name that another version has not")
 
-    monkeypatch.setattr(module, "PROBE_S", 0)
-    monkeypatch.setattr(module.Stuck, "look", look)
-    watching = asyncio.create_task(producer._watch())
+    monkeypatch.setattr(kafka_client, "PROBE_S", 0)
+    monkeypatch.setattr(kafka_client.Stuck, "look", look)
+    watching = asyncio.create_task(producer._kafka._watch())
     while looks < 3:
         await turn()
     assert not watching.done()

@@ -12,7 +12,7 @@ import redis.exceptions
 
 from fanfare.bus import batches
 from fanfare.bus.batches import BatchRunner, Incoming, TopicPartition
-from fanfare.bus.producer import RefusedError, UnknownTopicError
+from fanfare.bus.producer import NotHandedOverError, UnknownTopicError
 from fanfare.diagnosis import trouble_of
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.store.errors import StoreUnavailableError
@@ -109,7 +109,7 @@ async def test_e1_no_error_of_the_libraries_makes_a_record_poison(
         (asyncpg.TooManyConnectionsError("x"), Trouble.FULL),
         (asyncpg.DeadlockDetectedError("x"), Trouble.AWAY),
         (asyncpg.UniqueViolationError("x"), Trouble.CODE),
-        (RefusedError("full"), Trouble.AWAY),
+        (NotHandedOverError("full"), Trouble.AWAY),
         (UnknownTopicError("x"), Trouble.MISSING),
         (NoWorkerNumberError("x"), Trouble.AWAY),
         (StoreUnavailableError("x"), Trouble.AWAY),
