@@ -41,6 +41,7 @@ from gateway.recovery.fences import Fences
 from gateway.recovery.other_inboxes import Tail, Tails, read_all
 from gateway.recovery.path import Hop, Moved, path, reaches, segment, split_at, unregistered
 from gateway.recovery.path_store import Moves, MovesGoneError
+from gateway.recovery.registered import Asked, Registered
 from gateway.registrations import PresenceWriter
 from gateway.sessions.missed_events import Replays, UnknownRightsError
 from gateway.sessions.register import RETRY_S, Entrance
@@ -99,6 +100,8 @@ class Starter:
         self._fences = fences
         self._tails = Tails(redis, tails)
         self._moves = Moves(redis)
+        self._registered = Registered(redis)
+        self._presence = presence
         self._states: Shared[str, InboxState] = Shared(lambda inbox: inboxes.state(redis, inbox))
         self._entrance = Entrance(hub, presence, store, guilds)
         self._replays = Replays(hub, guilds)
@@ -275,6 +278,8 @@ class Starter:
         async with asyncio.timeout(FENCE_TIMEOUT_S):
             crossing = await self._fences.join(own, other, session.key, session.version)
             await tail.until(first, crossing.f)
+            # After the fence: what comes later than that is in the own inbox.
+            await self._check_registered(session, other)
             marker, t = await self._fences.leave(crossing, other)
             await tail.upto(marker)
             entries = tail.entries(first, marker)
@@ -365,6 +370,18 @@ class Starter:
             await self._inbox.whole()
         except InboxGoneError:
             raise EndError(CloseCode.UNKNOWN_ERROR, "the inbox was lost: come again") from None
+
+    async def _check_registered(self, session: Session, other: str) -> None:
+        """Raises InvalidSessionError if what was for a session may have passed by the inbox that it comes from."""
+        user, key = session.user.id, session.key
+        gone = await self._registered.missing(Asked(other, user, key, frozenset(session.guilds)))
+        if gone.session:
+            raise InvalidSessionError("its registration is gone")
+        if gone.guilds:
+            # A guild that it joined while nobody was there to register it is no loss.
+            noted = await self._presence.guilds_of(user, key, other)
+            if noted is None or not gone.guilds.isdisjoint(noted):
+                raise InvalidSessionError("its guild's registration is gone")
 
     def _check_caught_up(self, session: Session) -> None:
         """Raises EndError if it cannot be told yet how a guild was where the session's client is."""

@@ -15,10 +15,11 @@ from fanfare.tasks import end
 from gateway.recovery import path_store
 from gateway.recovery.path import Hop, Moved
 from gateway.recovery.path_store import Moves, MovesGoneError
+from gateway.recovery.registered import Asked, Registered
 from gateway.registrations import HoleError, PresenceWriter
 from tests.cases.extra_gateway import extra_gateway
 from tests.integration.store_fixtures import eventually, settings_of
-from tests.world import make_world, redis_of
+from tests.world import make_world, redis_of, whole_again
 from torture.client import InvalidSessionError
 
 pytestmark = pytest.mark.system
@@ -227,3 +228,42 @@ async def test_e8_moves_gone_and_a_third_node_before_anybody_knows(stack, nodes,
         again = await dial(nodes[1], session)
         missed = await again.resume()
         assert [event.d["id"] for event in missed if event.t == "MESSAGE_CREATE"] == ids
+
+
+@pytest.mark.parametrize("what", ["guild", "user"])
+async def test_e8_a_session_that_resumes_elsewhere_before_a_hole_is_found(stack, nodes, dial, what):
+    """The registrations of its node are gone, and it comes to another one before its node knows: it is told."""
+    world = await make_world(stack, people=2)
+    client = await dial(nodes[0], session := world.people[1].session())
+    await client.start()
+    await client.cut()
+    # It would find the hole within half a second. What stands in its inbox is there for the other one all the same.
+    os.kill(nodes[0].pid, signal.SIGSTOP)
+    try:
+        async with redis_of(stack) as redis:
+            await redis.delete(
+                keys.guild_nodes(world.guild) if what == "guild" else keys.user_sessions(world.people[1].id)
+            )
+        await said(nodes[1], world, 3)
+        again = await dial(nodes[1], session)
+        await again.ask_to_resume()
+        with pytest.raises(InvalidSessionError) as told:
+            await again.next()
+        assert not told.value.resumable
+    finally:
+        os.kill(nodes[0].pid, signal.SIGCONT)
+    assert session.messages == []
+    await whole_again(stack)
+
+
+async def test_e8_siblings_what_is_not_registered_is_asked_for_together(redis):
+    """What is not registered, of what two sessions ask for at one time."""
+    registered, guild, user = Registered(redis), next(_ids), next(_ids)
+    await redis.hset(keys.guild_nodes(guild), "a.1", "1")
+    await redis.hset(keys.user_sessions(user), "s@a.1", "online")
+    found = await asyncio.gather(
+        registered.missing(Asked("a.1", user, "s", frozenset({guild}))),
+        registered.missing(Asked("a.1", user, "t", frozenset({guild, 1}))),
+        registered.missing(Asked("b.1", user, "s", frozenset({guild}))),
+    )
+    assert found == [(False, set()), (True, {1}), (True, {guild})]
