@@ -7,9 +7,11 @@ BIN := .venv/bin
 STAMPS := .venv/.stamps
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SCALE ?=
+TESTS ?= tests/unit tests/model
+PRODUCT := fanfare gateway fanout notifier archiver
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test torture fuzz bench clean lock format
+.PHONY: help setup run check test coverage torture fuzz bench clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -29,6 +31,14 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
 	$(BIN)/python -m pytest tests --ignore tests/unit -m "not chaos and not bench"
+
+coverage: setup $(STAMPS)/dev  ## Which lines and branches tests miss: make coverage [TESTS=tests/unit]. Some minutes.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	@echo; echo "Of these, the modules that say that they are pure. Their own tests are to cover them wholly:"
+	$(BIN)/coverage report --include="$$(grep -rlE '(^|"| )Pure[.:;]' --include='*.py' $(PRODUCT) | paste -sd, -)"
 
 torture: setup $(STAMPS)/dev  ## Break a system of its own in every way that is known, and check what was promised. 80 minutes.
 	for seed in 1 2 3 4; do $(BIN)/fanfare torture --fault all --seed $$seed || exit 1; done
@@ -53,7 +63,7 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 
 clean:  ## Remove .venv and all data. Kafka's jars in .jgo stay; they are checked at each start.
 	@if [ -x $(BIN)/fanfare ]; then $(BIN)/fanfare down && $(BIN)/fanfare reset; fi
-	rm -rf .venv .fanfare .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .fanfare .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMPS)/venv:
