@@ -134,6 +134,13 @@ class Settings(BaseSettings):
         le=1000,
         description="The most records of a partition that a worker handles at once.",
     )
+    fanout_budget: float = Field(
+        default=0.0,
+        ge=0,
+        le=1_000_000,
+        description="For demonstrations: the most events a second that a fan-out takes on, so that it can be overrun. "
+        "0: as many as it can.",
+    )
     drain_s: float = Field(
         default=2.0,
         ge=0,

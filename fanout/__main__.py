@@ -7,6 +7,7 @@ from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.presence.loss_token import LossToken
 from fanfare.service import Service, State, run
+from fanout.budget import Budget
 from fanout.worker import FanOut
 
 # Every partition may have a batch under way.
@@ -20,10 +21,19 @@ async def main(service: Service) -> None:
     redis = connect(settings, client_name=service.name, connected=loss.connected)
     producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
     fanout = FanOut(redis, loss, producer)
-    consumer = Consumer(settings, "fanout", DELIVERIES_OF, fanout.handle, told_to_bury=told_by(redis))
+    rate = settings.fanout_budget
+    budget = Budget(rate, fanout.handle) if rate else None
+    consumer = Consumer(
+        settings,
+        "fanout",
+        DELIVERIES_OF,
+        budget.handle if budget else fanout.handle,
+        batch_records=budget.batch_records if budget else None,
+        told_to_bury=told_by(redis),
+    )
     service.ready = lambda: consumer.joined and producer.available
     service.problem = lambda: consumer.problem() or producer.problem
-    service.facts = consumer.facts
+    service.facts = lambda: consumer.facts() | ({"budget": rate} if rate else {})
     try:
         if await service.until_stopped(producer.start()):
             service.state = State.RUNNING

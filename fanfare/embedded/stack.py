@@ -119,7 +119,7 @@ class Stack:
         wanted = {str(role): int(count) for role, count in request["wanted"].items()}
         said = ", ".join(f"{role}={count}" for role, count in wanted.items())
         self._output.say(f"asked for {said}")
-        async with _waits(settings) as waits:
+        async with _waits(settings) if request.get("probe", True) else _not_measured() as waits:
             changes = await self._fleet.scale(wanted)
         return {"changes": [change.describe() for change in changes], **waits}
 
@@ -307,6 +307,11 @@ async def _waits(settings: Settings) -> AsyncIterator[dict[str, Any]]:
     async with Waits(settings) as waits:
         yield found
     found |= {"gap_s": round(waits.longest_s, 3), "missing": waits.missing}
+
+
+@asynccontextmanager
+async def _not_measured() -> AsyncIterator[dict[str, Any]]:
+    yield {"gap_s": None, "missing": 0}
 
 
 def _nothing(role: str, _: int) -> Spec:

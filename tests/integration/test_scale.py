@@ -97,6 +97,14 @@ async def test_what_is_there_already_changes_nothing(stack):
     assert {process["name"]: process["pid"] for process in await processes_of(stack)} == pids
 
 
+async def test_without_probes_nothing_is_measured(stack):
+    """Who scales up because of a backlog must not have to wait until that is done, nor put more into it."""
+    status, said = await fanfare(stack, "scale", "fanout=2", "--no-probe", "--json")
+    assert (status, json.loads(said)["gap_s"]) == (0, None)
+    status, said = await fanfare(stack, "scale", "fanout=2", "--no-probe")
+    assert (status, len(said.splitlines())) == (0, 1), said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
