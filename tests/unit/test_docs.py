@@ -15,7 +15,18 @@ from fanfare.settings import PREFIX, Settings
 from fanfare.telemetry.metrics import REGISTRY
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+FOLDERS = (
+    "fanfare",
+    "gateway",
+    "fanout",
+    "notifier",
+    "archiver",
+    "torture",
+    "benchmarks",
+    "tests",
+    "requirements",
+)
 # What `fanfare up` hands to its children is nobody's to set.
 INTERNAL = {"process", "rest_fd", "gateway_fd"}
 
@@ -49,23 +60,31 @@ def test_every_setting_is_described():
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_and_paths_lead_somewhere(document):
     text = document.read_text()
     for target in re.findall(r"\]\((?!https?://)([^)#\s]+\.md)", text):
         assert (document.parent / target).exists(), target
-    for target in re.findall(r"\bdocs/[\w.]+\.md\b", text):
+    for target in re.findall(r"\bdocs/[\w./-]+\.md\b", text):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_that_documents_name_exists(document):
+    if document.name == "CHANGELOG.md":
+        return  # tells of what was
+    for target in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]*)`", document.read_text()):
+        assert any(ROOT.glob(target.rstrip("/"))), target
 
 
 def test_documents_that_the_code_names_exist():
     for path in ROOT.glob("*/**/*.py"):
         if ".venv" not in path.parts:
-            for target in re.findall(r"\bdocs/[\w.]+\.md\b", path.read_text()):
+            for target in re.findall(r"\bdocs/[\w./-]+\.md\b", path.read_text()):
                 assert (ROOT / target).exists(), f"{path}: {target}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_and_settings_exist(document):
     text = document.read_text()
     command = the_command()
@@ -81,7 +100,7 @@ def test_commands_and_settings_exist(document):
         assert name.removeprefix(PREFIX).lower() in Settings.model_fields, name
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_targets_exist(document):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for target in re.findall(r"(?:`|^ {4})make ([a-z]+)", document.read_text(), re.MULTILINE):
