@@ -268,7 +268,7 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed: 2.3 times as fast on fan-out."""
+    """Make loops of uvloop where it is installed: 2.3 times as fast on fan-out."""
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:

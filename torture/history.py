@@ -1,5 +1,7 @@
-"""What happened in a run, as it was seen from outside: what was sent and answered, what each session got, which
-faults there were. Kept in memory for the check, and written as JSON lines for people. No I/O but that file.
+"""What happened in a run, as it was seen from outside.
+
+That is what was sent and answered, what each session got, and which faults there were. It is kept in memory for the
+check, and written as JSON lines for people. No I/O but that file.
 
 Times are seconds of the monotonic clock, which all processes of a machine share.
 """

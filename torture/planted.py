@@ -1,5 +1,6 @@
-"""`python -m torture.planted BUG ROLE`: runs a service with a rule of delivery broken, to see that the checker
-finds it. The service's own code is as it is; the rule is replaced in this process, before the service starts.
+"""`python -m torture.planted BUG ROLE`: runs a service that breaks a rule of delivery, to see that the checker finds it.
+
+The service's own code is as it is; the rule is replaced in this process, before the service starts.
 
     no-position-check   notifier  the append script takes a record again that stands in the inbox already
     commit-first        notifier  a batch is committed before it is appended

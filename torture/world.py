@@ -46,8 +46,9 @@ class World:
 
 
 async def make_world(settings: Settings, people: int, rng: Random) -> World:
-    """Two guilds: a large one with public channels and one that only half of the people may see, and a small
-    one; and some direct conversations.
+    """Make two guilds and some direct conversations.
+
+    One guild is large, with public channels and one that only half of the people may see; the other one is small.
     """
     tokens = Tokens(settings.secret.get_secret_value())
     next_id = _ids(rng)

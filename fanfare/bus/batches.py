@@ -47,15 +47,24 @@ class Message(Protocol):
     """A record as aiokafka gives it."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its place in the partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """When it was made or appended, in milliseconds since 1970; the topic's settings say which of both."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """What decides its partition."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The payload."""
+
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Names and values; a name may come more than once."""
 
 
 class Incoming(NamedTuple):
@@ -124,12 +133,14 @@ class BatchRunner:
         log: FilteringBoundLogger,
         told_to_bury: Orders | None = None,
     ) -> None:
-        """Args:
-        group: its name, for metrics.
-        handler: does the work.
-        dead_letters: where poison goes.
-        log: of the consumer.
-        told_to_bury: asked while a record holds its partition; without, nobody can order that.
+        """A runner for all partitions of a group that this member has.
+
+        Args:
+            group: its name, for metrics.
+            handler: does the work.
+            dead_letters: where poison goes.
+            log: of the consumer.
+            told_to_bury: asked while a record holds its partition; without it nobody can order that.
 
         """
         self._group = group

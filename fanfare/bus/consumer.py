@@ -153,8 +153,7 @@ class Consumer:
         return self._holds.problem()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Join the group and work until `stopping` is set; then finish the batches in flight, commit and
-        leave.
+        """Join the group and work until `stopping` is set; then finish the batches in flight, commit, leave.
 
         Raises:
             FatalError: this member cannot go on: the settings do not suit the broker, or the coordinator said

@@ -281,7 +281,8 @@ class CatchUp:
 
 
 def _first(replay: list[bytes]) -> tuple[list[bytes], int]:
-    """Take a chunk of frames off a replay, and their bytes. (An empty deque takes 700 bytes of every session.)"""
+    """Take a chunk of frames off a replay; answers them and their size in bytes."""
+    # From a list, because an empty deque takes 700 bytes of every session.
     size = count = 0
     while size < _CHUNK_BYTES and count < len(replay):
         size += len(replay[count])

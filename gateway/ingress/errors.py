@@ -44,12 +44,14 @@ class ApiError(Exception):
         errors: Mapping[str, Any] | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Args:
-        status: of HTTP.
-        code: Discord's, 0 where it has none.
-        message: what is wrong, for people.
-        errors: for 50035, per field.
-        retry_after: seconds after which the same request may succeed.
+        """An error in the terms of REST.
+
+        Args:
+            status: of HTTP.
+            code: Discord's, 0 where it has none.
+            message: what is wrong, for people.
+            errors: for 50035, per field.
+            retry_after: seconds after which the same request may succeed.
 
         """
         super().__init__(message)

@@ -174,7 +174,6 @@ class Nonces:
             RedisError: Redis is away.
 
         """
-
         await self._batch.run(lambda pipe: self.release(pipe, user, nonce, mine))
 
     @staticmethod
