@@ -129,3 +129,13 @@ def test_the_packages_of_the_layout_exist():
     contributing = (ROOT / "CONTRIBUTING.md").read_text()
     for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
         assert f"`{package}/`" in contributing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_lines_are_short_enough_for_a_diff(document):
+    if document.parent.name == "benchmarks":
+        return  # written by `make bench`
+    long = [
+        line for line in document.read_text().splitlines() if len(line) > 110 and not line.startswith("|")
+    ]
+    assert long == []
