@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from fanfare.ids import MAX_ID
 
-__all__ = ["ALLOW_ALL", "ALLOW_NONE", "Allowed", "Mentioned", "Written", "find", "resolve"]
+__all__ = ["ALLOW_ALL", "Allowed", "Mentioned", "Written", "find", "resolve"]
 
 # Not \d: digits of other scripts are digits, too, and no client means an id by them.
 _USER: Final = re.compile(r"<@!?([0-9]{15,19})>")
@@ -48,7 +48,6 @@ class Mentioned(NamedTuple):
 
 # Without `allowed_mentions` all that is written counts, and a reply mentions whom it replies to.
 ALLOW_ALL: Final = Allowed(None, None, everyone=True, replied_user=True)
-ALLOW_NONE: Final = Allowed(frozenset(), frozenset(), everyone=False, replied_user=False)
 
 
 def find(content: str) -> Written:

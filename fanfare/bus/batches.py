@@ -9,7 +9,8 @@
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -35,6 +36,7 @@ __all__ = [
     "PoisonError",
     "TopicPartition",
     "decode",
+    "readable",
 ]
 
 BROUGHT_BACK: Final = "brought-back"
@@ -112,6 +114,15 @@ def decode(partition: TopicPartition, message: Message) -> Incoming:
     if message.headers[0][0] == BROUGHT_BACK:  # only there, so that no other record has to be searched for it
         return _brought_back(incoming, message.headers[0][1])
     return incoming
+
+
+def readable(partition: TopicPartition, messages: Iterable[Message]) -> list[Incoming]:
+    """The records of those messages that can be decoded; the workers set the others aside."""
+    found = []
+    for message in messages:
+        with suppress(BadRecordError):
+            found.append(decode(partition, message))
+    return found
 
 
 def _brought_back(incoming: Incoming, said: bytes) -> Incoming:

@@ -6,11 +6,10 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 
-from fanfare.bus.batches import Incoming, TopicPartition, decode
+from fanfare.bus.batches import Incoming, TopicPartition, readable
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import connection
 from fanfare.bus.names import Names
-from fanfare.record import BadRecordError
 from fanfare.settings import Settings
 
 __all__ = ["RetentionPassedError", "read_from_offsets"]
@@ -64,13 +63,6 @@ async def read_from_offsets(
                 raise RetentionPassedError from None
             for partition, messages in fetched.items():
                 at = names.back(partition)
-                yield at, [found for message in messages if (found := _decoded(at, message)) is not None]
+                yield at, readable(at, messages)
     finally:
         await client.stop()
-
-
-def _decoded(at: TopicPartition, message: Any) -> Incoming | None:
-    try:
-        return decode(at, message)
-    except BadRecordError:
-        return None

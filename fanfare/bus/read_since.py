@@ -1,19 +1,17 @@
 """Reading the end of a topic once, outside any group."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from fanfare.bus.batches import Incoming, TopicPartition, decode
+from fanfare.bus.batches import Incoming, readable
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import connection
 from fanfare.bus.names import Names
-from fanfare.record import BadRecordError
 from fanfare.settings import Settings
-from fanfare.tasks import end
+from fanfare.tasks import uninterrupted
 
 __all__ = ["read_since"]
 
@@ -46,7 +44,8 @@ async def read_since(settings: Settings, topic: str, since_ms: int) -> AsyncGene
         max_partition_fetch_bytes=1024 * 1024,
     )
     try:
-        await _started(client)
+        # Cancelled in the middle, aiokafka would leave a connection open.
+        await uninterrupted(client.start(), _START_S)
         partitions = sorted(client.assignment())
         if not partitions:
             raise KafkaError(f"no topic {topic}")
@@ -66,32 +65,11 @@ async def read_since(settings: Settings, topic: str, since_ms: int) -> AsyncGene
             fetched = await reader.getmany(*open_, timeout_ms=_FETCH_MS)
             for partition, messages in fetched.items():
                 known = names.back(partition)
-                yield [
-                    found
-                    for message in messages
-                    if message.offset < ends[partition] and (found := _decoded(known, message)) is not None
-                ]
+                end = ends[partition]
+                yield readable(known, (message for message in messages if message.offset < end))
             for partition in list(open_):
                 if await client.position(partition) >= ends[partition]:
                     open_.discard(partition)
                     client.pause(partition)
     finally:
         await client.stop()
-
-
-async def _started(client: Any) -> None:
-    """Start a client. Cancelled in the middle, aiokafka would leave a connection open: let it come to an end."""
-    starting = asyncio.ensure_future(client.start())
-    try:
-        await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await asyncio.wait((starting,), timeout=_START_S)
-        await end((starting,))
-        raise
-
-
-def _decoded(partition: TopicPartition, message: Any) -> Incoming | None:
-    try:
-        return decode(partition, message)
-    except BadRecordError:
-        return None

@@ -14,7 +14,7 @@ from typing import Literal
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.output import LogFile, Output
 
-__all__ = ["Backoff", "Child", "Mode", "Spec", "State", "launch_command"]
+__all__ = ["Child", "Mode", "RestartDelays", "Spec", "State", "launch_command"]
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 PROBE_INTERVAL_S = 0.05
@@ -55,7 +55,7 @@ class Spec:
 
 
 @dataclass
-class Backoff:
+class RestartDelays:
     """Growing delays before a process is started again; small again once it has run for a while."""
 
     first_s: float = 0.2
@@ -92,7 +92,7 @@ class Child:
         self.restarts = 0
         self._output = output
         self._changed = changed
-        self._backoff = Backoff()
+        self._delays = RestartDelays()
         self._process: asyncio.subprocess.Process | None = None
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
@@ -117,7 +117,7 @@ class Child:
                     if deaths >= START_DEATHS:
                         self._give_up(how, log)
                         return
-                delay = self._backoff.delay(time.monotonic() - started)
+                delay = self._delays.delay(time.monotonic() - started)
                 self.restarts += 1
                 self._set("restarting")
                 self._output.say(f"{self.spec.name} {how}; starting it again in {delay:.1f} s")

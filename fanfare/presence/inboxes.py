@@ -41,13 +41,13 @@ __all__ = [
     "unregister",
 ]
 
-APPEND: Final = Script("append")
-_CREATE: Final = Script("create")
+APPEND: Final = Script("append", makes_s=True)
+_CREATE: Final = Script("create", makes_s=True)
 _RENEW: Final = Script("renew")
-_MARK: Final = Script("mark")
-_RAISE: Final = Script("raise")
+_MARK: Final = Script("mark", makes_s=True)
+_RAISE: Final = Script("raise", makes_s=True)
 _OPEN: Final = Script("open")
-_UNREGISTER: Final = Script("unregister")
+_UNREGISTER: Final = Script("unregister", makes_s=True)
 _MISSING: Final = Script("missing")
 _MOVED: Final = "MOVED "
 

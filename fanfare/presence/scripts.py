@@ -2,11 +2,13 @@
 
 import hashlib
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import NoScriptError
+
+from fanfare.constants import S_SHIFT
 
 __all__ = ["SWAP", "Script"]
 
@@ -16,9 +18,15 @@ class Script:
 
     __slots__ = ("_sha", "_text")
 
-    def __init__(self, name: str) -> None:
-        """Args: name: of the file in `fanfare/presence/lua`, without its ending."""
-        self._text = resources.files("fanfare.presence").joinpath("lua", f"{name}.lua").read_text()
+    def __init__(self, name: str, *, makes_s: bool = False) -> None:
+        """Read a script.
+
+        Args:
+            name: of the file in `fanfare/presence/lua`, without its ending.
+            makes_s: it calls `s_now`, which is put before it, as Redis's scripts cannot import one another.
+
+        """
+        self._text = _S_NOW + _read(name) if makes_s else _read(name)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def load(self, redis: Redis) -> None:
@@ -36,6 +44,12 @@ class Script:
         except NoScriptError:
             return await redis.eval(self._text, len(keys), *keys, *args)
 
+
+def _read(name: str) -> str:
+    return resources.files("fanfare.presence").joinpath("lua", f"{name}.lua").read_text()
+
+
+_S_NOW: Final = f"local S_PER_MS = {1 << S_SHIFT}\n" + _read("s_now")
 
 SWAP = Script("nonce_swap")
 """Replaces or frees what is known of a nonce, if it is what we think."""

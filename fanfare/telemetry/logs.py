@@ -25,7 +25,6 @@ class Action(StrEnum):
     DRAIN = "drain"
     STOP = "stop"
     FAIL = "fail"
-    TASK_DIED = "task_died"
     # Workers and Kafka.
     ASSIGN = "assign"
     REVOKE = "revoke"
@@ -38,7 +37,6 @@ class Action(StrEnum):
     DROP = "drop"
     KAFKA_AWAY = "kafka_away"
     KAFKA_BACK = "kafka_back"
-    TOPIC_CREATED = "topic_created"
     # Redis and presence.
     EPOCH = "epoch"
     APPEND = "append"
@@ -51,17 +49,11 @@ class Action(StrEnum):
     # Sessions.
     IDENTIFY = "identify"
     RESUME = "resume"
-    ADOPT = "adopt"
-    CLOSE = "close"
     CUT = "cut"
     # Accepting and storing.
-    ACCEPT = "accept"
-    REFUSE = "refuse"
     REQUEST = "request"
     REQUEST_FAILED = "request_failed"
     DATABASE_AWAY = "database_away"
-    DATABASE_BACK = "database_back"
-    ARCHIVE = "archive"
     RELAY = "relay"
     TOKENS = "tokens"
     RELOAD = "reload"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from fanfare.constants import S_SHIFT
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
 from gateway.recovery.path import Fence, Hop, Moved
@@ -32,7 +33,7 @@ __all__ = [
 Offsets = dict[str, int]
 """Per partition of the deliveries topics, the first offset that is not covered."""
 
-LEAP: Final = 60_000 << 12
+LEAP: Final = 60_000 << S_SHIFT
 """The next inbox begins this far above the last `s` sent: what is replayed is numbered in between."""
 
 

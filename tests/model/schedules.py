@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from fanfare.constants import S_SHIFT
 from gateway.delivery.ring import Ring
 from tests.model import append as script
 from tests.model.bugs import Bug
@@ -107,7 +108,7 @@ class Stage:
     def nudge(self, node: Node) -> None:
         """Somebody else's resume raises a node's inbox."""
         inbox = self.sim.redis.stored.inboxes[node.inbox]
-        script.raise_above(inbox, inbox.s, 100 << 12, self.sim.redis.now_ms)
+        script.raise_above(inbox, inbox.s, 100 << S_SHIFT, self.sim.redis.now_ms)
 
     def stall_notifiers(self, ticks: int, partitions: int | None = None) -> None:
         names = sorted({worker.partition for worker in self.sim.workers} - set(SOURCES))[:partitions]

@@ -187,12 +187,11 @@ def test_only_errors_refuse_and_all_are_said():
 
 SCRIPTS = {
     "gateway": (
-        "create", "renew", "mark", "missing", "raise", "open", "unregister", "move", "move_after_loss", "unkept",
-        "nonce_settle",
-        "nonce_swap", "recent_put",
+        "s_now", "create", "renew", "mark", "missing", "raise", "open", "unregister",
+        "move", "move_after_loss", "unkept", "nonce_settle", "nonce_swap", "recent_put",
     ),
     "fanout": ("claim",),
-    "notifier": ("append", "applied"),
+    "notifier": ("s_now", "append", "applied"),
     "archiver": ("trim_recent",),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.embedded.child import Backoff, Child, Spec, died_how
+from fanfare.embedded.child import Child, RestartDelays, Spec, died_how
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.output import LogFile, Output
 from fanfare.embedded.supervisor import Supervisor, stop_order
@@ -55,10 +55,10 @@ def spec(
 
 
 def test_delays_grow_and_start_over_after_a_healthy_run() -> None:
-    backoff = Backoff(first_s=1, most_s=5, healthy_s=30)
-    assert [backoff.delay(0.1) for _ in range(5)] == [1, 2, 4, 5, 5]
-    assert backoff.delay(31) == 1
-    assert backoff.delay(1) == 2
+    delays = RestartDelays(first_s=1, most_s=5, healthy_s=30)
+    assert [delays.delay(0.1) for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert delays.delay(31) == 1
+    assert delays.delay(1) == 2
 
 
 @pytest.mark.parametrize(

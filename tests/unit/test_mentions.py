@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfare.mentions import ALLOW_ALL, ALLOW_NONE, Allowed, Mentioned, find, resolve
+from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned, find, resolve
 
 ALICE, BOB, ROLE = 10**17, 10**17 + 1, 10**17 + 2
+NOBODY = Allowed(frozenset(), frozenset(), everyone=False, replied_user=False)
 TEXT = f"<@{ALICE}> <@!{BOB}> <@{ALICE}> <@&{ROLE}> @everyone"
 
 
@@ -47,13 +48,13 @@ def test_roles_that_nobody_may_mention() -> None:
 def test_allowed_mentions_limit_and_never_add() -> None:
     only_bob = Allowed(frozenset({BOB, 5}), frozenset(), everyone=False, replied_user=False)
     assert mentioned(TEXT, only_bob) == Mentioned((BOB,), (), everyone=False, here=False)
-    assert mentioned(TEXT, ALLOW_NONE) == Mentioned((), (), everyone=False, here=False)
+    assert mentioned(TEXT, NOBODY) == Mentioned((), (), everyone=False, here=False)
 
 
 def test_replies_mention_whom_they_answer_if_allowed() -> None:
     assert mentioned("yes", replied_to=BOB).users == (BOB,)
     assert mentioned(f"<@{BOB}>", replied_to=BOB).users == (BOB,)
-    assert mentioned("yes", ALLOW_NONE, replied_to=BOB).users == ()
+    assert mentioned("yes", NOBODY, replied_to=BOB).users == ()
 
 
 @given(st.text(alphabet="<@!&>1234567890 everyonhr", max_size=80))

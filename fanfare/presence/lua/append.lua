@@ -7,8 +7,7 @@ local last = tonumber(redis.call('HGET', KEYS[2], 's'))
 -- A stream without its entries would be made anew by the next one, and nobody would miss them.
 if not last or redis.call('EXISTS', KEYS[1]) == 0 then return {'gone', epoch, 0} end
 
-local time = redis.call('TIME')
-local floor = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
+local floor = s_now(ARGV[1])
 local cap = ARGV[2]
 local high, changed, appended = {}, {}, 0
 for i = 3, #ARGV, 4 do

@@ -3,9 +3,7 @@
 -- ARGV: time zero of s (ms), floor, loss token, inbox TTL (ms), lease TTL (ms), inbox name, open ('1' or '0'),
 --       then fields of `at` in pairs
 -- Answers the first `s`.
-local time = redis.call('TIME')
-local clock = (time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]) * 4096
-local s = string.format('%.0f', math.max(tonumber(ARGV[2]) + 1, clock))
+local s = string.format('%.0f', math.max(tonumber(ARGV[2]) + 1, s_now(ARGV[1])))
 redis.call('XADD', KEYS[1], s .. '-0', 'm', 'START')
 redis.call('HSET', KEYS[2], 's', s, 'token', ARGV[3], 'open', ARGV[7])
 for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
