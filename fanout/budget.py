@@ -1,4 +1,4 @@
-"""A fan-out that works slower than it could, so that a demonstration can overrun it. Off unless a setting says otherwise."""
+"""A fan-out that works slower than it could, so that a demonstration can overrun it: only if a setting says so."""
 
 import asyncio
 from typing import Final

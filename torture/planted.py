@@ -1,4 +1,4 @@
-"""`python -m torture.planted BUG ROLE`: runs a service that breaks a rule of delivery, to see that the checker finds it.
+"""`python -m torture.planted BUG ROLE`: a service that breaks a rule of delivery, to see that the checker finds it.
 
 The service's own code is as it is; the rule is replaced in this process, before the service starts.
 

@@ -109,11 +109,13 @@ def test_make_targets_exist(document):
 
 def test_metrics_that_are_to_be_looked_at_exist():
     import archiver.worker
+    import fanout.budget
     import fanout.worker
     import gateway.node
     import notifier.worker
 
     assert archiver.worker
+    assert fanout.budget
     assert fanout.worker
     assert gateway.node
     assert notifier.worker
