@@ -9,7 +9,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 
 from fanfare.presence import keys
-from fanfare.presence.line import LineRedis
+from fanfare.presence.multiplexed import LineRedis
 from fanfare.presence.redis_internals import FreshTls
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem

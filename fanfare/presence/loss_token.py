@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError
 
 from fanfare.constants import TOKEN_S
-from fanfare.presence.line import LineRedis
+from fanfare.presence.multiplexed import LineRedis
 from fanfare.tasks import Shared
 
 __all__ = ["LossToken", "loss_token"]

@@ -10,7 +10,7 @@ from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from fanfare.presence.line import _Line
+from fanfare.presence.multiplexed import _Line
 
 
 class Transport:
