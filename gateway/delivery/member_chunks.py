@@ -44,7 +44,11 @@ class MemberRequests:
             return
         self._under_way[session] = self._under_way.get(session, 0) + 1
         try:
-            for d in await self._chunks(session, asked):
+            found = await self._look(session, asked)
+            await self._caught_up(session)
+            if asked.guild_id not in session.guilds:
+                found = []  # it has left while they were looked up, or while it was behind
+            for d in chunks(asked, found):
                 await self._tell(session, "GUILD_MEMBERS_CHUNK", d)
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, the log gets the reason
             if not isinstance(error, StoreUnavailableError | TimeoutError):
@@ -55,10 +59,9 @@ class MemberRequests:
             if not self._under_way[session]:
                 del self._under_way[session]
 
-    async def _chunks(self, session: Session, asked: RequestMembers) -> list[dict[str, Any]]:
+    async def _look(self, session: Session, asked: RequestMembers) -> list[Member]:
         async with asyncio.timeout(_LOOK_S):
-            inside = asked.guild_id in session.guilds
-            return chunks(asked, await self._find(session, asked) if inside else [])
+            return await self._find(session, asked) if asked.guild_id in session.guilds else []
 
     async def _find(self, session: Session, asked: RequestMembers) -> list[Member]:
         guild_id = asked.guild_id
@@ -92,10 +95,14 @@ class MemberRequests:
             after = page[-1].user.id
         return found[: limit or None]
 
-    async def _tell(self, session: Session, event: str, d: dict[str, Any]) -> None:
-        # The event carries the client's position, so all up to it must have been sent.
+    @staticmethod
+    async def _caught_up(session: Session) -> None:
+        # What is told carries the client's position, so all up to it must have been sent.
         while session.cursor is not None:
             await asyncio.sleep(_PAUSE_S)
+
+    async def _tell(self, session: Session, event: str, d: dict[str, Any]) -> None:
+        await self._caught_up(session)
         if session.link is not None:
             payload = dispatch(self._hub.s, event, encode(d))
             session.link.send(wrap(payload, session.transport))

@@ -65,7 +65,14 @@ class Replays:
             unread: what follows the entries and is not in the ring yet.
 
         """
-        views = self._views_after(session, ring_from, f, list(unread))
+        told = {
+            entry.record.guild
+            for entry in owed
+            if entry.record and is_membership(entry.record, session.user.id)
+        }
+        # How a guild was that the user has left is told by those who are still in it.
+        guilds = session.guilds | told - self._guilds.ahead.keys()
+        views = self._views_after(guilds, ring_from, f, list(unread))
         found: list[Event] = []
         for entry in reversed(owed):
             record = entry.record
@@ -86,11 +93,11 @@ class Replays:
         return found
 
     def _views_after(
-        self, session: Session, ring_from: int, f: Fence, unread: list[Record]
+        self, guilds: set[int], ring_from: int, f: Fence, unread: list[Record]
     ) -> dict[int, View]:
-        """The session's guilds as they were after all that it is owed."""
+        """A session's guilds as they were after all that it is owed."""
         present = self._guilds.views
-        views = {guild: present[guild] for guild in session.guilds if guild in present}
+        views = {guild: present[guild] for guild in guilds if guild in present}
         met: set[int] = set()
         for change in self._hub.past.changes(self._hub.ring, ring_from):
             record = change.dispatch.record
@@ -148,10 +155,7 @@ class Replays:
 
         """
         session.transport = link.transport_kind
-        for event in events:
-            # A guild that was joined on the way is told of when its turn comes.
-            if is_membership(event.dispatch.record, session.user.id):
-                self._hub.roster.part(session, event.dispatch.record.guild)
+        self._rewind(session, events)
         for event in events:
             record = event.dispatch.record
             own = is_membership(record, session.user.id)
@@ -160,6 +164,23 @@ class Replays:
             frame = self._membership(session, event) if own else self._hub.catch_up.frame_for(session, event)
             if frame is not None:
                 session.replay.append(frame)
+
+    def _rewind(self, session: Session, events: list[Event]) -> None:
+        """Put a session into the guilds that its client was in before all this.
+
+        A guild that was joined on the way is told of when its turn comes. In one that was left first, the client was;
+        where it cannot be told how that was, it is only told that it left.
+        """
+        met: set[int] = set()
+        for event in events:
+            record = event.dispatch.record
+            if record.guild in met or not is_membership(record, session.user.id):
+                continue
+            met.add(record.guild)
+            if record.type == "GUILD_MEMBER_REMOVE" and event.before is not None:
+                self._hub.roster.join(session, record.guild)
+            else:
+                self._hub.roster.part(session, record.guild)
 
     def _dispatch(self, s: int, record: Record) -> Dispatch:
         """A dispatch that sessions which come at one time share, so that its frames are made once."""

@@ -87,6 +87,18 @@ async def until_said(client: Client, content: str) -> list[Event]:
     return events
 
 
+async def until_resumed(client: Client, content: str) -> list[Event]:
+    """All but RESUMED up to this message; what the node had not read yet when the client came follows RESUMED."""
+    events: list[Event] = []
+    resumed = said = False
+    while not (resumed and said):
+        event = await client.next()
+        resumed |= event.t == "RESUMED"
+        said |= event.d.get("content") == content
+        events += [event] if event.t != "RESUMED" else []
+    return events
+
+
 Change = Callable[[Place], Awaitable[None]]
 
 
@@ -192,8 +204,7 @@ async def away(dial: Dial, node: Node, session: Session) -> Session:
 async def back(dial: Dial, node: Node, session: Session, place: Place) -> list[str]:
     client = await dial(node, session)
     await client.ask_to_resume()
-    seen = told(await until_said(client, "end"), place)
-    await client.until("RESUMED")
+    seen = told(await until_resumed(client, "end"), place)
     await client.close()
     return seen
 
