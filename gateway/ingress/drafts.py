@@ -1,4 +1,6 @@
-"""Messages: what clients may send, and the payload bytes that everybody gets, encoded once. Pure.
+"""Messages: what clients may send, and the payload bytes that everybody gets, encoded once.
+
+Pure, but for a count of what was encoded.
 
 A payload begins with the fields that the MESSAGE_CONTENT intent gates, next to each other, so that the
 variant without them is a splice (`gateway.protocol.frames.splice`) and not a second encoding. What a reply refers to

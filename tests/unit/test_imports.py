@@ -13,9 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.pure import pure_modules
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("gateway", "fanout", "notifier", "archiver")
 PRODUCT = ("fanfare", *SERVICES)
+# What a module that says that it is pure has no use for.
+IMPURE = (
+    "asyncio", "logging", "os", "pathlib", "prometheus_client", "random", "secrets", "socket", "subprocess",
+    "threading", "time", "fanfare.clock", "fanfare.telemetry",
+)  # fmt: skip
 # What stands upon the product.
 TOOLS = ("torture", "benchmarks")
 
@@ -87,3 +94,8 @@ def test_only_the_command_line_and_tools_import_the_stores_that_come_along():
     """An operator who has stores installs Fanfare without what these need."""
     home = "fanfare.embedded"
     assert {arrow for arrow in arrows(home) if not within(arrow[0], home, "fanfare.cli", *TOOLS)} == set()
+
+
+@pytest.mark.parametrize("path", pure_modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_says_that_it_is_pure_reaches_nothing(path):
+    assert [name for name in imported(path) if within(name, *IMPURE)] == []
