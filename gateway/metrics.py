@@ -4,11 +4,12 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from fanfare.telemetry.metrics import REGISTRY
+from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 
 __all__ = [
     "CONNECTIONS",
     "CUT",
+    "DELIVERY_SECONDS",
     "ENTRIES",
     "FENCE_RECORDS",
     "INVALID",
@@ -56,4 +57,10 @@ RESUME_SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 ENTRIES: Final = Counter("fanfare_gateway_entries", "Inbox entries taken.", registry=REGISTRY)
+DELIVERY_SECONDS: Final = Histogram(
+    "fanfare_delivery_seconds",
+    "From when a gateway took an event to when this one had written it to its sockets.",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
 FENCE_RECORDS: Final = Counter("fanfare_gateway_fence_records", "Fence records produced.", registry=REGISTRY)

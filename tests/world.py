@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from fanfare.embedded import probe
+from fanfare import probe
 from fanfare.embedded.folder import DataFolder
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect

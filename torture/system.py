@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from fanfare.embedded import probe
+from fanfare import probe
 from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.ports import free_port
 from fanfare.settings import Settings

@@ -17,8 +17,8 @@ from fanfare.embedded.folder import DataFolder, write_atomically
 from fanfare.embedded.jars import default_folder, verify
 from fanfare.embedded.java import java_command
 from fanfare.embedded.ports import free_port, reserve
-from fanfare.embedded.probe import port_open
 from fanfare.embedded.tool import run_tool
+from fanfare.probe import port_open
 
 __all__ = ["prepare_kafka"]
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fanfare import probe
 from fanfare.addresses import reach, url_host
-from fanfare.embedded import probe
 from fanfare.embedded.child import Spec
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from fanfare.embedded import probe
+from fanfare import probe
 from fanfare.embedded.folder import DataFolder
 from fanfare.settings import Settings
 

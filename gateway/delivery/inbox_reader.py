@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from fanfare.bus.outage import is_outage
+from fanfare.clock import now_s
 from fanfare.constants import NODE_RENEW_S, TOKEN_S
 from fanfare.presence import epoch, inboxes, keys
 from fanfare.presence.client import Redis, connect
 from fanfare.presence.errors import RedisError
-from fanfare.presence.inboxes import InboxGoneError
+from fanfare.presence.inboxes import InboxEntry, InboxGoneError
 from fanfare.presence.loss_token import loss_token
 from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
@@ -176,15 +177,17 @@ class NodeInbox:
             if away:
                 away = False
                 self._log.info("Redis is back", action=Action.REDIS_BACK)
-            started = time.monotonic()
+            started, timed = time.monotonic(), 0
             metrics.ENTRIES.inc(len(entries))
-            for entry in entries:
+            for taken, entry in enumerate(entries, 1):
                 hub.take(entry, more=True)
                 if time.monotonic() - started > _SLICE_S:
                     hub.settle()
+                    _delivered(entries[timed:taken])
                     await asyncio.sleep(0)
-                    started = time.monotonic()
+                    started, timed = time.monotonic(), taken
             hub.settle()
+            _delivered(entries[timed:])
 
     async def _renew(self) -> None:
         renewed = 0.0
@@ -197,6 +200,15 @@ class NodeInbox:
             except (RedisError, OSError):
                 pass
             await asyncio.sleep(TOKEN_S)
+
+
+def _delivered(entries: Sequence[InboxEntry]) -> None:
+    """Note how long the events took that have just been written."""
+    now = now_s()
+    for entry in entries:
+        # A fence has no time, and a marker is no event.
+        if entry.record is not None and entry.record.at:
+            metrics.DELIVERY_SECONDS.observe(max(now - entry.record.at / 1000, 0.0))
 
 
 async def _insist(call: Callable[[], Awaitable[object]]) -> None:

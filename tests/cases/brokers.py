@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fanfare.embedded.folder import DataFolder
 from fanfare.embedded.kafka import prepare_kafka
-from fanfare.embedded.probe import port_open
+from fanfare.probe import port_open
 
 USERS = ("admin", "gateway", "fanout", "notifier", "archiver")
 READY_S = 60

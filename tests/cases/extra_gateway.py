@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import trustme
 
-from fanfare.embedded import probe
+from fanfare import probe
 from fanfare.embedded.ports import reserve
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack

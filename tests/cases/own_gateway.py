@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fanfare.embedded import probe
+from fanfare import probe
 from tests.integration.store_fixtures import eventually
 from tests.stack import clean_environment
 from tests.world import Node

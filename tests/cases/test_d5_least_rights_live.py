@@ -17,6 +17,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from fanfare import probe
 from fanfare.checks import redis_rights
 from fanfare.checks.findings import Level
 from fanfare.checks.kafka import check_kafka
@@ -24,7 +25,6 @@ from fanfare.checks.postgres import check_postgres
 from fanfare.checks.program import check
 from fanfare.checks.redis import check_redis
 from fanfare.checks.rights import ROLES, grants, kafka_acls
-from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
 from fanfare.presence import keys
 from fanfare.settings import Settings

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from fanfare import probe
 from fanfare.bus.letters import letters
-from fanfare.embedded import probe
 from fanfare.embedded.ports import free_port
 from fanfare.store import Store
 from fanfare.tokens import Tokens

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fanfare.embedded import probe
+from fanfare import probe
 from tests.cases.certificates import Authority
 from tests.cases.own_gateway import own_gateway
 from tests.cases.test_f5_tokens_live import owned

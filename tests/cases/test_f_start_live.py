@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fanfare.embedded import probe
+from fanfare import probe
 from fanfare.embedded.ports import free_port
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack, clean_environment

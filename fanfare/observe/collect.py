@@ -1,0 +1,196 @@
+"""Asks a running system for a sample: Kafka, Redis, PostgreSQL, and the internal server of each process.
+
+One collector keeps its connections, so that asking every second costs little. What does not answer is left out of the
+sample, which says why; it is asked again in the next one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final, Generic, Self, TypedDict, TypeVar
+
+from fanfare import probe
+from fanfare.bus.errors import KafkaError
+from fanfare.bus.groups import GroupReader
+from fanfare.clock import now_s
+from fanfare.observe.sample import Group, Kafka, Postgres, Process, Redis, Sample, group_of, measured
+from fanfare.presence.client import connect
+from fanfare.presence.errors import RedisError
+from fanfare.settings import Settings, SettingsError
+from fanfare.store.database import Database
+from fanfare.store.errors import StoreUnavailableError
+
+__all__ = ["Collector", "Endpoint"]
+
+_ANSWER_S: Final = 2.0
+_ABOUT_POSTGRES: Final = """
+    SELECT numbackends, xact_commit, tup_inserted, pg_database_size(datid)
+    FROM pg_stat_database WHERE datname = current_database()"""
+_T = TypeVar("_T")
+
+
+class Endpoint(TypedDict, total=False):
+    """A process to ask; `state.json` of `fanfare up` holds such."""
+
+    name: str
+    role: str
+    pid: int | None
+    state: str
+    internal: str
+    """`http://HOST:PORT` of its internal server; '' for a store."""
+
+
+class Collector:
+    """`async with Collector(settings, processes) as collector`, then `sample` as often as wanted."""
+
+    def __init__(
+        self, settings: Settings, processes: Callable[[], Sequence[Endpoint]], *, stores: bool = True
+    ) -> None:
+        """Make one; connects to nothing yet.
+
+        Args:
+            settings: with the addresses of the stores.
+            processes: asked for each sample, because processes come and go.
+            stores: whether Redis and PostgreSQL are asked; without them a sample costs less.
+
+        """
+        self._processes = processes
+        self._kafka = _Kept("kafka", lambda: _kafka(settings))
+        self._redis = _Kept("redis", lambda: _redis(settings), wanted=stores)
+        self._postgres = _Kept("postgres", lambda: _postgres(settings), wanted=stores)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for kept in (self._kafka, self._redis, self._postgres):
+            await kept.close()
+
+    async def sample(self) -> Sample:
+        """The system as it is now; takes 2 s at the most, which it needs only where something does not answer."""
+        problems: dict[str, str] = {}
+        endpoints = [endpoint for endpoint in self._processes() if endpoint.get("internal")]
+        async with asyncio.TaskGroup() as group:
+            kafka = group.create_task(self._kafka.ask(problems))
+            redis = group.create_task(self._redis.ask(problems))
+            postgres = group.create_task(self._postgres.ask(problems))
+            processes = [group.create_task(_process(endpoint)) for endpoint in endpoints]
+        cluster, groups = kafka.result() or (None, {})
+        return Sample(
+            at_s=time.monotonic(),
+            time=now_s(),
+            processes=tuple(process.result() for process in processes),
+            groups=groups,
+            kafka=cluster,
+            redis=redis.result(),
+            postgres=postgres.result(),
+            problems=problems,
+        )
+
+
+async def _process(endpoint: Endpoint) -> Process:
+    """What one process says of itself."""
+    status, metrics = await asyncio.gather(
+        probe.get_json(endpoint["internal"] + "/status"), probe.get(endpoint["internal"] + "/metrics")
+    )
+    known: dict[str, Any] = {
+        "name": endpoint.get("name") or endpoint["internal"].removeprefix("http://"),
+        "role": endpoint.get("role", ""),
+        "pid": endpoint.get("pid"),
+        "state": endpoint.get("state", ""),
+    }
+    if status is None:
+        return Process(
+            **known | {"state": known["state"] if known["state"] not in {"", "running"} else "no answer"}
+        )
+    known |= {name: status[name] for name in ("state", "ready", "why") if name in status}
+    # Where nobody supervises it, it says itself what it is.
+    known |= {name: known[name] or status.get(name) for name in ("role", "pid")}
+    if not endpoint.get("name") and status.get("name", known["role"]) != known["role"]:
+        known["name"] = status["name"]
+    if metrics is not None and metrics[0] == 200:
+        known |= measured(metrics[1].decode())
+    return Process(**known)
+
+
+_Ask = Callable[[], Awaitable[_T]]
+
+
+class _Kept(Generic[_T]):
+    """A store's connections, kept until one fails, and then made anew."""
+
+    def __init__(
+        self, name: str, opened: Callable[[], AbstractAsyncContextManager[_Ask[_T]]], *, wanted: bool = True
+    ) -> None:
+        self._name = name
+        self._opened = opened
+        self._wanted = wanted
+        self._stack = AsyncExitStack()
+        self._ask: _Ask[_T] | None = None
+
+    async def ask(self, problems: dict[str, str]) -> _T | None:
+        """What the store says of itself; None without an answer, of which `problems` then says why."""
+        if not self._wanted:
+            return None
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                if self._ask is None:
+                    self._ask = await self._stack.enter_async_context(self._opened())
+                return await self._ask()
+        except TimeoutError:
+            problems[self._name] = f"no answer in {_ANSWER_S:.0f} s"
+        except (OSError, KafkaError, RedisError, StoreUnavailableError, SettingsError) as error:
+            problems[self._name] = str(error) or repr(error)
+        await self.close()
+        return None
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self._ask = None
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
+
+
+@asynccontextmanager
+async def _kafka(settings: Settings) -> AsyncIterator[_Ask[tuple[Kafka, dict[str, Group]]]]:
+    async with GroupReader(settings) as reader:
+
+        async def ask() -> tuple[Kafka, dict[str, Group]]:
+            groups, cluster = await asyncio.gather(reader.groups(), reader.cluster())
+            return Kafka(**cluster), {name: group_of(name, facts) for name, facts in groups.items()}
+
+        yield ask
+
+
+@asynccontextmanager
+async def _redis(settings: Settings) -> AsyncIterator[_Ask[Redis]]:
+    client = connect(settings, client_name="fanfare-observe")
+
+    async def ask() -> Redis:
+        info = await client.info()
+        return Redis(
+            memory_bytes=int(info["used_memory"]),
+            most_bytes=int(info["maxmemory"]),
+            clients=int(info["connected_clients"]),
+            commands=int(info["total_commands_processed"]),
+        )
+
+    try:
+        yield ask
+    finally:
+        await client.aclose()
+
+
+@asynccontextmanager
+async def _postgres(settings: Settings) -> AsyncIterator[_Ask[Postgres]]:
+    database = await Database.connect(settings)
+
+    async def ask() -> Postgres:
+        row: Any = await database.row(_ABOUT_POSTGRES)
+        return Postgres(*map(int, row))
+
+    try:
+        yield ask
+    finally:
+        await database.close()
