@@ -23,6 +23,7 @@ from tests.unit.gateway_world import (
     OWNER,
     PUBLIC,
     STAFF,
+    STAFF_ROLE,
     World,
     guild,
     member,
@@ -221,3 +222,17 @@ def test_what_is_said_in_a_voice_channel_is_for_those_who_may_connect(kind):
             ident for ident in USERS if sees(view, classify(view, ident, ALL_INTENTS, Transport.JSON), record)
         ]
         assert seen_by == (USERS if told == GUILD else [OWNER, STAFF, BOB])
+
+
+def test_answers_that_are_kept_are_dropped_when_they_are_too_many(monkeypatch):
+    """Somebody who gives roles to members in ever new sets must not fill the memory."""
+    monkeypatch.setattr(audience, "_KEPT", 1)
+    view = View(guild())
+    sets = [(STAFF_ROLE,), (), (STAFF_ROLE,)]
+    seen = [view.visible(((GUILD_ID, *roles), 0)) for roles in sets]
+    held = [view.permissions((GUILD_ID, *roles), 0, HIDDEN) for roles in sets]
+    assert seen[0] == seen[2] != seen[1]
+    assert held[0] == held[2] != held[1]
+    assert len(view.seen) == 1
+    assert len(view.held[HIDDEN]) == 1
+    assert view.permissions((GUILD_ID,), 0, 404) == 0, "a channel that is gone allows nothing"

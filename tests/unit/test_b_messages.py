@@ -154,3 +154,8 @@ def test_b1_the_mentions_of_an_edit_are_those_of_the_message_afterwards() -> Non
     assert users({"content": None, "flags": COMPONENTS_V2} | texts("<@100000000000000006>"), plain) == [
         100000000000000006
     ]
+
+
+def test_b2_a_time_that_cannot_be_read() -> None:
+    said = refused({"embeds": [{"description": "x", "timestamp": "yesterday"}]})
+    assert said["embeds"]["0"]["timestamp"]["_errors"][0]["code"] == "DATE_TIME_TYPE_PARSE"

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,3 +134,11 @@ def test_nothing_to_do_needs_one_of_each():
     found = plan(Load(users=1, guilds=1, msgs_per_s=0), load_units())
     assert {part.count for part in found.parts} == {1}
     assert found.ceiling in {0, math.inf}
+
+
+def test_where_no_number_of_gateways_is_enough_it_says_so():
+    """A gateway that does not fit into its memory without any session is not helped by another one."""
+    units = load_units()
+    large = msgspec.structs.replace(units, gateway=msgspec.structs.replace(units.gateway, base_bytes=1e15))
+    with pytest.raises(ValueError, match="no number of gateways"):
+        plan(Load(users=1000, guilds=1, msgs_per_s=100), large)

@@ -13,7 +13,7 @@ from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role, User
 from fanfare.record import GUILD, Record
-from gateway.guilds.apply import apply
+from gateway.guilds.apply import UnknownPastError, apply, undo
 from tests.unit.gateway_world import ALICE, GUILD_ID, guild, member
 
 # "null", "7" and "true": lax decoding must not take texts for something else.
@@ -168,3 +168,38 @@ def test_what_changes_is_replaced():
     assert state.members[ALICE].roles == ()
     assert after.members[ALICE].roles == (90,)
     assert after.members[ALICE].joined_at == datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
+
+
+LOST = Role(id=90, name="gone", permissions=0)
+
+
+def role_deleted(members: list[int] | None) -> Record:
+    was = {
+        "role": LOST,
+        "members": members,
+        "overwrites": [{"channel_id": 404, "overwrite": Overwrite(90, 0, 1, 0)}],
+    }
+    return Record(
+        type="GUILD_ROLE_DELETE",
+        audience=GUILD,
+        guild=GUILD_ID,
+        version=2,
+        payload=b'{"role_id":"90"}',
+        before=msgspec.json.encode(was),
+    )
+
+
+def test_a_role_comes_back_to_the_members_and_channels_that_are_still_there():
+    back = undo(guild(version=2), role_deleted([ALICE, 404]))
+    assert back.members[ALICE].roles == (*guild().members[ALICE].roles, 90)
+    assert 90 in back.roles
+    assert 404 not in back.channels
+    assert 404 not in back.members
+
+
+def test_what_an_event_does_not_say_cannot_be_undone():
+    """Then sessions that were away are told, rather than shown what they might not have seen."""
+    with pytest.raises(UnknownPastError):
+        undo(guild(version=2), role_deleted(None))
+    with pytest.raises(UnknownPastError):
+        undo(guild(version=2), record("GUILD_CREATE", {}, 2))

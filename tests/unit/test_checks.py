@@ -258,3 +258,14 @@ def test_the_commands_that_give_rights():
     assert any("--group=blue.fanout" in each for each in words)
     assert 'GRANT SELECT, INSERT, UPDATE ON "blue".messages TO "a"' in list(grants(blue, "archiver", "a"))
     assert list(grants(blue, "fanout", "a"))[1:] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_is_asked_for_is_what_it_is_given(role):
+    """`fanfare check` asks for each call that `fanfare rights redis` allows, and for no other one."""
+    rules = redis_rights.acl(role)
+    asked = {call[0] for call in redis_rights.probes(role)}
+    assert asked <= {rule[1:].split("|")[0] for rule in rules if rule.startswith("+")}
+    assert {f"~{pattern}" for pattern in redis_rights.patterns(role)} == {
+        rule for rule in rules if rule.startswith("~")
+    }

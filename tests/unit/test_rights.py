@@ -415,3 +415,54 @@ def test_no_sequence_of_changes_gives_a_bit_that_nobody_above_gave(data):
         if user in here.members:
             assert base(here, here.members[user]) & ~had == 0
             assert top_role(here, here.members[user].roles) <= max(tops.values())
+
+
+def code_of(decide: Callable[..., None], *args: object, **more: object) -> tuple[int, str]:
+    with pytest.raises(BadChangeError) as caught:
+        decide(*args, **more)
+    return caught.value.code, caught.value.field
+
+
+def test_who_is_not_in_the_guild_changes_nothing():
+    here = guild()
+    assert rights.member(here, MOD) == here.members[MOD]
+    with pytest.raises(NotAllowedError):
+        rights.member(here, 404)
+
+
+def test_a_guild_is_never_larger_than_its_limits():
+    """Each limit is what a client library and a gateway's memory are made for."""
+    here = guild()
+    me = here.members[OWNER]
+    full = replace(
+        here,
+        roles=here.roles | {ident: Role(id=ident, name="x", permissions=0) for ident in range(1000, 1250)},
+        channels=here.channels
+        | {ident: Channel(id=ident, guild_id=GUILD, name="x", parent_id=CLUB) for ident in range(2000, 2500)},
+    )
+    added = Channel(id=9, guild_id=GUILD, name="x", parent_id=CLUB)
+    assert code_of(rights.role_created, full, me, Role(id=9, name="x", permissions=0, position=1)) == (
+        30005,
+        "",
+    )
+    assert code_of(rights.channel_created, full, me, added, inherited=True) == (30013, "")
+    crowded = replace(full, channels={ident: full.channels[ident] for ident in (CLUB, *range(2000, 2050))})
+    assert code_of(rights.channel_created, crowded, me, added, inherited=True) == (50035, "parent_id")
+    many = tuple(Overwrite(ident, 0, 0, 0) for ident in range(1, 2000))
+    room = here.channels[ROOM]
+    assert code_of(rights.channel_changed, here, me, room, replace(room, overwrites=many)) == (30060, "")
+
+
+def test_what_is_left_of_a_role_that_was_deleted_may_go():
+    here = guild()
+    left = member(PLAIN, 404)
+    rights.member_changed(here, here.members[MOD], left, member(PLAIN))
+    assert code_of(rights.member_changed, here, here.members[MOD], member(PLAIN), left) == (10011, "")
+
+
+def test_a_new_name_of_a_guild_needs_no_owner():
+    here = guild()
+    rights.guild_changed(here, here.members[MOD])
+    rights.guild_changed(here, here.members[MOD], owner_id=OWNER)
+    assert not allowed(rights.guild_changed, here, here.members[MOD], owner_id=MOD)
+    assert code_of(rights.guild_changed, here, here.members[OWNER], owner_id=404) == (50035, "owner_id")

@@ -73,3 +73,13 @@ def test_the_newest_is_kept_however_large():
     ring.append(event(1, 1000))
     ring.append(event(2, 1000))
     assert (ring.start, ring.end, ring.floor) == (1, 2, 1)
+
+
+def test_what_is_cleared_is_gone_and_indices_go_on():
+    ring = Ring(1000, 0)
+    ring.append(event(1))
+    ring.append(event(2))
+    ring.clear(5)
+    assert (ring.start, ring.end, ring.floor) == (2, 2, 5)
+    assert ring.append(event(6)) == 2
+    assert (ring.after(5), ring.after(6)) == (2, 3)

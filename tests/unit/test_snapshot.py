@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
+from gateway.guilds import snapshot
 from gateway.guilds.audience import View
 from gateway.guilds.snapshot import guild_create, ready
 from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, JOINED_AT, PUBLIC, STAFF, guild, user
@@ -60,3 +61,12 @@ def test_members_looked_up_later_change_nothing():
     state.members[BOB] = carol
     assert json.loads(guild_create(view, ALICE)) == before
     assert before["large"] is True
+
+
+def test_only_so_many_lists_of_channels_are_kept(monkeypatch):
+    """A guild may have as many views of its channels as it has members."""
+    monkeypatch.setattr(snapshot, "_KEPT", 1)
+    view = View(guild())
+    shown = [json.loads(guild_create(view, ident))["channels"] for ident in (ALICE, STAFF, ALICE)]
+    assert len(view.channel_lists) == 1
+    assert shown[0] == shown[2] != shown[1]

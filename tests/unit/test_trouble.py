@@ -128,3 +128,12 @@ def test_an_error_that_says_nothing_is_that_which_it_was_raised_from() -> None:
     error = RuntimeError("no look-up")
     error.__cause__ = redis.exceptions.NoPermissionError("NOPERM")
     assert trouble_of(error) is Trouble.RIGHT
+
+
+def test_a_chain_of_causes_that_never_ends_is_given_up() -> None:
+    error: Exception = redis.exceptions.NoPermissionError("NOPERM")
+    for _ in range(20):
+        above = RuntimeError("because of that")
+        above.__cause__ = error
+        error = above
+    assert trouble_of(error) is Trouble.CODE
