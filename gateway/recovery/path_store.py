@@ -79,7 +79,7 @@ class Moves:
         return written
 
 
-async def rewrite(redis: Redis, sessions: list[tuple[str, int, Moved]]) -> list[bool]:
+async def rewrite(redis: Redis, sessions: Sequence[tuple[str, int, Moved]]) -> list[bool]:
     """Write moves of sessions as this node knows them.
 
     Args:

@@ -10,25 +10,14 @@ topics.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from fanfare.constants import S_SHIFT
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
 from gateway.recovery.path import Fence, Hop, Moved
 
-__all__ = [
-    "LEAP",
-    "Move",
-    "Offsets",
-    "RepairError",
-    "Replay",
-    "SafeOffsets",
-    "first_floor",
-    "move_to",
-    "passed",
-    "raised_newest",
-]
+__all__ = ["LEAP", "Offsets", "RepairError", "Replay", "SafeOffsets", "move_to"]
 
 Offsets = dict[str, int]
 """Per partition of the deliveries topics, the first offset that is not covered."""
@@ -39,11 +28,6 @@ LEAP: Final = 60_000 << S_SHIFT
 
 class RepairError(Exception):
     """The repair cannot be finished as it was begun; the message says why."""
-
-
-def first_floor(last_s: int) -> int:
-    """What the first `s` of the next inbox must be above, if `last_s` is the highest the node has sent."""
-    return last_s + LEAP
 
 
 class SafeOffsets:
@@ -57,6 +41,10 @@ class SafeOffsets:
         """Args: ends: the end offsets when the node started, before anybody was registered."""
         self._offsets: Offsets = dict(ends)
         self._probe: tuple[Offsets, int] | None = None
+
+    def restart(self, ends: Mapping[str, int]) -> None:
+        """Begin anew at the present end offsets: nobody is registered."""
+        self._offsets, self._probe = dict(ends), None
 
     @property
     def offsets(self) -> Offsets:
@@ -110,50 +98,18 @@ class SafeOffsets:
             self._offsets[partition] = max(self._offsets.get(partition, 0), offset)
 
 
-def passed(safe: Mapping[str, int], beginnings: Mapping[str, int]) -> list[str]:
-    """The partitions in which retention has deleted what would have to be read again: the sessions must be told.
-
-    Args:
-        safe: the safe offsets.
-        beginnings: the oldest offsets that Kafka still has.
-
-    """
-    return sorted(partition for partition, offset in safe.items() if beginnings.get(partition, 0) > offset)
-
-
-class Move(NamedTuple):
-    """A hop to write by compare-and-set."""
-
-    expected: int
-    """The version that Redis has now, 0 for none."""
-    moved: Moved
-
-
-def move_to(inbox: str, hops: Sequence[Hop], version: int, known: Moved | None) -> Move | None:
-    """The move of a live session into the next inbox; None if the session lives elsewhere and must be closed.
+def move_to(inbox: str, hops: Sequence[Hop], version: int) -> Moved:
+    """The moves of a live session with the next inbox in the place of its path.
 
     Args:
         inbox: the next inbox.
-        hops: of the session, as the node knows it.
-        version: of its moves, as the node knows it.
-        known: its moves in Redis, None if there are none (any more).
+        hops: of the session.
+        version: of its moves.
 
     """
-    if known is not None and known.version > version:
-        return None
     last = hops[-1]
     # Without the hops before, and without its early part: a client below T was not live any more.
-    moved = Moved(version + 1, [Hop(inbox, last.t, last.f)])
-    return Move(known.version if known is not None else 0, moved)
-
-
-def raised_newest(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """Newest `s` per scope that the replay has raised.
-
-    They belong into the next inbox, where they are higher than what stands there, before it is opened: a client that
-    has not seen the end of the replay is out of reach.
-    """
-    return {scope: s for scope, s in after.items() if s > before.get(scope, 0)}
+    return Moved(version + 1, [Hop(inbox, last.t, last.f)])
 
 
 @dataclass(slots=True)
@@ -225,10 +181,6 @@ class Replay:
     def reached(self) -> Offsets:
         """How far each deliveries partition was read: safe offsets once the repair is finished."""
         return {partition: part.offset for partition, part in self._parts.items()}
-
-    def wants(self, partition: str) -> bool:
-        """Whether a deliveries partition has to be read on."""
-        return not self._parts[partition].done
 
     def take(self, partition: str, offset: int, record: Record) -> InboxEntry | None:
         """Take the next record of a deliveries partition; answers what to dispatch of it.

@@ -1,11 +1,10 @@
-"""Repairs the node after its inbox was lost: the I/O around the decisions of gateway.recovery.repair_rules."""
+"""Repairs the node after its inbox was lost: the I/O that gateway.sessions.repair_steps wishes for."""
 
 import asyncio
 import secrets
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
-from fanfare.bus.batches import TopicPartition
+from fanfare.bus.batches import Incoming, TopicPartition
 from fanfare.bus.client import KafkaAwayError, admin
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import committed_offsets, end_offsets
@@ -16,21 +15,22 @@ from fanfare.presence import inboxes
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxGoneError
+from fanfare.record import Record
 from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
-from gateway.delivery.session import Session
 from gateway.protocol.codes import CloseCode
 from gateway.recovery import path_store
 from gateway.recovery.fences import Fences
-from gateway.recovery.path import Moved
-from gateway.recovery.repair_rules import LEAP, RepairError, Replay, SafeOffsets, move_to
+from gateway.recovery.repair_rules import Offsets, SafeOffsets
+from gateway.recovery.wishes import Now, Wish, fulfil
 from gateway.registrations import PresenceWriter
+from gateway.sessions import repair_steps as steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
 __all__ = ["Repairer"]
 
@@ -38,7 +38,6 @@ _NOTIFIER_GROUP: Final = "notifier"
 _TRACK_S: Final = 3.0
 _POLL_S: Final = 0.05
 _RETRY_S: Final = 0.2
-_PAGE: Final = 500
 _AWAY: Final = (RedisError, KafkaError, OSError, NotHandedOverError, TimeoutError)
 
 
@@ -64,20 +63,23 @@ class Repairer:
         self._inbox = inbox
         self._presence = presence
         self._safe = SafeOffsets({})
+        self._reading: AsyncGenerator[tuple[TopicPartition, list[Incoming]], None] | None = None
         self.give_up: Callable[[], None] = lambda: None
         """Tell every session that it is not whole. The node replaces it."""
         self._log = logs.get("repair")
 
     async def start(self) -> None:
         """Take the deliveries' ends as safe: nobody is registered yet."""
+        self._safe.restart(await self._ends())
+
+    async def _ends(self) -> Offsets:
         while True:
             try:
                 ends = await end_offsets(self._settings, self._partitions())
             except (KafkaAwayError, KafkaError):
                 await asyncio.sleep(_RETRY_S)
             else:
-                break
-        self._safe = SafeOffsets({f"{topic}/{partition}": end for (topic, partition), end in ends.items()})
+                return {f"{topic}/{partition}": end for (topic, partition), end in ends.items()}
 
     async def track(self) -> None:
         """Follow what becomes safe; a supervised task."""
@@ -92,80 +94,85 @@ class Repairer:
 
     async def repair(self) -> None:
         """Put another inbox in the place of the lost one, and dispatch what was missed."""
-        self._safe.lost()
         self._log.error("the inbox is lost", action=Action.INBOX_LOST, inbox=self._inbox.name)
-        for session in self._hub.roster.away():
-            self._hub.forget(session)
-        while True:
-            try:
-                await self._attempt()
-            except RetentionPassedError:
+        try:
+            await fulfil(steps.repair(self._hub, self._safe), self._do, self._ask)
+        finally:
+            await self._stop_reading()
+        self._log.info("repaired", action=Action.INBOX_LOST, inbox=self._inbox.name)
+
+    def _do(self, wish: Now[Any]) -> Any:
+        """Fulfil what the repair wishes for and is done at once."""
+        match wish:
+            case steps.Dispatch(entries):
+                for entry in entries:
+                    self._hub.take(entry)
+                self._hub.settle()
+            case steps.Forget(session):
+                self._hub.forget(session)
+            case steps.Close(session, reason):
+                self._hub.close(session, CloseCode.UNKNOWN_ERROR, reason)
+            case steps.Scopes():
+                return self._presence.scopes()
+            case steps.GiveUp():
                 self._log.error("the missed events are not kept any more", action=Action.INBOX_LOST)
                 self.give_up()
-                await self.start()
-            except InboxGoneError:
-                continue
-            except (*_AWAY, RepairError) as error:
-                self._log.info("repair has to wait", action=Action.HOLD, error=repr(error))
+            case _:
+                raise NotImplementedError(wish)
+        return None
+
+    async def _ask(self, wish: Wish[Any]) -> Any:
+        """Fulfil what the repair wishes for and takes time."""
+        if not isinstance(wish, steps.NextDeliveries):
+            await self._stop_reading()
+        try:
+            return await self._answer(wish)
+        except RetentionPassedError as error:
+            raise steps.NotKeptError from error
+        except _AWAY as error:
+            raise steps.StoreAwayError(repr(error)) from error
+
+    async def _answer(self, wish: Wish[Any]) -> Any:
+        answer: Any = None
+        match wish:
+            case steps.CreateInbox(floor, newest):
+                first_s = await self._inbox.create(floor, newest=newest, is_open=False)
+                answer = self._inbox.name, first_s
+            case steps.RegisterAll(inbox):
+                await self._presence.move(inbox)
+            case steps.RewriteMoves(moves):
+                answer = await path_store.rewrite(self._redis, moves)
+            case steps.SendFence(inbox):
+                name = secrets.token_hex(8)
+                answer = name, await self._fences.send(name, {inbox})
+            case steps.NextDeliveries(starts):
+                answer = await self._next_deliveries(starts)
+            case steps.CheckWhole():
+                await self._inbox.whole()
+            case steps.OpenUp(inbox, cut, newest):
+                await inboxes.open_up(self._redis, inbox, cut=cut, newest=newest)
+            case steps.DeliveryEnds():
+                answer = await self._ends()
+            case steps.Pause(why):
+                self._log.info("repair has to wait", action=Action.HOLD, error=str(why))
                 await asyncio.sleep(_RETRY_S)
-            else:
-                self._log.info("repaired", action=Action.INBOX_LOST, inbox=self._inbox.name)
-                return
+            case _:
+                raise NotImplementedError(wish)
+        return answer
 
-    async def _attempt(self) -> None:
-        hub = self._hub
-        newest = dict(hub.progress.newest)
-        first_s = await self._inbox.create(hub.s + LEAP, newest=newest, is_open=False)
-        hub.progress.begin(self._inbox.name)
-        await self._presence.move(self._inbox.name)
-        await self._move_sessions()
-        name = secrets.token_hex(8)
-        f = await self._fences.send(name, {self._inbox.name})
-        replay = Replay(
-            fence=name,
-            f=f,
-            safe=self._safe.offsets,
-            high=hub.progress.high,
-            last_s=hub.s,
-            first_s=first_s,
-            scopes=self._presence.scopes(),
-        )
-        await self._replay(replay)
-        await self._inbox.whole()
-        await inboxes.open_up(self._redis, self._inbox.name, cut=replay.cut, newest=hub.progress.newest)
-        self._safe.replayed(replay.reached)
-        hub.progress.replaced(first_s, cut=replay.cut, high=replay.high)
-
-    async def _replay(self, replay: Replay) -> None:
-        starts = {_partition(name): offset for name, offset in replay.reached.items()}
-        async with aclosing(read_from_offsets(self._settings, starts)) as batches:
-            async for partition, records in batches:
-                for incoming in records:
-                    entry = replay.take(str(partition), incoming.offset, incoming.record)
-                    if entry is not None:
-                        self._hub.take(entry)
-                self._hub.settle()
-                if replay.done:
-                    return
-
-    async def _move_sessions(self) -> None:
-        """Write where the sessions are now; close those that live elsewhere."""
-        sessions = self._hub.roster.connected()
-        for start in range(0, len(sessions), _PAGE):
-            page = [(one, moved) for one in sessions[start : start + _PAGE] if (moved := self._move(one))]
-            written = await path_store.rewrite(
-                self._redis, [(session.key, session.version, moved) for session, moved in page]
+    async def _next_deliveries(self, starts: Offsets) -> tuple[str, list[tuple[int, Record]]]:
+        """The next batch of the deliveries, from a reader that is kept while nothing else is wished for."""
+        if self._reading is None:
+            self._reading = read_from_offsets(
+                self._settings, {_partition(name): offset for name, offset in starts.items()}
             )
-            for (session, moved), ours in zip(page, written, strict=True):
-                if ours:
-                    session.version, session.hops = moved.version, moved.hops
-                else:
-                    self._hub.close(session, CloseCode.UNKNOWN_ERROR, "resumed on another node")
-                    self._hub.forget(session)
+        partition, records = await anext(self._reading)
+        return str(partition), [(incoming.offset, incoming.record) for incoming in records]
 
-    def _move(self, session: Session) -> Moved | None:
-        move = move_to(self._inbox.name, session.hops, session.version, None)
-        return move.moved if move is not None else None
+    async def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.aclose()
 
     async def _probe(self, client: Any) -> None:
         """Fetch what the notifiers have committed; it is safe once the inbox is read to the end it has now."""

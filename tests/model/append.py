@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fanfare.constants import S_EPOCH_MS, S_SHIFT
-from fanfare.presence.inboxes import InboxEntry
+from fanfare.presence.inboxes import InboxEntry, InboxGoneError
 from fanfare.record import Record
+from gateway.recovery.path import Moved
 
 
 @dataclass
@@ -82,6 +83,28 @@ def unregister(inbox: Inbox, scopes: Iterable[str], now_ms: int) -> None:
     inbox.entries.append(InboxEntry(inbox.s, None, " ".join(["UNREG", *scopes])))
     for scope in scopes:
         inbox.newest[scope] = inbox.s
+
+
+def open_up(
+    inboxes: Mapping[str, Inbox], name: str, cut: Mapping[str, int], newest: Mapping[str, int]
+) -> None:
+    """open.lua, and what the product makes of its answer."""
+    inbox = inboxes.get(name)
+    if inbox is None:
+        raise InboxGoneError(name)
+    inbox.cut = dict(cut)
+    for scope, s in newest.items():
+        inbox.newest[scope] = max(s, inbox.newest.get(scope, 0))
+    inbox.open = True
+
+
+def move_after_loss(moves: dict[str, Moved], session: str, known: int, moved: Moved) -> bool:
+    """move_after_loss.lua."""
+    there = moves.get(session)
+    if there is not None and there.version > known:
+        return False
+    moves[session] = moved
+    return True
 
 
 def _clock(now_ms: int) -> int:

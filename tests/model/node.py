@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import Record
+from gateway.delivery.progress import Progress
 from gateway.delivery.ring import Event, Ring
 from gateway.protocol.frames import Dispatch
 from gateway.recovery.path import Fence, Hop, above
 from gateway.recovery.repair_rules import SafeOffsets
 from tests.model import append as script
 from tests.model.bugs import Bug
-from tests.model.world import SCOPES, SOURCES, Step, deliveries_of
+from tests.model.world import SCOPES, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from tests.model.simulation import Simulation
 
@@ -78,6 +79,13 @@ class Wanted:
     done: bool = False
 
 
+class _Uncut(Progress):
+    """The planted bug: what stood in the lost inbox is taken once more."""
+
+    def replaced(self, s: int, *, cut: Fence, high: "Mapping[str, int]") -> None:
+        super().replaced(s, cut={}, high=high)
+
+
 class Node:
     """One process."""
 
@@ -85,15 +93,12 @@ class Node:
         self.sim = sim
         self.name = name
         self.generation = 0
+        self.progress = Progress(f"{name}.0", 0)
         self.token = ""
         self.dead = False
         self.paused = 0
         self.ready = False
         """False until the inbox is whole and read."""
-        self.s = 0
-        self.high: Fence = {}
-        self.cut: Fence = {}
-        self.newest: dict[str, int] = {}
         self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, 0)
         self.sessions: dict[str, Session] = {}
         self.joining: dict[str, Session] = {}
@@ -105,7 +110,11 @@ class Node:
 
     @property
     def inbox(self) -> str:
-        return f"{self.name}.{self.generation}"
+        return self.progress.inbox
+
+    @property
+    def s(self) -> int:
+        return self.progress.s
 
     def begin(self) -> None:
         self.steps = [self.run(), self.write_presence()]
@@ -114,13 +123,16 @@ class Node:
 
     def run(self) -> Step:
         """Read the inbox, keep it alive, repair it when it is lost."""
-        from tests.model.repair import repair
+        from tests.model.repair import repair, safe_offsets
 
         redis, kafka = self.sim.redis, self.sim.kafka
-        self.safe = SafeOffsets(
-            {deliveries_of(name): len(kafka.log(deliveries_of(name))) for name in SOURCES}
+        self.safe = safe_offsets(self)
+        yield "node: create"
+        while redis.down:
+            yield "node: Redis is away"
+        self.progress = (_Uncut if Bug.NO_CUT in self.sim.bugs else Progress)(
+            *self.create(0, {}, is_open=True)
         )
-        yield from self.create(0, is_open=True)
         self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, self.s)
         self.ready = True
         committed: dict[str, int] | None = None
@@ -158,19 +170,15 @@ class Node:
         trimmed = bool(inbox.entries) and inbox.entries[0].s > self.s
         return trimmed and Bug.TRIM_UNSEEN not in self.sim.bugs
 
-    def create(self, floor: int, *, is_open: bool) -> Step:
-        """Make the next inbox."""
+    def create(self, floor: int, newest: dict[str, int], *, is_open: bool) -> tuple[str, int]:
+        """Make the next inbox; its name and its first `s`."""
         redis = self.sim.redis
-        yield "node: create"
-        while redis.down:
-            yield "node: Redis is away"
         self.generation += 1
-        self.token = redis.token
-        made = script.create(redis.now_ms, floor=floor, token=self.token, is_open=is_open, newest=self.newest)
+        name, self.token = f"{self.name}.{self.generation}", redis.token
+        made = script.create(redis.now_ms, floor=floor, token=self.token, is_open=is_open, newest=newest)
         made.expires = self.sim.t + INBOX_TTL
-        redis.stored.inboxes[self.inbox] = made
-        if is_open:
-            self.s = made.s
+        redis.stored.inboxes[name] = made
+        return name, made.s
 
     def read(self, inbox: script.Inbox) -> None:
         """Take some of what is new."""
@@ -180,25 +188,16 @@ class Node:
         self.good_at = self.sim.t
         self.settle()
 
-    def take(self, entry: InboxEntry, *, replayed: bool = False) -> None:
+    def take(self, entry: InboxEntry) -> None:
         """Take the next entry, of the inbox or of a replay."""
-        self.s = entry.s
+        delivered = self.progress.take(entry)
+        for key, version in moved_of(entry).items():
+            session = self.sessions.get(key)
+            if session is not None and session.link is not None and session.version <= version:
+                self.close(session)
         record = entry.record
-        if record is None:
-            for key, version in moved_of(entry).items():
-                session = self.sessions.get(key)
-                if session is not None and session.link is not None and session.version <= version:
-                    self.close(session)
+        if not delivered or record is None:
             return
-        topic, partition, offset = record.position
-        name = f"{topic}/{partition}"
-        if not replayed and not above(record.position, self.cut) and Bug.NO_CUT not in self.sim.bugs:
-            return
-        self.high[name] = max(offset, self.high.get(name, -1))
-        if record.fence:
-            return
-        for scope in record.scopes():
-            self.newest[scope] = entry.s
         self.ring.append(Event(Dispatch(entry.s, record), None))
         for session in self.sessions.values():
             link = session.link
@@ -234,7 +233,7 @@ class Node:
                     link.frames.append((dispatch.s, dispatch.record))
             elif session.skip is None:
                 session.cursor = None
-            elif all(self.high.get(name, -1) >= offset for name, offset in session.skip.items()):
+            elif self.progress.is_past(session.skip):
                 session.skip = None
             else:
                 return
@@ -265,8 +264,13 @@ class Node:
             if link is not None and not link.open:
                 self.close(session)
             if session.link is None and self.sim.t - session.away_at > RESUME_WINDOW and self.ready:
-                del self.sessions[session.key]
-                self.leave(session)
+                self.forget(session)
+
+    def forget(self, session: Session) -> None:
+        """Drop a session from memory, and its registrations."""
+        if self.sessions.get(session.key) is session:
+            del self.sessions[session.key]
+        self.leave(session)
 
     # Presence: one ordered writer that knows the wanted state
 

@@ -1,139 +1,153 @@
-"""A node that has lost its inbox: the next generation, and what was missed from the deliveries."""
+"""A node that has lost its inbox: what the product's repair wishes for, done over the model's stores."""
 
 from collections.abc import Generator
+from typing import Any
 
-from gateway.recovery.repair_rules import Replay, first_floor, move_to, passed, raised_newest
+from fanfare.presence.inboxes import InboxGoneError
+from gateway.recovery.repair_rules import SafeOffsets
+from gateway.sessions import repair_steps as steps
+from tests.model import append as script
 from tests.model.bugs import Bug
-from tests.model.node import Node, Session
+from tests.model.drive import drive
+from tests.model.node import Node
 from tests.model.starts import send_fence
 from tests.model.world import SCOPES, SOURCES, Step, deliveries_of
 
-__all__ = ["repair"]
+__all__ = ["repair", "safe_offsets"]
+
+
+def safe_offsets(node: Node) -> SafeOffsets:
+    """Those of a node that starts now."""
+    kind = _SafeByTime if Bug.SAFE_BY_TIME in node.sim.bugs else SafeOffsets
+    safe = kind(_ends(node))
+    safe.node = node
+    return safe
+
+
+class _SafeByTime(SafeOffsets):
+    """The planted bug: what was delivered shortly before the last good read is safe."""
+
+    node: Node
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        since = self.node.good_at - 15
+        logs = {
+            deliveries_of(name): [one.at for one in self.node.sim.kafka.deliveries[deliveries_of(name)]]
+            for name in SOURCES
+        }
+        return {
+            name: next((offset for offset, at in enumerate(times) if at >= since), len(times))
+            for name, times in logs.items()
+        }
 
 
 def repair(node: Node) -> Step:
     """Begin the next inbox without a gap for live sessions; away ones are forgotten."""
     node.ready = False
-    node.safe.lost()
     node.queue.clear()
-    for session in list(node.sessions.values()):
-        if session.skip is not None or session.replay:
-            node.close(session)
-    for session in [session for session in node.sessions.values() if session.link is None]:
-        del node.sessions[session.key]
-    while not (yield from _attempt(node)):
-        pass
+    yield from drive(
+        steps.repair(node, node.safe), lambda wish: _do(node, wish), lambda wish: _ask(node, wish)
+    )
     node.ready = True
 
 
-def _attempt(node: Node) -> Generator[str, None, bool]:
-    sim, redis, kafka = node.sim, node.sim.redis, node.sim.kafka
-    yield from node.create(first_floor(node.s), is_open=False)
-    yield "repair: begun"
-    for scope, name in sorted(node.registrations()):
-        while redis.down:
-            yield "repair: Redis is away"
-        redis.add(scope, name)
-        yield "repair: registered"
-    for session in list(node.sessions.values()):
-        yield from _move(node, session)
-    first_s = redis.stored.inboxes[node.inbox].s if node.inbox in redis.stored.inboxes else None
-    if first_s is None or redis.token != node.token:
-        return False
-    before = dict(node.newest)
-    fence, f = yield from send_fence(sim, [node.inbox])
-    safe = _safe(node)
-    if passed(safe, kafka.beginnings):
-        _tell_all(node)
-        safe = {name: max(offset, kafka.beginnings.get(name, 0)) for name, offset in safe.items()}
-    replay = Replay(
-        fence=fence,
-        f=f,
-        safe=safe,
-        high=node.high,
-        last_s=node.s,
-        first_s=first_s,
-        scopes={scope for session in node.sessions.values() for scope in SCOPES[session.user]},
-    )
-    yield from _replay(node, replay)
-    yield "repair: replayed"
-    while redis.down:
-        yield "repair: Redis is away"
-    node.high = replay.high
-    inbox = redis.stored.inboxes.get(node.inbox)
-    if inbox is None or redis.token != node.token:
-        return False
-    inbox.cut, node.cut = replay.cut, replay.cut
-    if Bug.NEWEST_NOT_RAISED not in sim.bugs:
-        for scope, s in raised_newest(before, node.newest).items():
-            inbox.newest[scope] = max(s, inbox.newest.get(scope, 0))
-    inbox.open = True
-    node.s = first_s
-    node.safe.replayed(replay.reached)
-    return True
-
-
-def _replay(node: Node, replay: Replay) -> Step:
-    """Read every deliveries partition up to the fence."""
-    kafka = node.sim.kafka
-    at = replay.reached
-    while not replay.done:
-        for partition in at:
-            if not replay.wants(partition):
-                continue
-            log = kafka.deliveries[partition]
-            upto = len(log) if not kafka.down else at[partition]
-            for offset in range(at[partition], upto):
-                entry = replay.take(partition, offset, log[offset].record)
-                at[partition] = offset + 1
-                if entry is not None:
-                    node.take(entry, replayed=True)
-                if not replay.wants(partition) or node.sim.random.random() < 0.2:
-                    break
-            yield "repair: replay"
-        node.settle()
-
-
-def _move(node: Node, session: Session) -> Step:
-    """Write the hop of a live session, unless it lives elsewhere."""
-    redis, bugs = node.sim.redis, node.sim.bugs
-    if Bug.HOPS_NOT_REWRITTEN in bugs:
-        return
-    while True:
-        yield "repair: read moves"
-        if redis.down:
-            continue
-        known = redis.stored.moved.get(session.key)
-        move = move_to(node.inbox, session.hops, session.version, known)
-        if move is None:
+def _do(node: Node, wish: Any) -> Any:
+    match wish:
+        case steps.Dispatch(entries):
+            for entry in entries:
+                node.take(entry)
+            node.settle()
+        case steps.Forget(session):
+            node.forget(session)
+        case steps.Close(session, _):
             node.close(session)
-            node.sessions.pop(session.key, None)
-            return
+        case steps.Scopes():
+            return {scope for session in node.sessions.values() for scope in SCOPES[session.user]}
+        case steps.GiveUp():
+            for session in list(node.sessions.values()):
+                node.sim.invalidate(session.link, "retention")
+                node.forget(session)
+            node.ring.clear(node.s)
+        case _:
+            raise NotImplementedError(wish)
+    return None
+
+
+def _ask(node: Node, wish: Any) -> Generator[str, None, Any]:
+    sim, redis = node.sim, node.sim.redis
+    match wish:
+        case steps.CreateInbox(floor, newest):
+            yield "node: create"
+            _reach_redis(node)
+            return node.create(floor, newest, is_open=False)
+        case steps.RegisterAll(_):
+            for scope, name in sorted(node.registrations()):
+                yield "repair: register"
+                while redis.down:
+                    yield "repair: Redis is away"
+                redis.add(scope, name)
+        case steps.RewriteMoves(moves):
+            return (yield from _rewrite(node, moves))
+        case steps.SendFence(inbox):
+            return (yield from send_fence(sim, [inbox]))
+        case steps.NextDeliveries(starts):
+            return (yield from _next_deliveries(node, starts))
+        case steps.CheckWhole():
+            yield "repair: replayed"
+            _reach_redis(node)
+            if redis.token != node.token and Bug.NO_TOKEN not in sim.bugs:
+                raise InboxGoneError(node.inbox)
+        case steps.OpenUp(inbox, cut, newest):
+            yield "repair: open"
+            _reach_redis(node)
+            raised = {} if Bug.NEWEST_NOT_RAISED in sim.bugs else newest
+            script.open_up(redis.stored.inboxes, inbox, cut, raised)
+        case steps.DeliveryEnds():
+            yield "repair: ends"
+            while sim.kafka.down:
+                yield "repair: Kafka is away"
+            return _ends(node)
+        case steps.Pause(_):
+            yield "repair: wait"
+        case _:
+            raise NotImplementedError(wish)
+    return None
+
+
+def _reach_redis(node: Node) -> None:
+    if node.sim.redis.down:
+        raise steps.StoreAwayError("Redis is away")
+
+
+def _rewrite(node: Node, moves: Any) -> Generator[str, None, list[bool]]:
+    written = []
+    for key, version, moved in moves:
         yield "repair: write move"
-        now = redis.stored.moved.get(session.key)
-        if not redis.down and (now.version if now is not None else 0) == move.expected:
-            redis.stored.moved[session.key] = move.moved
-            session.version, session.hops = move.moved.version, move.moved.hops
-            return
+        _reach_redis(node)
+        if Bug.HOPS_NOT_REWRITTEN in node.sim.bugs:
+            written.append(True)
+        else:
+            written.append(script.move_after_loss(node.sim.redis.stored.moved, key, version, moved))
+    return written
 
 
-def _safe(node: Node) -> dict[str, int]:
-    """Where to begin to read."""
-    if Bug.SAFE_BY_TIME not in node.sim.bugs:
-        return node.safe.offsets
-    since = node.good_at - 15
-    logs = {
-        deliveries_of(name): [one.at for one in node.sim.kafka.deliveries[deliveries_of(name)]]
-        for name in SOURCES
-    }
-    return {
-        name: next((offset for offset, at in enumerate(times) if at >= since), len(times))
-        for name, times in logs.items()
-    }
+def _next_deliveries(node: Node, starts: dict[str, int]) -> Generator[str, None, Any]:
+    """Some records of some partition, as soon as there are any."""
+    kafka, random = node.sim.kafka, node.sim.random
+    while True:
+        yield "repair: replay"
+        if kafka.down:
+            continue
+        if any(kafka.beginnings.get(name, 0) > offset for name, offset in starts.items()):
+            raise steps.NotKeptError
+        more = [name for name, offset in starts.items() if offset < len(kafka.deliveries[name])]
+        if more:
+            name = random.choice(more)
+            begin = starts[name]
+            page = kafka.deliveries[name][begin : begin + random.randint(1, 5)]
+            return name, [(offset, one.record) for offset, one in enumerate(page, start=begin)]
 
 
-def _tell_all(node: Node) -> None:
-    """Retention has passed what was missed: every session is told that it is not whole."""
-    for session in list(node.sessions.values()):
-        node.sim.invalidate(session.link, "retention")
-        node.sessions.pop(session.key, None)
+def _ends(node: Node) -> dict[str, int]:
+    return {deliveries_of(name): len(node.sim.kafka.deliveries[deliveries_of(name)]) for name in SOURCES}

@@ -416,6 +416,7 @@ def late_retry(stage: Stage) -> None:
 def refilled(stage: Stage) -> None:
     """Redis forgets which position of a nonce was the first."""
     stage.begin(stage.a)
+    stage.reading = True
     for channel in (101, 102, 201, 202):
         stage.sim.publish(channel)
     sent = [(source, one.record) for source in SOURCES[:2] for one in stage.sim.kafka.events[source][-2:]]
