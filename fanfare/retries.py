@@ -4,16 +4,28 @@ The first log position of a (sender, nonce) counts, and none that came too late.
 alone, so every worker and every replay decides the same.
 """
 
+from enum import Enum, auto
 from typing import Final, NamedTuple, Self
 
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import snowflake_ms
 from fanfare.record import Position, Record
 
-__all__ = ["MESSAGE_CREATE", "First", "first_of", "is_late"]
+__all__ = ["MESSAGE_CREATE", "First", "Outcome", "first_of", "is_late", "outcome_of"]
 
 MESSAGE_CREATE: Final = "MESSAGE_CREATE"
 _WINDOW_MS: Final = NONCE_WINDOW_S * 1000
+# How well the clocks of gateway and broker are known to each other: times of both are whole ms, and both drift.
+_MARGIN_MS: Final = 1000
+
+
+class Outcome(Enum):
+    """What `is_late` will say of a message that its gateway knows to be in the log, by the gateway's clock."""
+
+    KEPT = auto()
+    DROPPED = auto()
+    UNKNOWN = auto()
+    """It was appended at about the end of the window."""
 
 
 class First(NamedTuple):
@@ -72,3 +84,21 @@ def is_late(record: Record, appended_ms: int) -> bool:
         and bool(record.nonce)
         and appended_ms - snowflake_ms(record.id) > _WINDOW_MS
     )
+
+
+def outcome_of(ident: int, *, sent_ms: float, acknowledged_ms: float, ahead_ms: float) -> Outcome:
+    """What becomes of a message with a nonce.
+
+    Args:
+        ident: its id.
+        sent_ms: when it was handed over, by the gateway's clock: it was not appended before that.
+        acknowledged_ms: when it was acknowledged, by the same clock: it was not appended after that.
+        ahead_ms: how far the broker's clock is ahead of that one.
+
+    """
+    end_ms = snowflake_ms(ident) + _WINDOW_MS - ahead_ms
+    if sent_ms - _MARGIN_MS > end_ms:
+        return Outcome.DROPPED
+    if acknowledged_ms + _MARGIN_MS > end_ms:
+        return Outcome.UNKNOWN
+    return Outcome.KEPT

@@ -62,6 +62,7 @@ class Service:
         self.reloads: list[Callable[[], None]] = []
         """What to do at SIGHUP; a SettingsError means that all stays as it was."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._state = State.STARTING
         self.state = State.STARTING
 
@@ -156,16 +157,18 @@ class Service:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():
-            return
         name = task.get_name()
-        if (error := task.exception()) is not None:
+        if task.cancelled():
+            if not self._closing and not self.stopping.is_set():
+                self.fail(f"task {name} was cancelled, and not by us")
+        elif (error := task.exception()) is not None:
             self.fail(str(error) if isinstance(error, FatalError) else f"task {name} died: {error!r}", error)
         elif not self.stopping.is_set():
             self.fail(f"task {name} ended too early")
 
     async def close(self) -> None:
         """Cancel the supervised tasks and wait for them."""
+        self._closing = True
         await end(list(self._tasks))
 
 

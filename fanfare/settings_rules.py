@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from fanfare.addresses import host_problem, is_everywhere, kafka_problem, public_url_problem
 from fanfare.settings import Settings, SettingsError
@@ -14,6 +14,8 @@ from fanfare.tokens import SECRET_LENGTH, secrets_of
 __all__ = ["problems", "public_problems", "remarks", "require_public"]
 
 _PAIRS: Final = (("tls_cert", "tls_key"), ("kafka_cert", "kafka_key"))
+# What a URL of redis-py's may say of how answers are read.
+_ANSWERS: Final = frozenset({"decode_responses", "encoding", "encoding_errors"})
 _FILES: Final = ("tls_cert", "tls_key", "kafka_ca", "kafka_cert", "kafka_key", "redis_ca", "postgres_ca")
 _KEYS: Final = ("tls_key", "kafka_key")
 # PostgreSQL's own; those that come first verify nothing.
@@ -143,6 +145,10 @@ def _stores(settings: Settings) -> list[str]:
             number.isascii() and number.isdigit()
         ):
             found.append("FANFARE_REDIS: what follows the host is no number of a database, such as /0")
+        elif unfit := sorted(_ANSWERS.intersection(parse_qs(urlsplit(redis).query))):
+            found.append(
+                f"FANFARE_REDIS: leave {', '.join(unfit)} out: Fanfare reads bytes, whatever these say of answers"
+            )
         elif settings.redis_ca and not redis.startswith("rediss://"):
             found.append(
                 "FANFARE_REDIS_CA would not be used, because FANFARE_REDIS does not begin with rediss://"

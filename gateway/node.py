@@ -229,6 +229,7 @@ async def main(service: Service) -> None:
             (node.wheel.run(), "wheel"),
             (node.sweep(), "sweep"),
             (keep_moves(redis, hub), "moves"),
+            (ingress.watch(), "nonces kept"),
             (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
             (relay(store, producer, service.stopping), "relay"),
         ):

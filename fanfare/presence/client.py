@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fanfare.presence import keys
 from fanfare.presence.multiplexed import LineRedis
@@ -57,13 +58,14 @@ def connect_apart(settings: Settings, *, client_name: str) -> Redis:
 def _client(kind: Any, settings: Settings, client_name: str, connected: Callable[[], None] | None) -> Any:
     keys.use_prefix(settings.prefix)
     options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
-    if connected is not None:
 
-        async def on_connect(connection: AbstractConnection) -> None:
-            await connection.on_connect()
+    async def on_connect(connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await _check_primary(connection)
+        if connected is not None:
             connected()
 
-        options["redis_connect_func"] = on_connect
+    options["redis_connect_func"] = on_connect
     client = kind.from_url(
         settings.redis.get_secret_value(),
         client_name=client_name,
@@ -74,6 +76,14 @@ def _client(kind: Any, settings: Settings, client_name: str, connected: Callable
     if client.connection_pool.connection_class is SSLConnection:
         client.connection_pool.connection_class = FreshTls
     return client
+
+
+async def _check_primary(connection: AbstractConnection) -> None:
+    """Raises RedisConnectionError if a connection is to a replica, as a primary may go on after a failover."""
+    await connection.send_command("INFO", "replication")
+    said: Any = await connection.read_response()
+    if b"role:slave" in (said if isinstance(said, bytes) else str(said).encode()):
+        raise RedisConnectionError("this server is a replica")
 
 
 async def tls_problem(settings: Settings) -> str:

@@ -10,17 +10,27 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakSet
 
 import hiredis
+from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, InvalidResponse, ReadOnlyError, RedisError
+from redis.exceptions import (
+    DataError,
+    InvalidResponse,
+    MasterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typing_extensions import override
 
 from fanfare.presence.redis_internals import error_of, forget, transport_of
 from fanfare.tasks import end, retrieve
+from fanfare.telemetry.metrics import REGISTRY
 
 __all__ = ["LineRedis"]
 
@@ -32,12 +42,16 @@ _UNSENT_BYTES: Final = 16 * 1024 * 1024
 # Commands that wait, or that change the connection for everybody. They need a connection of their own.
 _UNFIT: Final = frozenset(
     {
-        "AUTH", "BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "CLIENT REPLY",
-        "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "QUIT", "RESET", "SELECT", "SSUBSCRIBE",
-        "SUBSCRIBE", "SYNC", "WAIT", "WAITAOF", "WATCH",
+        "AUTH", "BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "CLIENT CACHING",
+        "CLIENT REPLY", "CLIENT TRACKING", "DEBUG SLEEP", "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE",
+        "PSYNC", "QUIT", "RESET", "SCRIPT DEBUG", "SELECT", "SSUBSCRIBE", "SUBSCRIBE", "SYNC", "WAIT", "WAITAOF",
+        "WATCH",
     }
 )  # fmt: skip
+_OF_TWO_WORDS: Final = frozenset(name.partition(" ")[0] for name in _UNFIT if " " in name)
 _MAY_BLOCK: Final = frozenset({"XREAD", "XREADGROUP"})
+# How many words follow an option of these; what follows STREAMS are names, whatever they say.
+_VALUES: Final = {"GROUP": 2, "COUNT": 1}
 # There is no whole answer yet.
 _MISSING: Final = object()
 
@@ -73,6 +87,12 @@ class _Line(asyncio.Protocol):
         self._looking: asyncio.TimerHandle | None = None
         self.closed = self._transport.is_closing()
         self._transport.set_protocol(self)
+        _open.add(self)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits to be written."""
+        return 0 if self.closed else self._transport.get_write_buffer_size()
 
     async def ask(self, commands: Sequence[_Command]) -> list[Any]:
         """Write commands, at least one, and wait for their answers; an error of Redis is one of them.
@@ -131,8 +151,8 @@ class _Line(asyncio.Protocol):
         if isinstance(answer, RedisConnectionError):  # as when it still loads its data
             self.close(answer)
             return
-        if isinstance(answer, ReadOnlyError):
-            # It was demoted, and the connection to it stays; the next one goes to whoever is the primary now.
+        if _is_no_primary(answer):
+            # The connection to it stays; the next one goes to whoever is the primary now.
             self.close(RedisConnectionError(f"it is no primary any more: {answer}"))
             return
         call = self._calls[0]
@@ -156,6 +176,13 @@ class _Line(asyncio.Protocol):
             self.close(RedisTimeoutError(f"Redis has not answered for {limit_s:.0f} s"))
         else:
             self._looking = self._loop.call_later(_LOOK_S, self._look)
+
+
+_open: WeakSet[_Line] = WeakSet()
+_UNSENT: Final = Gauge(
+    "fanfare_redis_unsent_bytes", "Bytes that wait to be sent to Redis.", registry=REGISTRY
+)
+_UNSENT.set_function(lambda: sum(line.unsent_bytes for line in list(_open)))
 
 
 class LineRedis(Redis):
@@ -216,10 +243,12 @@ class LineRedis(Redis):
         """
         try:
             found = await calling
-        except ReadOnlyError as error:
+        except RedisError as error:
+            if not _is_no_primary(error):
+                raise
             await self.connection_pool.disconnect()
             raise RedisConnectionError(f"it is no primary any more: {error}") from error
-        if isinstance(found, list) and any(isinstance(one, ReadOnlyError) for one in found):
+        if isinstance(found, list) and any(map(_is_no_primary, found)):
             await self.connection_pool.disconnect()
             raise RedisConnectionError("it is no primary any more")
         return found
@@ -242,6 +271,8 @@ class LineRedis(Redis):
 
     async def _connect(self) -> _Line:
         try:
+            # Those of the pool may be to the same server as the line that was lost, which may be no primary any more.
+            await self.connection_pool.disconnect(inuse_connections=False)
             connection: Any = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             await connection.connect_check_health()
             self._line = _Line(connection, may_block=self.may_block)
@@ -291,6 +322,13 @@ class _LinePipeline(Pipeline):
         return found
 
 
+def _is_no_primary(answer: Any) -> bool:
+    """Whether an answer says that the server was demoted, or was left alone by its replicas: who is primary now?"""
+    return isinstance(answer, ReadOnlyError | MasterDownError) or (
+        isinstance(answer, ResponseError) and str(answer).startswith("NOREPLICAS")
+    )
+
+
 def _understood(callbacks: Mapping[Any, Any], args: _Command, options: Mapping[str, Any], answer: Any) -> Any:
     """An answer in the form in which redis-py returns it."""
     understand = callbacks.get(args[0])
@@ -307,22 +345,35 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
         redis.DataError: it must not go over a shared connection, or has no form.
 
     """
-    name, *args = command
-    said = str(name).upper()
-    if not said.split():
+    name = command[0] if command else ""
+    if not isinstance(name, str | bytes) or not name.split():
         raise DataError("a command needs a name")
-    blocks = said in _MAY_BLOCK and not may_block and any(_is_block(one) for one in args[:8])
-    if said in _UNFIT or blocks:
+    words: list[Any] = [*name.split(), *command[1:]]
+    said = _text(words[0])
+    if said in _OF_TWO_WORDS and len(words) > 1:
+        said = f"{said} {_text(words[1])}"
+    if said in _UNFIT or (said in _MAY_BLOCK and not may_block and _blocks(words[1:])):
         raise DataError(f"{said} needs a connection of its own: everybody else would wait for it")
     try:
-        packed: bytes = hiredis.pack_command((*name.split(), *map(_argument, args)))
-    except (TypeError, AttributeError, UnicodeEncodeError, ValueError) as error:
+        packed: bytes = hiredis.pack_command(tuple(map(_argument, words)))
+    except (TypeError, UnicodeEncodeError, ValueError) as error:
         raise DataError(f"{said} has an argument that Redis has no form for: {error}") from error
     return packed
 
 
-def _is_block(argument: Any) -> bool:
-    return isinstance(argument, str | bytes) and argument.upper() in {"BLOCK", b"BLOCK"}
+def _text(word: Any) -> str:
+    """A word of a command as Redis understands it, in capitals."""
+    return (str(word, "latin-1") if isinstance(word, bytes | bytearray | memoryview) else str(word)).upper()
+
+
+def _blocks(options: Sequence[Any]) -> bool:
+    """Whether a read of streams may wait for entries."""
+    at = 0
+    while at < len(options) and (word := _text(options[at])) != "STREAMS":
+        if word == "BLOCK":
+            return True
+        at += 1 + _VALUES.get(word, 0)
+    return False
 
 
 def _argument(value: Any) -> Any:

@@ -119,6 +119,10 @@ class Ingress:
         """What keeps sends from being taken, and does not pass by itself; or ''."""
         return self._rebuild.problem
 
+    async def watch(self) -> None:
+        """Look all the time whether nonces are missing in Redis, and bring them back; a supervised task."""
+        await self._rebuild.watch()
+
     def lost(self) -> None:
         """Redis has lost writes, nonces among them: bring them back."""
         self._rebuild.begin()

@@ -5,8 +5,8 @@ Until that is done, sends with a nonce are refused, so that a retry is always an
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import Final
+from contextlib import aclosing, suppress
+from typing import Any, Final
 
 from fanfare.bus.batches import Incoming
 from fanfare.bus.outage import Backoff, is_outage
@@ -14,6 +14,7 @@ from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.presence import keys
 from fanfare.presence.client import Pipeline, Redis
+from fanfare.presence.errors import RedisError
 from fanfare.presence.loss_token import loss_token
 from fanfare.retries import MESSAGE_CREATE, First, is_late
 from fanfare.tasks import end
@@ -26,6 +27,7 @@ __all__ = ["NonceRebuild"]
 ReadSince = Callable[[int], AsyncGenerator[list[Incoming], None]]
 """The records appended to chat.events since then (ms since 1970)."""
 
+_LOOK_S: Final = 2.0
 _WINDOW_MS: Final = int(NONCE_WINDOW_S * 1000)
 
 
@@ -41,9 +43,14 @@ class NonceRebuild:
         """What keeps the nonces from being read back, and does not pass by itself; or ''."""
         self._log = logs.get("nonces")
 
+    async def complete(self) -> bool:
+        """Whether none is missing. Raises RedisError."""
+        ready: Any = await self._redis.get(keys.nonces_ready())
+        return bool(ready == (await loss_token(self._redis)).encode())
+
     async def unless_complete(self) -> None:
         """Wait until none is missing; cancelling leaves the work under way. Raises what went wrong."""
-        if await self._redis.get(keys.nonces_ready()) == (await loss_token(self._redis)).encode():
+        if await self.complete():
             return
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="rebuild nonces")
@@ -71,6 +78,21 @@ class NonceRebuild:
         if self._begun is not None:
             self._begun.cancel()
         self._begun = asyncio.get_running_loop().create_task(work(), name="nonces")
+
+    async def watch(self) -> None:
+        """Look all the time whether one is missing, and begin where it is; a supervised task."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if self._begun is not None and not self._begun.done():
+                continue
+            # What else Redis may answer is said when a send with a nonce, or the inbox, is told so.
+            with suppress(RedisError, OSError):
+                if not await self.complete():
+                    self.problem = (
+                        "sends with a nonce are refused: the nonces are being read back from the log"
+                    )
+                    self._log.error("nonces are missing in Redis", action=Action.RETRY)
+                    self.begin()
 
     async def close(self) -> None:
         """Stop."""

@@ -22,6 +22,7 @@ from fanfare.presence.client import Pipeline
 from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.record import Position, Record
+from fanfare.retries import Outcome, outcome_of
 from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
@@ -262,13 +263,14 @@ class Sends:
     async def _produce(self, user: int, nonce: str, mine: Claim, make: Make) -> Sent:
         try:
             record = make(mine.id)
+            sent_s = now_s()
             posted = self._post(record)
         except BaseException:
             await self._free(user, nonce, mine)
             raise
         position = await _acknowledged(posted)
         try:
-            self._check_kept(position, mine.id)
+            self._check_kept(position, mine.id, sent_s)
         except RefusedError:
             await self._free(user, nonce, mine)
             raise
@@ -289,7 +291,7 @@ class Sends:
             return Sent(stands.id, stands.channel, b"")
         return Sent(mine.id, record.channel, record.payload)
 
-    def _check_kept(self, position: Position, ident: int) -> None:
+    def _check_kept(self, position: Position, ident: int, sent_s: float) -> None:
         """After the acknowledgement: whether the workers take the record, too.
 
         They drop a message that was appended long after its id was made, by the clock of the broker alone. So a broker
@@ -301,9 +303,12 @@ class Sends:
 
         """
         ahead_s = self._log.ahead_s(position)
-        if (now_s() + ahead_s) * 1000 - snowflake_ms(
-            ident
-        ) > NONCE_WINDOW_S * 1000 and ahead_s > CLOCK_SKEW_S:
+        outcome = outcome_of(
+            ident, sent_ms=sent_s * 1000, acknowledged_ms=now_s() * 1000, ahead_ms=ahead_s * 1000
+        )
+        if outcome is Outcome.UNKNOWN:
+            raise UnknownOutcomeError("Kafka took the message at the end of its nonce's window")
+        if outcome is Outcome.DROPPED and ahead_s > CLOCK_SKEW_S:
             said = f"the clock of the broker that leads {position.topic}/{position.partition} is {ahead_s:.0f} s ahead"
             if self._skewed.now(time.monotonic()):
                 self._logger.error("a message is dropped", action=Action.CLOCK, why=said)

@@ -90,6 +90,8 @@ class Tail:
         async with self._turns:
             page = await inboxes.read(self._waiting, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS)
         if not page:
+            # The connection may lead to a server that was the primary once, and gets nothing more.
+            await self._waiting.connection_pool.disconnect(inuse_connections=False)
             await inboxes.last_s(self._redis, self._inbox)
             return
         if self._entries and await inboxes.oldest_s(self._redis, self._inbox) > self._last:

@@ -10,6 +10,7 @@ import pytest
 
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import connect
+from fanfare.presence.loss_token import loss_token
 from fanfare.presence.snowflake_leases import SnowflakeLease
 from fanfare.tasks import end
 from gateway.recovery import path_store
@@ -267,3 +268,44 @@ async def test_e8_siblings_what_is_not_registered_is_asked_for_together(redis):
         registered.missing(Asked("b.1", user, "s", frozenset({guild}))),
     )
     assert found == [(False, set()), (True, {1}), (True, {guild})]
+
+
+async def test_e8_a_missing_epoch_holds_nothing_back_for_long(stack, nodes, online):
+    """Notifiers take it for a Redis that was emptied, wait for nodes, and go on; nobody is told anything."""
+    world = await make_world(stack, people=2)
+    client = await online(nodes[0], world.people[1])
+    async with redis_of(stack) as redis:
+        await redis.delete(keys.epoch())
+        ids = await said(nodes[1], world, 3)
+        while ids[-1] not in client.session.messages:
+            await client.next()
+        assert client.session.messages == ids
+        assert await redis.exists(keys.epoch())
+
+
+async def test_e8_a_missing_lease_of_a_worker_number_is_taken_again(stack, nodes):
+    """By whoever had it, or by somebody else: then the first one takes another number."""
+    world = await make_world(stack, people=1)
+    async with redis_of(stack) as redis:
+        names = await redis.keys(keys.worker(0).replace("0", "*"))
+        await redis.delete(*names)
+        # The first one that renews finds that its number has been given away.
+        stolen = names[0]
+        await redis.set(stolen, "somebody else", px=10_000)
+        ids = [ident for node in nodes for ident in await said(node, world, 20)]
+        assert len(set(ids)) == len(ids)
+
+        async def leased() -> bool:
+            return len(set(await redis.keys(keys.worker(0).replace("0", "*"))) - {stolen}) >= len(names)
+
+        await eventually(leased)
+    await whole_again(stack)
+
+
+async def test_e7_missing_nonces_are_noticed_without_a_send(stack, nodes):
+    """A look finds it; until they are there, a node that refuses sends with a nonce is not ready."""
+    async with redis_of(stack) as redis:
+        await redis.delete(keys.nonces_ready())
+        await eventually(lambda: redis.exists(keys.nonces_ready()))
+        assert await redis.get(keys.nonces_ready()) == (await loss_token(redis)).encode()
+    await whole_again(stack)

@@ -168,6 +168,8 @@ def test_f2_what_is_no_host_is_refused(load, host):
         ("FANFARE_REDIS", "http://redis:6379/0", "redis://"),
         ("FANFARE_REDIS", "redis:///0", "no host"),
         ("FANFARE_REDIS", "redis://redis:6379/one", "database"),
+        ("FANFARE_REDIS", "redis://redis:6379/0?decode_responses=true", "leave decode_responses out"),
+        ("FANFARE_REDIS", "redis://redis:6379?encoding=latin-1", "leave encoding out"),
         ("FANFARE_REDIS", "redis://:a/b@redis:6379/0", "escaped"),
         ("FANFARE_POSTGRES", "mysql://db/fanfare", "postgresql://"),
         ("FANFARE_POSTGRES", "postgresql://u:p@db:5432", "no database"),

@@ -115,6 +115,7 @@ async def test_shows_how_it_is() -> None:
         ("return", "nobody asked"),
         ("raise FatalError('set this')", "set this"),
         ("_ = service.supervise(asyncio.sleep(0), 'short'); " + PATIENT, "short ended too early"),
+        ("service.supervise(asyncio.sleep(99), 'gone').cancel(); " + PATIENT, "task gone was cancelled"),
         ("_ = service.supervise(asyncio.open_connection('', 0), 'bad'); " + PATIENT, "task bad died"),
     ],
 )
