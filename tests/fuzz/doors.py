@@ -117,6 +117,7 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("POST", "/channels/{channel}/messages/bulk-delete"): [{"messages": ["MESSAGE", "1"]}],
     ("POST", "/channels/{channel}/typing"): [{}],
     ("POST", "/guilds/{guild}/roles"): [_ROLE],
+    ("PATCH", "/guilds/{guild}/roles"): [[{"id": "ROLE", "position": 1}]],
     ("PATCH", "/guilds/{guild}/roles/{role}"): [_ROLE],
     ("POST", "/users/@me/channels"): [{"recipient_id": "OTHER", "recipients": ["OTHER"]}],
 }
