@@ -131,3 +131,45 @@ def test_b2_whatever_is_accepted_can_be_read(data):
         return
     for one in found:
         assert _component_factory(one) is not None
+
+
+def test_b2_ids_that_a_client_gives_are_kept_and_the_others_differ_from_them():
+    button = {"type": 2, "style": 1, "label": "x"}
+    row = {"type": 1, "components": [button | {"custom_id": "a", "id": 1}, button | {"custom_id": "b"}]}
+    (found,) = accepted([row])
+    assert found["components"][0]["id"] == 1
+    assert len({one["id"] for one in every([found])}) == 3
+    assert "components" in errors([row, row])
+
+
+def test_b2_a_row_has_one_select_or_buttons():
+    select = {"type": 5, "custom_id": "s"}
+    said = errors(
+        [{"type": 1, "components": [select, {"type": 2, "style": 1, "label": "x", "custom_id": "b"}]}]
+    )
+    assert "COMPONENT_LAYOUT_WIDTH_EXCEEDED" in str(said)
+    assert accepted([{"type": 1, "components": [select]}])
+
+
+def test_b2_no_select_has_more_defaults_than_may_be_chosen():
+    options = [{"label": name, "value": name, "default": True} for name in "ab"]
+    chosen = {"type": 3, "custom_id": "s", "options": options}
+    assert "SELECT_COMPONENT_TOO_MANY_DEFAULTS" in str(errors([{"type": 1, "components": [chosen]}]))
+    assert accepted([{"type": 1, "components": [chosen | {"max_values": 2}]}])
+    people = {"type": 5, "custom_id": "s", "default_values": [{"id": str(n), "type": "user"} for n in (1, 2)]}
+    assert "default_values" in str(errors([{"type": 1, "components": [people]}]))
+    (row,) = accepted([{"type": 1, "components": [people | {"max_values": 2}]}])
+    assert row["components"][0]["default_values"] == people["default_values"]
+
+
+def test_b2_a_section_needs_what_stands_beside_it():
+    section = {"type": 9, "components": [{"type": 10, "content": "x"}]}
+    assert "accessory" in errors([section], V2)["components"]["0"]
+    assert accepted([section | {"accessory": {"type": 11, "media": {"url": "https://x.org/a.png"}}}], V2)
+
+
+def test_b2_what_is_inside_of_others_counts_too():
+    """Else a few containers would hold thousands of components."""
+    container = {"type": 17, "components": [{"type": 10, "content": "x"}] * 10}
+    assert len(every(accepted([container] * 3, V2))) == 33
+    assert "BASE_TYPE_MAX_LENGTH" in str(errors([container] * 4, V2)["components"]["_errors"])

@@ -25,6 +25,7 @@ def test_what_is_no_json(raw: bytes):
 def test_a_body_that_is_too_deep_or_too_large():
     assert code_of(b"[" * 500 + b"]" * 500) == "BASE_TYPE_MAX_DEPTH"
     assert code_of(json.dumps([0] * 200_000).encode()) == "BASE_TYPE_MAX_LENGTH"
+    assert body_of(b'{"a": [1]}') == {"a": [1]}
     wide = {str(number): {"a": [1]} for number in range(60)}
     assert body_of(json.dumps(wide).encode()) == wide, "many objects beside each other are not deep"
 
@@ -75,3 +76,13 @@ def test_whole_numbers(value: Any, meant: int | None):
     form = Form({"n": value})
     assert form.integer("n") == meant
     assert bool(form.errors) is (meant is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"), [("", False), ("a", True), ("abc", True), ("abcd", False), ("a\0bc", True)]
+)
+def test_texts_have_a_least_and_a_greatest_length(text: str, taken: bool):
+    form = Form({"name": text})
+    assert form.text("name", shortest=1, longest=3) == (text.replace("\0", "") if taken else None)
+    codes = [error["code"] for error in form.errors.get("name", {"_errors": []})["_errors"]]
+    assert codes == ([] if taken else ["BASE_TYPE_BAD_LENGTH"])

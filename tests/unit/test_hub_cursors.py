@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from fanfare import payloads
 from fanfare.presence.inboxes import InboxEntry
+from gateway.delivery import shared_frames
 from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
@@ -103,3 +104,18 @@ def test_what_was_joined_for_others_is_not_for_who_comes_into_their_class_later(
     world.hub.take(InboxEntry(world.hub.s + 3, change))
     alice.drain()
     assert alice.contents == ["RESUMED", "CHANNEL_CREATE", "GUILD_MEMBER_UPDATE"]
+
+
+def test_only_so_many_stretches_are_kept_and_the_others_are_joined_again(monkeypatch):
+    """Cursors may stand at as many places as there are events: a stretch for each of them would fill the memory."""
+    monkeypatch.setattr(shared_frames, "_KEPT", 1)
+    world = World()
+    wires = []
+    for number in range(3):
+        wires.append((Wire(), world.hub.ring.end))
+        world.say(f"message {number}")
+    for wire, start in wires:
+        session(world.hub, ALICE, wire, cursor=start)
+    assert [wire.contents for wire, _ in wires] == [[f"message {n}" for n in range(m, 3)] for m in range(3)]
+    # Reached into on purpose: what is kept is not seen from outside.
+    assert len(world.hub.catch_up._runs._found) == 1

@@ -460,6 +460,11 @@ def test_what_is_left_of_a_role_that_was_deleted_may_go():
     assert code_of(rights.member_changed, here, here.members[MOD], member(PLAIN), left) == (10011, "")
 
 
+def test_a_channel_without_overwrites_gives_nobody_anything():
+    here = guild()
+    rights.channel_created(here, here.members[MOD], Channel(id=9, guild_id=GUILD, name="x"), inherited=False)
+
+
 def test_a_new_name_of_a_guild_needs_no_owner():
     here = guild()
     rights.guild_changed(here, here.members[MOD])
