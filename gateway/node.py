@@ -39,6 +39,7 @@ from gateway.delivery.member_chunks import MemberRequests
 from gateway.delivery.session import Session
 from gateway.delivery.writing import fastest
 from gateway.guilds.cache import GuildCache
+from gateway.ingress.assembly import assemble
 from gateway.ingress.ingress import Ingress
 from gateway.listening.admission import Admission, Room, admission_of
 from gateway.listening.listener import BACKLOG, Listener
@@ -190,7 +191,17 @@ async def main(service: Service) -> None:
         )
         repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
         await repairer.start()
-        ingress = Ingress(producer, redis, loss, store, worker, guilds, node_id, settings=settings)
+        ingress = assemble(
+            settings,
+            log=producer,
+            redis=redis,
+            loss=loss,
+            store=store,
+            ids=worker,
+            guilds=guilds,
+            node=node_id,
+        )
+        ingress.start()
         stack.push_async_callback(ingress.close)
         room = Room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         node = Node(

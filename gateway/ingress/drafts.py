@@ -33,6 +33,7 @@ __all__ = [
     "Reference",
     "build",
     "deletion",
+    "draft_of",
     "edited",
     "moment_of",
     "read_draft",
@@ -152,14 +153,18 @@ class Built(NamedTuple):
 
 
 def read_draft(body: Any) -> Draft:
-    """The message in the body of POST /channels/{id}/messages, or of op 128.
+    """The message in the body of POST /channels/{id}/messages. Raises as `draft_of`."""
+    return draft_of(Form(body))
+
+
+def draft_of(form: Form) -> Draft:
+    """The message in a form, of which other fields may have been read already.
 
     Raises:
-        FormError: fields are wrong.
+        FormError: fields are wrong, those read before included.
         ApiError: 50006, there is nothing to send.
 
     """
-    form = Form(body)
     flags = _flags(form)
     v2 = bool(flags & COMPONENTS_V2)
     draft = Draft(

@@ -12,37 +12,26 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from fanfare.bus.read_since import read_since
-from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
-from fanfare.environment import load_settings
 from fanfare.ids import snowflake_ms
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
-from fanfare.presence.client import Redis
-from fanfare.presence.loss_token import LossToken
-from fanfare.presence.scripts import SWAP
 from fanfare.record import CHANNEL, USERS, Record
-from fanfare.settings import Settings
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, edited, read_draft, typing
+from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, draft_of, edited, typing
 from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
-from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
 from gateway.ingress.limits import Quota, RateLimits
-from gateway.ingress.nonce_rebuild import NonceRebuild, ReadSince
-from gateway.ingress.nonces import SETTLE, Nonces
-from gateway.ingress.recent import PUT
+from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
@@ -66,71 +55,61 @@ class Ingress:
 
     def __init__(
         self,
-        log: Log,
-        redis: Redis,
-        loss: LossToken,
-        store: Stored,
-        ids: Ids,
-        guilds: Guilds,
-        node: str,
         *,
-        settings: Settings | None = None,
-        replay: ReadSince | None = None,
+        access: Access,
+        history: History,
+        sends: Sends,
+        limits: RateLimits,
+        slow_mode: SlowMode,
+        nonces: NonceRebuild,
+        batch: RedisBatch,
     ) -> None:
-        """Prepare.
+        """Prepare; `start` begins.
 
         Args:
-            log: Kafka.
-            redis: Redis.
-            loss: of that client.
-            store: messages in the database.
-            ids: snowflakes.
-            guilds: what this node knows.
-            node: this process's, whose lease in Redis says that it lives.
-            settings: default, those of this process.
-            replay: reads chat.events again; default, from Kafka.
+            access: who may do what where.
+            history: messages as they can be read.
+            sends: messages on their way.
+            limits: of this node.
+            slow_mode: of all nodes.
+            nonces: brings them back where Redis has lost them.
+            batch: Redis; closed with this.
 
         """
-        settings = settings or load_settings()
-        self._batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
-        self.history = History(store, self._batch)
-        self._rebuild = NonceRebuild(redis, replay or partial(read_since, settings, CHAT_EVENTS))
-        self._rebuild.begin()
-        self._sends = Sends(
-            log,
-            self._batch,
-            Nonces(redis, self._batch, loss, node, self._rebuild.unless_complete),
-            ids,
-            node=node,
-            exists=self.history.exists,
-        )
-        self._guilds = guilds
-        self._limits = RateLimits(settings.send_limit)
-        self._slow_mode = SlowMode(self._batch)
+        self.access = access
+        self.history = history
+        self._sends = sends
+        self._limits = limits
+        self._slow_mode = slow_mode
+        self._nonces = nonces
+        self._batch = batch
         self._logger = logs.get("ingress")
-        self.access = Access(guilds, store)
+
+    def start(self) -> None:
+        """See to it that the nonces are known, however long that takes. Fan-outs wait for it."""
+        self._nonces.begin()
 
     async def ready(self) -> None:
         """Wait until sends with a nonce are taken, too. Raises what went wrong with Redis or Kafka."""
-        await self._rebuild.unless_complete()
+        await self._nonces.unless_complete()
 
     @property
     def problem(self) -> str:
         """What keeps sends from being taken, and does not pass by itself; or ''."""
-        return self._rebuild.problem
+        return self._nonces.problem
 
     async def watch(self) -> None:
         """Look all the time whether nonces are missing in Redis, and bring them back; a supervised task."""
-        await self._rebuild.watch()
+        await self._nonces.watch()
 
     def lost(self) -> None:
         """Redis has lost writes, nonces among them: bring them back."""
-        self._rebuild.begin()
+        self._nonces.begin()
 
     async def close(self) -> None:
         """Stop; what was handed over may still be accepted."""
         await self._sends.close()
-        await self._rebuild.close()
+        await self._nonces.close()
         await self._batch.close()
 
     def quota(self, user: User, channel_id: int) -> Quota:
@@ -225,9 +204,8 @@ class Ingress:
             nonce = decoded.get("nonce") if isinstance(decoded, Mapping) else None
             form = Form(decoded)
             channel_id = form.snowflake("channel_id", required=True)
-            form.check()
             # Over the socket a nonce is how a client finds its answer, so it always binds.
-            draft = replace(read_draft(decoded), enforce_nonce=True)
+            draft = replace(draft_of(form), enforce_nonce=True)
             sent = await self.send(user, channel_id or 0, draft, read=False)
         except ApiError as error:
             return {"nonce": nonce, "error": error.socket()}

@@ -77,7 +77,7 @@ class Sends:
     """All messages on their way from this node."""
 
     def __init__(
-        self, log: Log, batch: RedisBatch, nonces: Nonces, ids: Ids, *, node: str, exists: Exists
+        self, *, log: Log, batch: RedisBatch, nonces: Nonces, ids: Ids, node: str, exists: Exists
     ) -> None:
         """Prepare.
 

@@ -25,6 +25,7 @@ from fanfare.record import Position, Record
 from fanfare.settings import Settings
 from fanfare.store import Store
 from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
+from gateway.ingress.assembly import assemble
 from gateway.ingress.ingress import Ingress
 from tests.integration.store_fixtures import snowflakes
 
@@ -129,16 +130,8 @@ class Place:
         name = name or f"n{next_id()}"
         await self.redis.set(keys.lease(name), "inbox", px=600_000)
         parts = {"log": self.kafka, "redis": self.redis, "store": self.store} | more
-        made = Ingress(
-            parts["log"],
-            parts["redis"],
-            LossToken(),
-            parts["store"],
-            self.ids,
-            self.known,
-            name,
-            settings=self.settings,
-        )
+        made = assemble(self.settings, loss=LossToken(), ids=self.ids, guilds=self.known, node=name, **parts)
+        made.start()
         self.nodes.append(made)
         if "redis" not in more:
             await made.ready()

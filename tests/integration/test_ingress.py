@@ -21,6 +21,7 @@ from gateway.ingress.drafts import Draft, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.nonces import Claim
+from gateway.ingress.recent import PUT
 from gateway.protocol.frames import splice
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -418,7 +419,7 @@ async def test_the_cache_goes_only_forward_and_is_bounded(place: Place, two: tup
     sent = await two[0].send(place.alice, place.channel, said("x"))
     bodies = keys.recent_bodies(place.channel)
     offset = int((await place.redis.hget(bodies, str(sent.id))).partition(b":")[0])
-    put = ingress.PUT
+    put = PUT
     cache = [keys.recent(place.channel), bodies]
     assert await put.run(place.redis, cache, [sent.id, offset, b"same", 10, 0]) == 0
     assert await put.run(place.redis, cache, [sent.id, offset + 1, b"new twice", 10, 1]) == 0
@@ -511,6 +512,8 @@ async def test_publishing_that_fails(place: Place, two: tuple[Ingress, Ingress])
     node = two[0]
     bad = await node.publish(place.alice, {"content": "x" * 2001, "nonce": 5, "channel_id": place.channel})
     assert (bad["nonce"], bad["error"]["code"]) == (5, 50035)
+    both = await node.publish(place.alice, {"content": "x" * 2001, "channel_id": "nowhere"})
+    assert both["error"]["errors"].keys() == {"content", "channel_id"}, "what is wrong is said at once"
     assert (await node.publish(place.alice, b"{"))["error"]["code"] == 50109
     assert (await node.publish(place.alice, b"[]"))["error"]["code"] == 50035
     assert (await node.publish(place.alice, {"content": "x"}))["error"]["code"] == 50035

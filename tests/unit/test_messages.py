@@ -17,6 +17,7 @@ from gateway.ingress.drafts import (
     Draft,
     build,
     deletion,
+    draft_of,
     edited,
     moment_of,
     read_draft,
@@ -72,6 +73,15 @@ def test_what_discord_py_sends() -> None:
         }
     )
     assert draft == Draft(content="hi", nonce=1574157357513289, enforce_nonce=True)
+
+
+def test_a_form_of_which_a_field_was_read_before_is_checked_as_a_whole():
+    """Op 128 has a channel, too: an author who mends one error is not to meet the next one then."""
+    form = Form({"channel_id": "nowhere", "content": "x" * 2001})
+    assert form.snowflake("channel_id", required=True) is None
+    with pytest.raises(FormError) as wrong:
+        draft_of(form)
+    assert wrong.value.errors.keys() == {"channel_id", "content"}
 
 
 @pytest.mark.parametrize("body", [{}, {"content": ""}, {"content": " \n"}, {"content": None, "embeds": []}])

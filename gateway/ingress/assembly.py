@@ -1,0 +1,62 @@
+"""The parts of the ingress put together."""
+
+from functools import partial
+
+from fanfare.bus.read_since import read_since
+from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.presence.client import Redis
+from fanfare.presence.loss_token import LossToken
+from fanfare.presence.scripts import SWAP
+from fanfare.settings import Settings
+from gateway.ingress.access import Access
+from gateway.ingress.history import History
+from gateway.ingress.ingress import Ingress
+from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
+from gateway.ingress.limits import RateLimits
+from gateway.ingress.nonce_rebuild import NonceRebuild
+from gateway.ingress.nonces import SETTLE, Nonces
+from gateway.ingress.recent import PUT
+from gateway.ingress.redis_batch import RedisBatch
+from gateway.ingress.sends import Sends
+from gateway.ingress.slow_mode import SlowMode
+
+__all__ = ["assemble"]
+
+
+def assemble(
+    settings: Settings,
+    *,
+    log: Log,
+    redis: Redis,
+    loss: LossToken,
+    store: Stored,
+    ids: Ids,
+    guilds: Guilds,
+    node: str,
+) -> Ingress:
+    """The ingress of a node, not started yet.
+
+    Args:
+        settings: where Kafka is, and how many messages somebody may send.
+        log: Kafka.
+        redis: Redis.
+        loss: of that client.
+        store: messages in the database.
+        ids: snowflakes.
+        guilds: what this node knows.
+        node: this process's, whose lease in Redis says that it lives.
+
+    """
+    batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
+    history = History(store, batch)
+    rebuild = NonceRebuild(redis, partial(read_since, settings, CHAT_EVENTS))
+    nonces = Nonces(redis, batch, loss, node, rebuild.unless_complete)
+    return Ingress(
+        access=Access(guilds, store),
+        history=history,
+        sends=Sends(log=log, batch=batch, nonces=nonces, ids=ids, node=node, exists=history.exists),
+        limits=RateLimits(settings.send_limit),
+        slow_mode=SlowMode(batch),
+        nonces=rebuild,
+        batch=batch,
+    )
