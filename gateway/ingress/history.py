@@ -14,9 +14,9 @@ import msgspec
 from fanfare.presence.errors import RedisError
 from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress import recent
-from gateway.ingress.drafts import without_reference
 from gateway.ingress.errors import RefusedError, unknown_message
 from gateway.ingress.interfaces import Messages
+from gateway.ingress.message_payloads import without_reference
 from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["History", "merge"]

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from prometheus_client import Counter
 
 from fanfare.clock import now_s
 from fanfare.constants import ANSWER_TIMEOUT_S
@@ -25,12 +26,14 @@ from fanfare.permissions import P
 from fanfare.record import CHANNEL, USERS, Record
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.telemetry.metrics import REGISTRY
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, build, deletion, draft_of, edited, typing
+from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, draft_of
 from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
+from gateway.ingress.message_payloads import build, deletion, edited, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
@@ -48,6 +51,13 @@ _PREPARE_S: Final = 2.5
 _READ_S: Final = 0.5
 # Deleting many at once is for messages of the last 14 days.
 _BULK_AGE_S: Final = 14 * 86_400
+
+ENCODINGS: Final = Counter(
+    "fanfare_payload_encodings",
+    "JSON encodings of event payloads: one per event, however many receive it.",
+    ["type"],
+    registry=REGISTRY,
+)
 
 
 class Ingress:
@@ -380,6 +390,8 @@ def _record(
     mentions: tuple[int, ...] = (),
     gated: tuple[int, int] | None = None,
 ) -> Record:
+    """The record of an event whose payload was encoded for it."""
+    ENCODINGS.labels(event).inc()
     channel = place.channel
     direct = place.guild is None
     return Record(

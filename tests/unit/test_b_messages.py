@@ -8,8 +8,9 @@ import pytest
 
 from fanfare.mentions import Mentioned
 from fanfare.model import Channel, User
-from gateway.ingress.drafts import COMPONENTS_V2, MAX_BYTES, build, edited, read_draft, read_edit
+from gateway.ingress.drafts import COMPONENTS_V2, MAX_BYTES, read_draft, read_edit
 from gateway.ingress.errors import FormError
+from gateway.ingress.message_payloads import build, edited
 
 NOBODY = Mentioned((), (), everyone=False, here=False)
 ALICE = User(id=10**17, username="alice")

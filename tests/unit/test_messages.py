@@ -11,21 +11,10 @@ from hypothesis import strategies as st
 from fanfare.mentions import ALLOW_ALL, Allowed, Mentioned
 from fanfare.model import DM, Channel, Member, User
 from fanfare.record import Record
-from gateway.ingress.drafts import (
-    ENCODINGS,
-    Built,
-    Draft,
-    build,
-    deletion,
-    draft_of,
-    edited,
-    moment_of,
-    read_draft,
-    read_edit,
-    typing,
-)
+from gateway.ingress.drafts import Draft, draft_of, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError
 from gateway.ingress.forms import Form, body_of, forms_of
+from gateway.ingress.message_payloads import Built, build, deletion, edited, moment_of, typing
 from gateway.protocol.frames import splice
 
 ALICE = User(id=10**17, username="alice")
@@ -255,13 +244,6 @@ def test_an_edit_may_not_leave_nothing() -> None:
     with pytest.raises(ApiError) as raised:
         edited(before, read_edit({"content": None}), now=datetime.now(UTC), mentioned=NOBODY)
     assert raised.value.code == 50006
-
-
-def test_one_encoding_per_event() -> None:
-    counter = ENCODINGS.labels("MESSAGE_CREATE")
-    before = counter._value.get()
-    made(Draft(content="hi"))
-    assert counter._value.get() == before + 1
 
 
 def test_the_small_payloads() -> None:

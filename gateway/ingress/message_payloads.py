@@ -1,0 +1,201 @@
+"""The payloads that everybody gets of what clients send, encoded once. Pure.
+
+A payload begins with the fields that the MESSAGE_CONTENT intent gates, next to each other, so that the
+variant without them is a splice (`gateway.protocol.frames.splice`) and not a second encoding. What a reply refers to
+is one of them.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fanfare import payloads
+from fanfare.ids import snowflake_ms
+from fanfare.mentions import Mentioned
+from fanfare.model import DM, GROUP_DM, Channel, Member, User
+from fanfare.payloads import Json
+from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, check_bytes, check_kind
+from gateway.ingress.errors import empty_message
+
+__all__ = ["Built", "build", "deletion", "edited", "moment_of", "typing", "without_reference"]
+
+_DEFAULT: Final = 0
+_REPLY: Final = 19
+
+_GATED: Final = ("content", "embeds", "attachments", "components", "referenced_message")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Built(NamedTuple):
+    """A payload, and what its record says about it."""
+
+    body: bytes
+    gated: tuple[int, int]
+    """Byte range [start, end) of the fields that MESSAGE_CONTENT gates."""
+    mentions: tuple[int, ...]
+    """Users mentioned, once each."""
+
+
+def build(
+    message_id: int,
+    channel: Channel,
+    author: User,
+    member: Member | None,
+    draft: Draft,
+    *,
+    mentioned: Mentioned,
+    mentioned_users: Iterable[User] = (),
+    replied: Json | None = None,
+) -> Built:
+    """A new message.
+
+    Args:
+        message_id: also says when it was sent.
+        channel: of a guild, or direct.
+        author: who sent it.
+        member: the author in the guild; None in a direct channel.
+        draft: what was sent.
+        mentioned: whom it mentions in effect.
+        mentioned_users: the users in `mentioned` that exist.
+        replied: the message it replies to, as stored; None: the draft's reference, if any, is dropped.
+
+    """
+    users = list(mentioned_users)
+    message: Json = {
+        "content": draft.content,
+        "embeds": list(draft.embeds),
+        "attachments": [],
+        "components": list(draft.components),
+    }
+    if replied is not None:
+        message["referenced_message"] = without_reference(replied)
+    message |= {
+        "id": str(message_id),
+        "channel_id": str(channel.id),
+        "type": _DEFAULT if replied is None else _REPLY,
+        "author": payloads.user(author),
+    }
+    if channel.type in {DM, GROUP_DM}:
+        message["channel_type"] = channel.type
+    else:
+        message["guild_id"] = str(channel.guild_id)
+        if member is not None:
+            message["member"] = payloads.member(member, with_user=False)
+    message |= {
+        "timestamp": moment_of(message_id),
+        "edited_timestamp": None,
+        "tts": draft.tts,
+        "pinned": False,
+        "flags": draft.flags,
+    } | _mentions(mentioned, users)
+    if replied is not None:
+        message["message_reference"] = {
+            "type": 0,
+            "message_id": replied["id"],
+            "channel_id": replied["channel_id"],
+        } | ({"guild_id": str(channel.guild_id)} if channel.guild_id else {})
+    if draft.nonce is not None:
+        message["nonce"] = draft.nonce
+    return _finish(message, users)
+
+
+def edited(
+    message: Json,
+    edit: Edit,
+    *,
+    now: datetime,
+    mentioned: Mentioned | None = None,
+    mentioned_users: Iterable[User] = (),
+) -> Built:
+    """A message after an edit.
+
+    Args:
+        message: as it was, decoded.
+        edit: the changes.
+        now: when.
+        mentioned: whom it mentions in effect, where the content changes.
+        mentioned_users: the users in `mentioned` that exist.
+
+    Raises:
+        FormError: it would be too long, or of two kinds.
+        ApiError: 50006, nothing would be left of it.
+
+    """
+    message = {key: value for key, value in message.items() if key != "nonce"}
+    if edit.content is not None:
+        message["content"] = edit.content
+    if edit.embeds is not None:
+        message["embeds"] = list(edit.embeds)
+    if edit.components is not None:
+        message["components"] = list(edit.components)
+    if edit.flags is not None:
+        # A message stays of its kind: the flag can be set and not be taken back.
+        kept = message["flags"] & ~SUPPRESS_EMBEDS
+        message["flags"] = kept | edit.flags
+    check_kind(message)
+    if not edit.flags_only:
+        # What each of several edits brings may be short, and all of it long.
+        check_bytes(message["content"], message["embeds"], message["components"])
+        message["edited_timestamp"] = payloads.timestamp(now)
+    if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
+        raise empty_message()
+    users = list(mentioned_users)
+    if mentioned is not None:
+        message |= _mentions(mentioned, users)
+    else:
+        users = []
+    built = _finish(message, users)
+    return built if mentioned is not None else built._replace(mentions=_ids(message["mentions"]))
+
+
+def deletion(message: int | list[int], channel: Channel) -> bytes:
+    """The payload of MESSAGE_DELETE, or for a list of MESSAGE_DELETE_BULK."""
+    place = {"channel_id": str(channel.id)} | _guild(channel)
+    if isinstance(message, int):
+        return _encode({"id": str(message)} | place)
+    return _encode({"ids": [str(ident) for ident in message]} | place)
+
+
+def typing(user: User, channel: Channel, member: Member | None, now: datetime) -> bytes:
+    """The payload of TYPING_START."""
+    found = {"channel_id": str(channel.id), "user_id": str(user.id), "timestamp": int(now.timestamp())}
+    if member is not None:
+        found["member"] = payloads.member(member)
+    return _encode(found | _guild(channel))
+
+
+def moment_of(message_id: int) -> str:
+    """When the message was sent."""
+    return payloads.timestamp(datetime.fromtimestamp(snowflake_ms(message_id) / 1000, UTC))
+
+
+def without_reference(message: Mapping[str, Any]) -> Json:
+    """A message as it stands inside a reply to it: what it itself replies to is left out."""
+    return {key: value for key, value in message.items() if key not in {"referenced_message", "nonce"}}
+
+
+def _finish(message: Json, users: list[User]) -> Built:
+    gated = {key: message[key] for key in _GATED if key in message}
+    rest = {key: value for key, value in message.items() if key not in gated}
+    first, second = _encode(gated), _encode(rest)
+    body = first[:-1] + b"," + second[1:]
+    return Built(body, (1, len(first) - 1), tuple(user.id for user in users))
+
+
+def _guild(channel: Channel) -> Json:
+    return {"guild_id": str(channel.guild_id)} if channel.guild_id else {}
+
+
+def _mentions(mentioned: Mentioned, users: Iterable[User]) -> Json:
+    return {
+        "mentions": [payloads.user(user) for user in users],
+        "mention_roles": [str(role) for role in mentioned.roles],
+        "mention_everyone": mentioned.everyone,
+    }
+
+
+def _ids(users: Iterable[Json]) -> tuple[int, ...]:
+    return tuple(int(user["id"]) for user in users)
