@@ -1,4 +1,4 @@
-"""The time of day as this process believes it: tests set it off (FANFARE_CLOCK_OFFSET_S)."""
+"""The time of day as this process believes it: torture sets it off."""
 
 import time
 

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
-from fanfare import clock
 from fanfare.environment import load_settings
 from fanfare.errors import FatalError
 from fanfare.service_links import service_links
@@ -249,7 +248,6 @@ def run(role: str, main: Callable[[Service], Awaitable[None]]) -> NoReturn:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = load_settings()
-        clock.set_offset(settings.clock_offset_s)
         logs.configure(settings.process or role, settings.log_level, settings.log_format)
         if links := service_links(os.environ):
             logs.get(role).info(

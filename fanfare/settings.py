@@ -187,9 +187,6 @@ class Settings(BaseSettings):
         ge=0,
         description="Messages that a user may send to a channel in 5 s, per gateway. 0: any number.",
     )
-    clock_offset_s: float = Field(
-        default=0.0, description="For tests: how far off this process's time of day is."
-    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged. No level shows tokens or the content of messages."
     )

@@ -5,7 +5,8 @@ The file named by TORTURE_FILE says what, by the name of the process:
     {"gateway.1": {"env": {"FANFARE_REDIS": "..."}, "kafka_ports": {"9092": 9192}}}
 
 `kafka_ports` sends every connection to a broker through another port: brokers tell clients their own addresses, so
-that an address in the settings alone would not do. The service itself is as it is.
+that an address in the settings alone would not do. `clock_offset_s` is how far off its time of day is. The service
+itself is as it is.
 """
 
 import json
@@ -15,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fanfare import clock
+
 __all__ = ["FILE", "apply"]
 
 FILE = "TORTURE_FILE"
@@ -23,6 +26,7 @@ FILE = "TORTURE_FILE"
 def apply(changes: dict[str, Any]) -> None:
     """Make the changes in this process."""
     os.environ.update(changes.get("env", {}))
+    clock.set_offset(changes.get("clock_offset_s", 0.0))
     if ports := {int(port): int(other) for port, other in changes.get("kafka_ports", {}).items()}:
         _redirect(ports)
 

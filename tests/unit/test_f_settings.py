@@ -144,7 +144,7 @@ def test_f2_what_is_no_host_is_refused(load, host):
         ("FANFARE_REST_PORT", "http", "FANFARE_REST_PORT"),
         ("FANFARE_CHAT_PARTITIONS", "0", "FANFARE_CHAT_PARTITIONS"),
         ("FANFARE_DRAIN_S", "nan", "FANFARE_DRAIN_S"),
-        ("FANFARE_CLOCK_OFFSET_S", "inf", "FANFARE_CLOCK_OFFSET_S"),
+        ("FANFARE_DRAIN_S", "inf", "FANFARE_DRAIN_S"),
         ("FANFARE_SESSION_TIMEOUT_MS", "5", "FANFARE_SESSION_TIMEOUT_MS"),
         ("FANFARE_BROKERS", "2", "FANFARE_BROKERS"),
         ("FANFARE_KAFKA", " kafka:9092", "space"),

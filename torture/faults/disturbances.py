@@ -186,7 +186,7 @@ class _Clock(Fault):
 
     @override
     async def prepare(self, system: System, rng: Random) -> None:
-        system.change(self.process, env={"FANFARE_CLOCK_OFFSET_S": str(self.offset_s)})
+        system.change(self.process, clock_offset_s=self.offset_s)
         await system.restart(self.process)
 
     @override
