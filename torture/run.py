@@ -3,34 +3,26 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from aiokafka.errors import KafkaError
-
 from torture import evidence
-from torture.check import Entry, Facts, Verdict, check, missing
+from torture.check import Entry, Verdict, check
 from torture.faults.base import Context, Fault, SkippedError
 from torture.faults.catalogue import by_name
 from torture.figures import Memory, Resumes, resumes
 from torture.history import FaultTimes, History
 from torture.load import Load
+from torture.settling import gather_facts, settle
 from torture.system import BadSystemError, System, seeded
 from torture.world import World
 
 __all__ = ["Row", "Wanted", "run_mix", "run_one"]
 
-_SNOWFLAKE_EPOCH_MS: Final = 1_420_070_400_000
 _WARM_S: Final = 2.0
 _TAIL_S: Final = 3.0
 _LAST_ANSWERS_S: Final = 30.0
-_SETTLE_S: Final = 45.0
-_LOOK_S: Final = 0.5
-_READ_S: Final = 30.0
-# What comes twice may come a moment later.
-_QUIET_S: Final = 1.0
 _TRAILS: Final = 2
 _BEFORE_MS: Final = 300_000
 # Real clients besides: few, because each takes as much as many of ours.
@@ -164,13 +156,13 @@ async def _run(
         await asyncio.sleep(max(_TAIL_S, wanted.seconds - (time.monotonic() - began)))
         wanted.say("".join(f"  {name}: {_told(times)}\n" for times in history.faults).rstrip())
         await load.enough(_LAST_ANSWERS_S)
-        log = await _settle(system, world, load, history, log_ms, wanted.say)
+        log = await settle(system, world, history, log_ms, away=lambda: load.away, say=wanted.say)
     except TimeoutError:
         trouble = "not all receivers got ready"
     finally:
         watching.cancel()
         await load.stop()
-    facts = await _facts(system, world, log, since_ms)
+    facts = await gather_facts(system, world, log, since_ms)
     verdict = check(history, facts)
     if trouble:
         verdict.add("system", trouble)
@@ -188,75 +180,3 @@ def _told(times: FaultTimes) -> str:
     parts = (("observed", times.observed), ("over", times.healed))
     after = ", ".join(f"{what} after {at - times.applied:.1f} s" for what, at in parts if at is not None)
     return f"{times.name} ({times.detail}) {after}"
-
-
-async def _settle(
-    system: System,
-    world: World,
-    load: Load,
-    history: History,
-    since_ms: int,
-    say: Callable[[str], None],
-) -> list[Entry]:
-    """Wait until everybody has what they are owed, or it is clear that they will not get it."""
-    deadline = time.monotonic() + _SETTLE_S
-    log: list[Entry] = []
-    quiet = False
-    told = (0, 0)
-    while time.monotonic() < deadline:
-        found = await _read_log(system, since_ms)
-        if found is not None:
-            log = found
-            owed = missing(history, Facts(log, world.audience, frozenset(world.direct)))
-            away = load.away
-            whole = not owed and not away
-            if whole and quiet:
-                return log
-            if not whole and (owed, away) != told:
-                told = owed, away
-                say(f"  settling: {owed} deliveries owed, {away} sessions away")
-            quiet = whole
-            await asyncio.sleep(_QUIET_S if whole else _LOOK_S)
-            continue
-        await asyncio.sleep(_LOOK_S)
-    return log
-
-
-async def _read_log(system: System, since_ms: int) -> list[Entry] | None:
-    """The log, or None while Kafka is away. In a task of its own: aiokafka does not always survive a timeout."""
-    reading = asyncio.create_task(evidence.read_log(system.settings, since_ms))
-    await asyncio.wait((reading,), timeout=_READ_S)
-    if not reading.done():
-        reading.cancel()
-        await asyncio.wait((reading,), timeout=_QUIET_S)
-        return None
-    try:
-        return reading.result()
-    except (KafkaError, OSError, asyncio.CancelledError):
-        return None
-
-
-async def _facts(system: System, world: World, log: list[Entry], since_ms: int) -> Facts:
-    """The log and what the stores tell; the archiver may take a moment more."""
-    after = (since_ms - _SNOWFLAKE_EPOCH_MS) << 22
-    expected: dict[int, set[int]] = {}
-    first: set[tuple[int, str]] = set()
-    for entry in sorted(log, key=lambda one: (one.partition, one.offset)):
-        if (entry.author, entry.nonce) not in first:
-            first.add((entry.author, entry.nonce))
-            if entry.id > after:
-                expected.setdefault(entry.channel, set()).add(entry.id)
-    rest: dict[int, list[int]] = {}
-    database: dict[int, list[int]] = {}
-    deadline = time.monotonic() + _SETTLE_S
-    while True:
-        with suppress(*evidence.Errors):
-            rest = await evidence.rest_ids(system, world, after)
-            database = await evidence.database_ids(system.settings, world.audience, after)
-        same = all(
-            set(rest.get(channel, ())) == set(database.get(channel, ())) == expected.get(channel, set())
-            for channel in world.audience
-        )
-        if same or time.monotonic() > deadline:
-            return Facts(log, world.audience, frozenset(world.direct), rest, database, after)
-        await asyncio.sleep(_LOOK_S)

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +95,7 @@ class System:
         *,
         plant: tuple[str, str] | None = None,
         small_disks: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare.
 
@@ -103,6 +104,7 @@ class System:
             scale: how large.
             plant: a bug and the role that gets it.
             small_disks: keep Kafka's and PostgreSQL's data on a small tmpfs each, where one can be mounted.
+            settings: further ones for its services, by the names of their variables.
 
         """
         self.folder = folder
@@ -112,6 +114,7 @@ class System:
         self.nodes: dict[str, Node] = {}
         self.run: dict[str, Any] = {}
         self._plant = plant
+        self._settings = dict(settings or {})
         self._disks = _DISKS_MB if small_disks else {}
         self._ports = _ports_in_a_row(scale.brokers)
         self.redis_port = free_port()
@@ -181,7 +184,7 @@ class System:
             "BROKERS": str(self.scale.brokers),
         }
         ours = {f"FANFARE_{name}": value for name, value in settings.items()}
-        return clean | ours | {FILE: str(self.folder / "changes.json")}
+        return clean | ours | self._settings | {FILE: str(self.folder / "changes.json")}
 
     async def command(self, *words: str) -> str:
         """Run `fanfare WORDS`. Raises: BadSystemError: it failed."""
