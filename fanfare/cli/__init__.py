@@ -14,7 +14,7 @@ from fanfare.settings import SettingsError
 __all__ = ["COMMANDS", "build", "main"]
 
 # Packages beside this one bring commands of their own by entry points of this group (pyproject.toml): the name of an
-# entry point is the command, and its object the function. So `fanfare` imports nothing that is built upon it.
+# entry point is the command, its object the function or a Typer. So `fanfare` imports nothing that is built upon it.
 COMMANDS: Final = "fanfare.commands"
 
 # These have to be quick, and need none of the libraries behind the others.
@@ -63,7 +63,11 @@ def _add_others(app: typer.Typer) -> None:
     app.add_typer(people.channel_app, name="channel")
     app.command("capacity")(capacity.capacity)
     for brought in entry_points(group=COMMANDS):
-        app.command(brought.name)(brought.load())
+        command = brought.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=brought.name)
+        else:
+            app.command(brought.name)(command)
 
 
 def main() -> None:
