@@ -1,4 +1,4 @@
-"""The time of day as this process believes it: torture sets it off."""
+"""The time of day as this process believes it: torture shifts it."""
 
 import time
 

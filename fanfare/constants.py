@@ -21,8 +21,8 @@ NODE_LEASE_S: Final = 6.0
 NODE_RENEW_S: Final = 2.0
 # How often a node asks whether Redis is still the one that it wrote to.
 TOKEN_S: Final = 1.0
-# How long notifiers wait after Redis was emptied, for nodes to notice and to register again. Who takes longer makes up
-# for it from the log; only pushes depend on this.
+# How long notifiers wait after Redis was emptied, for nodes to notice and to register again. A node that takes longer
+# reads what it missed from the log; only pushes depend on this.
 EPOCH_HOLD_S: Final = 4.0
 # How long a session without a socket can be resumed.
 RESUME_WINDOW_S: Final = 120.0
@@ -66,14 +66,14 @@ HEARTBEAT_INTERVAL_MS: Final = 41_250
 CONTROL_FRAMES_PER_MINUTE: Final = 120
 # Of one message; the largest that there may be (OWN_FRAME_BYTES) in pieces of half a kB.
 MESSAGE_FRAGMENTS: Final = 128
-# IDENTIFYs and RESUMEs that a connection may try; each may cost a look into Redis.
+# The most IDENTIFYs and RESUMEs of a connection; each may cost a question to Redis.
 STARTS: Final = 10
 
 # Connections that have not identified (docs/security.md). The head of a request, of one and of all together: the
 # longest that a browser sends is 8 kB, with cookies that are not ours.
 HEAD_BYTES: Final = 16 * 1024
 HEADS_BYTES: Final = 32 * 1024 * 1024
-# That a connection to REST may make without a token that is right; pipelined they would keep everybody waiting.
+# The most requests without a valid token on one connection to REST; pipelined, they would keep all others waiting.
 UNIDENTIFIED_REQUESTS: Final = 32
 # How long a TLS handshake may take, the head of a request, its body, and the reading of an answer.
 HANDSHAKE_S: Final = 10.0
@@ -84,7 +84,7 @@ UNREAD_S: Final = 30.0
 KEEP_ALIVE_S: Final = 75.0
 # Discord's: an address that sends 10,000 of them in 10 minutes is kept out for the rest of these.
 INVALID_TOKENS_WINDOW_S: Final = 600.0
-# Descriptors that connections never take: for stores, for files, and for what answers health checks.
+# Descriptors that client connections never take: they are for stores, files and health checks.
 SPARE_DESCRIPTORS: Final = 256
 
 # The newest messages of a channel that Redis keeps once they stand in the database, and at the most.

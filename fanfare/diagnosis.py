@@ -56,8 +56,8 @@ _CAUSES: Final = 8
 def trouble_of(error: BaseException) -> Trouble:
     """What an error says; an error that is known nowhere is one of our own code.
 
-    An error of ours says it by an attribute `trouble`. If it is raised because of another one, and says nothing, the
-    other one does.
+    An error of ours says it by an attribute `trouble`. If it has none, and was raised because of another error, that
+    error says it.
     """
     for each in _causes(error):
         said = getattr(each, "trouble", None)

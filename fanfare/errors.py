@@ -1,4 +1,4 @@
-"""The error that ends a process, whoever finds that it has to end."""
+"""The error that ends a process, whichever part of it finds that it has to end."""
 
 __all__ = ["FatalError"]
 

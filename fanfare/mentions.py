@@ -46,7 +46,7 @@ class Mentioned(NamedTuple):
     """It says @here, and not @everyone, and may."""
 
 
-# Without `allowed_mentions` all that is written counts, and a reply mentions whom it replies to.
+# Without `allowed_mentions` all mentions in the content count, and a reply mentions the author it replies to.
 ALLOW_ALL: Final = Allowed(None, None, everyone=True, replied_user=True)
 
 

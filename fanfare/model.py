@@ -72,8 +72,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 class Guild(msgspec.Struct, kw_only=True):
     """A guild as one process holds it.
 
-    `version` grows by one with every change; `members` holds everybody in a small guild, in a large one only those
-    whom this process has asked for.
+    `version` grows by one with every change; `members` holds everybody in a small guild, in a large one only the
+    members that this process has asked for.
     """
 
     id: int

@@ -116,7 +116,7 @@ def channel(c: Channel, *, to: int = 0) -> Json:
 
     Args:
         c: the channel, of a guild or direct.
-        to: for a direct one, the user it is shown to, who is not among the recipients; 0: all are listed.
+        to: for a direct channel, the user it is shown to, who is left out of the recipients; 0: all are listed.
 
     """
     if c.type in {DM, GROUP_DM}:

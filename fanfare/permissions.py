@@ -198,5 +198,5 @@ def _implicit(held: int, *, voice: bool) -> int:
         return NONE
     if not held & _SEND:
         held &= ~_NEEDS_SEND
-    # Who may not connect to a voice channel sees that it is there, and can do nothing in it or with it.
+    # A member that may not connect to a voice channel sees that it is there, and can do nothing in it or with it.
     return held & _VIEW if voice and not held & _CONNECT else held

@@ -77,7 +77,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     """Source position; absent in the source topics, where it is the record's own."""
     payload: bytes = b""
     before: bytes = b""
-    """Of a change to a guild: JSON of what it replaced, so that who comes later can tell how the guild was before."""
+    """Of a change to a guild: JSON of what it replaced, so that a node that loads the guild later knows that, too."""
 
     @property
     def position(self) -> Position:

@@ -1,7 +1,7 @@
 """The rule for sends that are repeated (docs/design.md, section 5, "Retries").
 
-The first log position of a (sender, nonce) counts, and none that came too late. Both follow from the log
-alone, so every worker and every replay decides the same.
+Of the log positions of a (sender, nonce), the first one counts, unless it came too late. Both follow from the log
+alone, so every worker decides the same, whenever it reads.
 """
 
 from enum import Enum, auto
@@ -54,8 +54,8 @@ class First(NamedTuple):
 def first_of(record: Record, known: First | None) -> First:
     """What stands for a record's nonce: what is known, or the record itself.
 
-    A nonce is forgotten after its window, and then the client may use it for another message. So ids that
-    are further apart than the window are two messages, whatever else is still known of the nonce.
+    A nonce is forgotten after its window, and then the client may use it for another message. So ids that are further
+    apart than the window are two messages, even if Redis still has the nonce.
 
     Args:
         record: an event with a nonce.

@@ -1,15 +1,15 @@
-"""Who may change what in a guild: one decision for each kind of change, from what is there before and after it. Pure.
+"""Who may change what in a guild: one decision for each kind of change, from the state before and after it. Pure.
 
 Each function returns when the change is allowed, and raises when it is not. The store calls them inside the transaction
 that makes the change, on the guild as it is locked, so that nothing can happen between the decision and the change.
-Who has no user id (0) is the operator at the command line, and may do everything; nobody calls these for them.
+User id 0 is the operator at the command line, who may do everything: these functions are not called for the operator.
 
 The rules are Discord's (documentation, "Permissions" and the pages of the resources):
 
 - The owner may do everything, and nobody changes or removes the owner.
 - Somebody changes only roles, and members, below their own highest role; no role passes it.
-- Somebody gives and takes only bits that they have. Bits that stay as they were are not looked at, also those that no
-  name is known for.
+- Somebody gives and takes only bits that they have. Bits that stay as they were are not looked at, even if Fanfare has
+  no name for them.
 - @everyone is neither renamed, moved, shown apart, given nor deleted.
 - In a voice channel, somebody without CONNECT manages nothing (`fanfare.permissions.in_channel`).
 """
@@ -74,7 +74,7 @@ class BadChangeError(RightsError):
 
 
 def member(guild: Guild, user_id: int) -> Member:
-    """Who it is that changes something. Raises: NotAllowedError: they are not in the guild, or not any more."""
+    """The member that changes something. Raises: NotAllowedError: the user is not in the guild, or not any more."""
     found = guild.members.get(user_id)
     if found is None:
         raise NotAllowedError
@@ -198,7 +198,7 @@ def _check_visible(held: int) -> None:
 
 
 def _check_parent(guild: Guild, by: Member, channel: Channel) -> None:
-    """The category is one, has room, and is somebody's to manage: what comes into it takes over its overwrites."""
+    """The parent is a category, has room, and somebody may manage it: a channel in it takes over its overwrites."""
     if not channel.parent_id:
         return
     parent = guild.channels.get(channel.parent_id)
@@ -216,10 +216,11 @@ def _check_parent(guild: Guild, by: Member, channel: Channel) -> None:
 
 
 def _check_overwrites(guild: Guild, by: Member, held: int, had: Iterable[Overwrite], after: Channel) -> None:
-    """Bits that change are had in the guild, and whom they are for exists, or stands so in the category.
+    """Somebody has the bits that change, and the role or member of each overwrite exists, or stands so in the category.
 
     A category keeps the overwrites of members who have left, and what is in it can take over all of them.
-    Whoever has MANAGE_ROLES by an overwrite only could give it on by another one: that bit is for administrators.
+    A member that has MANAGE_ROLES only by an overwrite could pass it on by another overwrite: that bit is for
+    administrators.
     """
     before = {one.id: one for one in had}
     there = {one.id: one for one in after.overwrites}

@@ -194,7 +194,7 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
 async def _checked(service: Service, main: Callable[[Service], Awaitable[None]]) -> None:
     """Check the stores before the work begins, so that what is wrong is said at once, and by name.
 
-    A store that is away keeps nobody from starting: it is checked when it is there.
+    A store that is away does not keep the process from starting: it is checked when it is back.
     """
     # After the internal server answers, as these are slow to import.
     from fanfare.checks.program import check_later, check_start  # noqa: PLC0415
@@ -217,7 +217,7 @@ async def _checked(service: Service, main: Callable[[Service], Awaitable[None]])
 
 
 async def _watch(service: Service, work: asyncio.Future[None]) -> None:
-    """Wait for `main`; once it is to stop, not for ever."""
+    """Wait for `main`; once the process is to stop, only for a limited time."""
     stopping = asyncio.ensure_future(service.stopping.wait())
     await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -226,7 +226,7 @@ async def _watch(service: Service, work: asyncio.Future[None]) -> None:
             (work,), timeout=service.settings.unready_s + service.settings.drain_s + FAILED_DRAIN_S
         )
     if not work.done():
-        service.log.error("it does not end, and is ended", action=Action.STOP)
+        service.log.error("the work did not end in time: it is cancelled", action=Action.STOP)
         await end((work,))
     with contextlib.suppress(asyncio.CancelledError):
         try:

@@ -57,7 +57,7 @@ def public_problems(settings: Settings) -> list[str]:
 
 
 def require_public(settings: Settings) -> None:
-    """For whoever serves clients.
+    """Check the settings of a process that serves clients.
 
     Raises:
         SettingsError: clients could not find the gateways.
@@ -68,7 +68,7 @@ def require_public(settings: Settings) -> None:
 
 
 def remarks(settings: Settings) -> list[str]:
-    """What is likely not meant, though all works."""
+    """Settings that work, but that were probably not meant so."""
     found = []
     for field in _KEYS:
         path = getattr(settings, field)

@@ -1,8 +1,8 @@
 """Ending tasks for certain, and sharing what they find.
 
 A cancellation can get lost: aiokafka's `close()` waits for a task of its own and swallows what comes meanwhile, and
-until Python 3.12 `asyncio.wait_for` forgets one that comes together with what it waits for. So whoever must be sure
-that a task ends asks again.
+until Python 3.12 `asyncio.wait_for` forgets one that comes together with what it waits for. So code that must be sure
+that a task ends has to cancel it again and again: `end` does.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Shared(Generic[_K, _T]):
 
 
 class Gathered(Generic[_Q, _T]):
-    """Questions that are asked together: what comes while a request is under way shares the next, in its order."""
+    """Questions that are asked together: those that come during one request share the next one, in their order."""
 
     def __init__(self, ask: Callable[[list[_Q]], Awaitable[Sequence[_T | Exception]]], most: int) -> None:
         """Prepare.
@@ -72,7 +72,7 @@ class Gathered(Generic[_Q, _T]):
         return await done
 
     async def close(self) -> None:
-        """Stop; who still waits is cancelled."""
+        """Stop; calls that still wait are cancelled."""
         if self._task is not None:
             await end((self._task,))
         for _, done in self._waiting:
@@ -112,7 +112,7 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """Run works that are to go on for ever, until one of them does not; the others are ended then, for certain.
+    """Run works that never end by themselves; once one of them does end, end the others, for certain.
 
     A TaskGroup cancels each of its tasks once, and waits for ever for one whose cancellation got lost.
 
@@ -128,12 +128,12 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
         raise asyncio.CancelledError
     for task in done:
         if task.cancelled():
-            raise RuntimeError("a task was cancelled, and not by whom it belongs to")
+            raise RuntimeError("a task was cancelled by code that does not own it")
         task.result()
 
 
 async def _until_ended(tasks: Iterable[asyncio.Future[Any]]) -> bool:
-    """`end` tasks, also when told meanwhile not to wait; whether that was so."""
+    """`end` tasks, even if this call is cancelled meanwhile; returns whether it was."""
     told = False
     ending = asyncio.get_running_loop().create_task(end(tasks))
     while not ending.done():
@@ -145,7 +145,7 @@ async def _until_ended(tasks: Iterable[asyncio.Future[Any]]) -> bool:
 
 
 def retrieve(task: asyncio.Future[Any]) -> None:
-    """Take note of a task's error, for when all who waited for it are gone: it is nobody's then."""
+    """Retrieve a task's error although nobody waits for it any more, so that asyncio does not complain of it."""
     if not task.cancelled():
         task.exception()
 

@@ -1,7 +1,7 @@
 """TLS: the certificate of the public ports, the contexts by which stores are reached, and why a connection failed.
 
-Certificates are renewed while a process runs: SIGHUP makes it read the files again. New connections use what was
-read; a file that cannot be used changes nothing and is said.
+Certificates are renewed while a process runs: SIGHUP makes it read the files again. New connections use what was read.
+A file that cannot be used changes nothing, and is reported.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from fanfare.settings import SettingsError
 __all__ = ["Certificate", "Problem", "client_context", "problem", "reason", "reload_clients"]
 
 _PROBE_S: Final = 2.0
-# Long enough for a server that does not want us to say so after the handshake.
+# Long enough for a server that rejects us to say so after the handshake.
 _WORD_S: Final = 0.5
 # How OpenSSL says that what came is no TLS.
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING")
@@ -81,7 +81,7 @@ class _Client:
 
     def reload(self) -> None:
         """Read the files again, into the context that the clients hold."""
-        self._read()  # what cannot be used must not come in by halves
+        self._read()  # files that cannot be used must not take effect by halves
         if self._ca is not None:
             self.context.load_verify_locations(self._ca)
         if self._cert is not None:
@@ -126,7 +126,7 @@ def client_context(
 
 
 def reload_clients() -> list[str]:
-    """Read the files of all contexts again; what could not be used, and stays as it was."""
+    """Read the files of all contexts again; returns what could not be used: those contexts stay as they were."""
     said = []
     for client in _clients.values():
         try:
@@ -189,7 +189,7 @@ async def _answers(host: str, port: int, question: bytes) -> bool:
 
 
 async def _speaks_tls(host: str, port: int) -> bool:
-    """Whether a handshake works; nothing is sent after it, so it need not be verified who answers."""
+    """Whether a handshake works. The server's identity is not verified, because nothing is sent after the handshake."""
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:

@@ -1,4 +1,4 @@
-"""Tokens: who somebody is, signed by us. `<user id>.<when and which>.<signature>`, each part base64url, unpadded.
+"""Tokens: signed statements of who a user is. `<user id>.<when and which>.<signature>`, each part base64url, unpadded.
 
 Client libraries read the user id from the first part (docs/clients.md, rule 6): base64 of the decimal id. The second
 part is the time of issue and the user's generation of tokens: revoking raises the generation, which is kept with the
@@ -18,7 +18,7 @@ SECRET_LENGTH: Final = 32
 """The fewest characters of a secret."""
 
 _PREFIXES: Final = ("Bot ", "Bearer ")
-# Snowflakes have at most 19 digits; whatever is longer is not looked at.
+# Snowflakes have at most 19 digits; a longer text is rejected at once.
 _MAX_LENGTH: Final = 128
 _MAX_ID: Final = 2**63
 _TIME_BYTES: Final = 5
@@ -73,7 +73,7 @@ class Signer:
 
 
 class Tokens:
-    """Issues and verifies tokens. Who has a secret can be anybody."""
+    """Issues and verifies tokens. A person who has the secret can make a token of any user."""
 
     __slots__ = ("_signer",)
 

@@ -1,7 +1,7 @@
 """Kinds of trouble with a store: it is away, forbids, misses something, is full; or our own code is wrong. Pure.
 
-None of these says anything against a record: whatever comes, a worker holds its partition until it is mended. Only a
-record that cannot be read or makes no sense is set aside, and that is said by a `PoisonError` where it is judged.
+None of these is the fault of a record: whichever it is, a worker holds its partition until the trouble is mended. Only
+a record that cannot be read or makes no sense is set aside, and that is said by a `PoisonError` where it is judged.
 """
 
 from enum import StrEnum

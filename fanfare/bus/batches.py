@@ -151,7 +151,8 @@ class BatchRunner:
             handler: does the work.
             dead_letters: where poison goes.
             log: of the consumer.
-            told_to_bury: asked while a record holds its partition; without it nobody can order that.
+            told_to_bury: asked while a record holds its partition, whether an operator ordered it to be set aside;
+                without it nobody can order that.
 
         """
         self._group = group
@@ -192,7 +193,7 @@ class BatchRunner:
         metrics.BATCHES.labels(self._group, partition.topic).inc()
 
     async def _handle(self, partition: TopicPartition, batch: list[Incoming]) -> None:
-        """Have a batch handled, whatever it takes."""
+        """Call the handler with a batch, again and again, until each of its records is dealt with."""
         size, backoff = len(batch), Backoff()
         while batch:
             part = batch[:size]
@@ -208,7 +209,7 @@ class BatchRunner:
                 trouble = trouble_of(error)
                 self._retries[trouble in PASSES].inc()
                 if trouble in ONE_RECORD and len(part) > 1:
-                    # What stands before the record that fails is handled, and the rest waits.
+                    # The records before the one that fails are handled, and the rest waits.
                     size = len(part) // 2
                     continue
                 position = Position(*partition, batch[0].offset)
@@ -239,7 +240,7 @@ class BatchRunner:
         )
 
     async def unreadable(self, partition: TopicPartition, offset: int, error: Exception) -> None:
-        """Set a record aside that not even its parts could be had of; waits as long as Kafka is away."""
+        """Set a record aside of which aiokafka cannot even read the parts; waits as long as Kafka is away."""
         await self._bury(partition, _Buried(offset, 0, None, None, ()), error)
 
     async def _bury(self, partition: TopicPartition, message: Message, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """Reading past records that aiokafka cannot take apart: a header whose name is no UTF-8, which brokers do take.
 
-aiokafka then raises from `getmany`, each time anew, and forgets what it had ready of other partitions. Here nothing is
-forgotten, and such a record is told and passed by.
+At such a record aiokafka raises from `getmany`, each time anew, and forgets the records of other partitions that it had
+ready. Here nothing is forgotten: such a record is reported, and passed by.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Careful:
         for partition in chosen:
             with suppress(IllegalStateError):
                 await self._rewind(partition)
-        random.shuffle(chosen)  # so that no busy one keeps us from coming to the one that matters
+        random.shuffle(chosen)  # so that busy partitions do not keep us from the one with the bad record
         for partition in chosen:
             try:
                 # One by one, so that the client's position is at the record at which it fails.

@@ -2,9 +2,9 @@
 
 One task fetches and puts what came into a lane per partition; each lane has one batch in flight, so order
 within a partition is kept. What a batch's handler has finished is committed about once a second, when
-partitions are taken away, and at the end; never for partitions that were lost. A partition of which nothing came has
-a committed offset too, so that whoever watches the group sees no lag instead of none known. What happens to a batch
-that fails is in `batches`.
+partitions are taken away, and at the end; never for partitions that were lost. A partition without records gets a
+committed offset too, so that a tool that watches the group sees a lag of 0, and not an unknown one. What happens to a
+batch that fails is in `batches`.
 """
 
 import asyncio
@@ -40,21 +40,22 @@ __all__ = ["Consumer", "Handler", "Incoming", "PoisonError", "TopicPartition"]
 
 # A lane that holds this many records is not fetched for until it holds less than a batch.
 _LANE_RECORDS: Final = 2000
-# An empty fetch is answered after this. It is also how long a fetch of a partition that was just assigned or
-# resumed can wait behind the one before it, because a broker takes one request of a connection at a time.
+# The broker answers a fetch after this, even if it has no records. It is also how long a fetch of a partition that was
+# just assigned or resumed can wait behind the one before it, because a broker takes one request of a connection at a
+# time.
 _FETCH_WAIT_MS: Final = 50
-# Who gathers takes these at once.
+# A handler that gathers asks the broker to hold an answer until it has this much, or `gather_ms` is over.
 _GATHERED_BYTES: Final = 256 * 1024
 # When partitions are taken away the batch in flight gets this long; the whole group waits for it.
 _REVOKE_S: Final = 1.0
 # How long to wait for a partition's position, which a client knows soon after it was assigned.
 _POSITION_S: Final = 0.5
-# An error of fetching that did not come again for this long is over.
+# An error of fetching is over when it has not been seen again for this long.
 _FETCHES_S: Final = 3.0
 _FETCH_BACKOFF_S: Final = 2.0
-# What fetching itself is called where it is held.
+# The name of fetching itself, where holds are reported.
 _KAFKA: Final = "reading from Kafka"
-# Waiting does not mend it; another process may.
+# Waiting does not mend these kinds of trouble; a new process may.
 _HOPELESS: Final = frozenset({Trouble.REFUSED, Trouble.CODE})
 _STOP_S: Final = 2.0
 
@@ -274,7 +275,7 @@ class Consumer:
                 self._holds.hold(_KAFKA, error)
                 await backoff.wait()
                 continue
-            # What one topic has brings its error in turn with the records of the others.
+            # One good call does not end it: `getmany` raises one topic's error in turn with the records of others.
             if time.monotonic() - failed_s > _FETCHES_S:
                 backoff = Backoff(_FETCH_BACKOFF_S)
                 self._holds.release(_KAFKA)
@@ -320,7 +321,7 @@ class Consumer:
             lane.done = messages[-1].offset + 1
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Note that a lane's task died: then the whole member does."""
+        """Note that a lane's task died: then the whole member ends."""
         if not task.cancelled() and (error := task.exception()) is not None and not self._death.done():
             self._death.set_exception(error)
 
@@ -355,7 +356,7 @@ class Consumer:
             await self._commit(lanes, _REVOKE_S)
 
     async def _close_lanes(self, timeout: float) -> list[_Lane]:
-        """Let no lane begin another batch, and wait for those in flight; held ones are cancelled."""
+        """Let no lane begin another batch, and wait for the batches in flight; held batches are cancelled."""
         lanes = list(self._lanes.values())
         for lane in lanes:
             lane.closing = True
@@ -390,7 +391,7 @@ class Consumer:
             await self._commit(lanes, None)
 
     async def _begin(self, lanes: Iterable[_Lane]) -> None:
-        """Note where each of the lanes begins of which no record came yet, so that it is committed."""
+        """For each lane without records so far, note where it begins, so that this offset is committed."""
         for lane in lanes:
             with contextlib.suppress(KafkaError, TimeoutError):
                 begin = await asyncio.wait_for(
@@ -403,7 +404,7 @@ class Consumer:
         return metrics.LAG.labels(self._group, lane.partition.topic, str(lane.partition.partition))
 
     async def _commit(self, lanes: Iterable[_Lane], timeout: float | None) -> None:
-        """Commit what is finished. A failure is no harm: it is tried again, and repeated work is dropped."""
+        """Commit what is finished. A failure does no harm: the commit is tried again, and repeated work is dropped."""
         due = {lane: lane.done for lane in lanes if lane.done is not None and lane.done != lane.committed}
         if not due:
             return

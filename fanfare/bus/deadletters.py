@@ -50,12 +50,12 @@ DEAD_DONE: Final = "dead-done"
 DEAD_LETTER: Final = "dead-letter"
 
 _REASON_CHARS: Final = 500
-# A letter takes at most this; below what Kafka takes, with room for what the protocol adds.
+# The most bytes of a letter: below what Kafka takes, with room for what the protocol adds.
 LETTER_BYTES: Final = 900_000
-# Of these, at most so much for the headers that the record had, and for its key.
+# The part of them that the record's own headers may take, and its key.
 _HEADER_BYTES: Final = 100_000
 _KEY_BYTES: Final = 10_000
-# Where a topic takes less than it should, a letter without anything of the record.
+# If a topic takes less than it should, a letter goes there without anything of the record.
 _LEAST_BYTES: Final = 0
 _PER_HEADER: Final = 10
 _START_S: Final = 5.0
@@ -68,7 +68,7 @@ class LettersAwayError(ConnectionError):
 
 
 class Letter(NamedTuple):
-    """What of a record goes into its dead letter."""
+    """The parts of a record that go into its dead letter."""
 
     headers: list[Header]
     value: bytes
@@ -111,7 +111,7 @@ class DeadLetters:
     """Writes dead letters; connects when the first one comes."""
 
     def __init__(self, settings: Settings, group: str, topics: Iterable[str]) -> None:
-        """Args: group: who could not process them. topics: where they come from."""
+        """Args: group: the consumer group that could not process the records. topics: where the records come from."""
         self._group = group
         self._topics = [dead_letters_of(topic) for topic in topics]
         self._producer = Producer(settings, topics=self._topics)

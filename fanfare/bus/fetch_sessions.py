@@ -1,8 +1,8 @@
-"""Incremental fetches (KIP-227): a fetch names only the partitions whose offset is another one than in the last.
+"""Incremental fetches (KIP-227): a fetch names only the partitions whose offset has changed since the last one.
 
-aiokafka asks for all partitions each time, and is told something of each: where messages come one by one, and a worker
-has some eighty partitions, a fifth of its time. Here the broker keeps the list in a fetch session, and answers with
-those of which there is something new. Brokers and the Java client do so since Kafka 1.1; the protocol:
+aiokafka asks for all partitions each time, and gets an answer about each. That costs a worker of some eighty partitions
+a fifth of its time, if messages come one by one. Here the broker keeps the list in a fetch session, and answers only
+for partitions that have something new. Brokers and the Java client do so since Kafka 1.1; the protocol:
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-227
 """
 
@@ -13,7 +13,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 __all__ = ["FetchSessions"]
 
-# Versions of the Fetch request before have no sessions.
+# Earlier versions of the Fetch request have no sessions.
 _FIRST_VERSION: Final = 7
 _LAST_EPOCH: Final = 2**31 - 1
 
@@ -46,7 +46,7 @@ class FetchSession:
         return changed, [place for place in self._known if place not in wanted]
 
     def answered(self, session_id: int, wanted: Mapping[Place, Fetched]) -> None:
-        """The broker has answered without an error, and named the session so (0: it keeps none)."""
+        """The broker has answered without an error, with its number for the session (0: it keeps none)."""
         self.id = session_id
         if session_id:
             self.epoch = 1 if self.epoch == _LAST_EPOCH else self.epoch + 1
@@ -55,7 +55,7 @@ class FetchSession:
             self.restart()
 
     def restart(self) -> None:
-        """What the broker knows is not known: begin anew."""
+        """It is not certain what the broker knows: begin a new fetch session."""
         self.epoch = 0
         self._known = {}
 

@@ -1,4 +1,4 @@
-"""What a consumer is held up by: counted, said in the log once and then ever more rarely, and asked for by /readyz."""
+"""What holds a consumer up: it is counted, logged once and then ever more rarely, and shown by /readyz."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from fanfare.trouble import ONE_RECORD, Trouble
 
 __all__ = ["Holds"]
 
-# What passes in less than this, such as a leader that changes or too much that waits for Kafka, is not said.
+# Trouble that passes in less than this, such as a change of leader, is not logged.
 _GRACE_S: Final = 1.0
 # Said again after this, then after twice as long, and so on.
 _AGAIN_S: Final = 10.0

@@ -1,7 +1,7 @@
 """The aiokafka producer beneath ours: connected, handed records, and replaced by another one when it is dead.
 
-A client is dead when Kafka refused a record for good, when its own tasks ended, or when it does not get on though
-Kafka takes records. Meanwhile there is none, and nothing is handed over, so that order is kept.
+A client is dead when Kafka refused a record for good, when its own tasks ended, or when it does not get on though Kafka
+takes records. Until another client is connected, nothing is handed over, so that order is kept.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ __all__ = ["KafkaClient", "StoppedError", "UnknownTopicError"]
 # Records of one partition that wait while its last request is under way go out together, up to this.
 _BATCH_BYTES: Final = 512 * 1024
 _STOP_S: Final = 5.0
-# A connection that hangs is given up after this, and the records go out over another one.
+# A connection that hangs is given up after this, and its records go out over another connection.
 _REQUEST_MS: Final = 10_000
 
 
@@ -200,7 +200,7 @@ class KafkaClient:
                 continue
             try:
                 why = await stuck.look(client, self._overdue())
-            except Exception as error:  # noqa: BLE001 - a watchman who dies watches nothing
+            except Exception as error:  # noqa: BLE001 - if the watching task died, nothing would be watched
                 self._log.error("the producer cannot be watched", action=Action.KAFKA_AWAY, error=repr(error))
                 continue
             if why and client is self._client:

@@ -12,7 +12,7 @@ __all__ = ["Headers", "Item", "Lane", "Lanes", "Raw"]
 
 # A record costs about this much besides its value.
 _OVERHEAD_BYTES: Final = 256
-# What Kafka has not acknowledged after this may never be.
+# A record that Kafka has not acknowledged after this may never be acknowledged.
 _OVERDUE_S: Final = 10.0
 
 Headers = Iterable[tuple[str, bytes]]
@@ -99,7 +99,7 @@ class Lanes:
         """Why nothing of this size may be put into the lane now; '' where it may."""
         if self.stalled(now) or (lane.waiting and now - lane.progress > BREAKER_S):
             return f"nothing was acknowledged for {BREAKER_S:.0f} s"
-        # Where nothing else waits, more than the bound is taken: otherwise it never would be.
+        # If nothing else waits, an item larger than the bound is taken, too: otherwise it could never be sent.
         if self.bytes and self.bytes + size > self._limit_bytes:
             return f"{self.bytes} bytes wait for their acknowledgement"
         return ""

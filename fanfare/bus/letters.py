@@ -55,7 +55,7 @@ class DeadLetter(NamedTuple):
     position: Position
     """Where the record stood."""
     group: str
-    """Who set it aside."""
+    """The consumer group that set it aside."""
     error: str
     reason: str
     time_ms: int
@@ -126,8 +126,8 @@ def _letter(topic: str, message: Any, headers: Mapping[str, bytes]) -> DeadLette
 async def bring_back(settings: Settings, letter: DeadLetter) -> Position:
     """Append a record to the events topic that it came from, for the group that set it aside; then note that.
 
-    The record is handled after all that is in the log by now. What was handed to clients before stays as it is: a
-    change that is older than one which came after it undoes that one.
+    The record is handled after all that is in the log by now. What clients got before stays as it is. So an old change
+    that is brought back undoes a newer one.
 
     Args:
         settings: where Kafka is.
@@ -137,7 +137,7 @@ async def bring_back(settings: Settings, letter: DeadLetter) -> Position:
         Its new position.
 
     Raises:
-        LetterError: it is done already, the record cannot be read, or is not kept any more.
+        LetterError: the letter is done already, its record cannot be read, or is not kept any more.
         KafkaError: Kafka is away; nothing is noted, and it may be tried again: the record still counts once.
 
     """

@@ -1,7 +1,8 @@
 """What our topics and groups are called in Kafka: the names of docs/design.md, behind the prefix of the installation.
 
-Only what talks to Kafka knows the prefix. All else (positions in inboxes and headers, metrics, logs, commands) has the
-names without it: so data can be moved to an installation with another prefix, and dashboards fit each.
+Only the modules that talk to Kafka know the prefix. Everything else (positions in inboxes and headers, metrics, logs,
+commands) has the names without it. So data can be moved to an installation with another prefix, and a dashboard fits
+each installation.
 """
 
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ class Names:
         return name.startswith(self._before)
 
     def asked(self, name: str) -> str:
-        """What somebody means who may have written the prefix, too."""
+        """The name without the prefix, as a person asks for it, who may have written the prefix or not."""
         return name.removeprefix(self._before)
 
     def listed(self, names: Iterable[str]) -> list[str]:

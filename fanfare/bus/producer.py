@@ -28,7 +28,7 @@ from fanfare.trouble import Trouble
 
 __all__ = ["NotHandedOverError", "Producer", "Raw", "StoppedError", "UnknownTopicError", "partition_of"]
 
-# Just below what aiokafka, and a broker, take.
+# The most bytes of a request: just below what aiokafka and a broker take.
 _REQUEST_BYTES: Final = 1_000_000
 _STOP_S: Final = 5.0
 _LOG_APPEND_TIME: Final = 1
@@ -84,7 +84,7 @@ class Producer:
 
     @property
     def problem(self) -> str:
-        """What keeps it from producing, and does not pass by itself; or ''."""
+        """What keeps the producer from working, and does not pass by itself; '' if there is no such thing."""
         return self._kafka.problem
 
     @property
@@ -135,9 +135,9 @@ class Producer:
             partition: instead of the key's.
 
         Returns:
-            Its position in `topic`, once all in-sync replicas have it. Whoever stops waiting for it
-            (cancelling is fine) must take the outcome as unknown. Fails with a KafkaError when Kafka refused
-            it for good, or the producer was stopped before it was acknowledged.
+            Its position in `topic`, once all in-sync replicas have it. A caller that stops waiting for it (cancelling
+            is fine) must take the outcome as unknown. Fails with a KafkaError when Kafka refused it for good, or the
+            producer was stopped before it was acknowledged.
 
         Raises:
             NotHandedOverError: it was not handed over.

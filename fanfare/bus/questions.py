@@ -1,6 +1,6 @@
 """Questions to Kafka that aiokafka's admin client does not ask: over a bootstrap connection, as nothing else may work.
 
-With version 8 of Metadata and version 3 of DescribeGroups a broker says which operations the one who asks is authorized
+With version 8 of Metadata and version 3 of DescribeGroups a broker says which operations the asking user is authorized
 to (KIP-430).
 """
 
@@ -116,7 +116,7 @@ class Broker(NamedTuple):
 
 
 class Topic(NamedTuple):
-    """A topic, as far as we may see it."""
+    """A topic, with what we may see of it."""
 
     name: str
     error: str
@@ -125,7 +125,7 @@ class Topic(NamedTuple):
     replicas: int
     """Of the partition that has the fewest."""
     operations: frozenset[int]
-    """Codes of Kafka's AclOperation that we may."""
+    """Codes of Kafka's AclOperation for what we may do."""
 
 
 class Cluster(NamedTuple):
@@ -211,7 +211,7 @@ async def unreachable(brokers: Sequence[Broker]) -> dict[Broker, str]:
 
 
 async def ask_group(settings: Settings, group: str) -> frozenset[int]:
-    """The operations on a group, by its name in Kafka, that we may; none where we may not even see it.
+    """The operations on a group, by its name in Kafka, that we may carry out; none if we may not even see the group.
 
     Raises:
         KafkaError: Kafka is away.

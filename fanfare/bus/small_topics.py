@@ -15,7 +15,7 @@ _LIMIT_S: Final = 10.0
 
 
 async def read_whole(settings: Settings, topic: str) -> list[bytes] | None:
-    """The values of all records of a topic, oldest first; None where it is not there, or may not be seen.
+    """The values of all records of a topic, oldest first; None if there is no such topic, or we may not see it.
 
     Raises:
         KafkaError: Kafka is away, or does not let us read.

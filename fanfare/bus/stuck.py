@@ -1,8 +1,7 @@
 """Notices an aiokafka client that will not get on by itself.
 
-Its background tasks may die, or wait for something that never comes, when brokers come and go: seen once in some
-hundred outages of all brokers, as a client that sent nothing any more while others went on. Then only another client
-helps.
+Its background tasks may die, or wait for something that never comes, when brokers come and go. Then only another client
+helps. It was seen once in some hundred outages of all brokers: one client sent nothing any more while others went on.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from fanfare.settings import Settings
 __all__ = ["PROBES", "PROBE_S", "Stuck", "ended"]
 
 PROBE_S: Final = 2.0
-# Kafka has to have taken records for so many probes, with one of ours waiting all the time.
+# A client is stuck if, for so many probes, Kafka could take records and one of ours waited all the time.
 PROBES: Final = 4
 
 

@@ -44,7 +44,8 @@ async def tail(
         settings: where Kafka is.
         topic: which one.
         from_beginning: not only what comes from now on. With a group it holds where the group has no commit.
-        group: share the partitions with all who tail with the same group; without, each sees all.
+        group: share the partitions with every process that tails with the same group; without a group, each process
+            sees all records.
         partition: only this one; not with a group.
 
     Raises:

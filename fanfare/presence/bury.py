@@ -11,7 +11,7 @@ from fanfare.record import Position
 
 __all__ = ["order", "told_by"]
 
-# A record that holds its partition again after a day is another matter.
+# An order lapses after this: a record that holds its partition after a day needs a new one.
 _KEPT_S: Final = 86_400
 
 

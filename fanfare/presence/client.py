@@ -19,11 +19,11 @@ __all__ = ["TRIP", "TRIP_S", "Pipeline", "Redis", "connect", "connect_apart", "t
 
 _PORT: Final = 6379
 
-# Long enough for a fail-over within one data centre, short enough to be told apart from an outage.
+# Longer than a fail-over within one data centre; what takes longer counts as an outage.
 _CONNECT_S: Final = 2.0
 _ANSWER_S: Final = 5.0
 TRIP: Final = 256
-"""Questions of many requests that share a round trip."""
+"""Client for the questions of many requests that share a round trip."""
 TRIP_S: Final = 1.0
 """After this long without its answer Redis counts as away for them."""
 

@@ -1,7 +1,7 @@
 """The epoch: a word in Redis that is missing or another one after Redis was emptied.
 
-It says when it was set, by the Redis server's clock: whoever finds an epoch younger than a node's lease knows
-that nodes may not have registered again yet.
+It says when it was set, by the Redis server's clock. While the epoch is younger than a node's lease, nodes may not have
+registered again yet.
 """
 
 import secrets

@@ -36,7 +36,7 @@ def use_prefix(prefix: str) -> None:
 
 
 def epoch() -> str:
-    """String: a random word set by whoever finds it missing. Missing or another one: Redis was emptied."""
+    """String: a random word, set by the process that finds it missing. If it is missing or new, Redis was emptied."""
     return f"{_before}epoch"
 
 

@@ -1,9 +1,9 @@
 """One connection to Redis on which many wait for their answers at a time.
 
-redis-py takes a connection out of its pool for each command, and nobody else may have it before the answer is there:
-some hundred calls in Python around packing and parsing, which hiredis does. Here commands are written as they come, and
-the answers, which Redis gives in the same order, go to those who wait. Connecting, logging in, trying again,
-transactions and all else stay redis-py's.
+redis-py takes a connection out of its pool for each command, and keeps it from other commands until the answer is
+there. That takes some hundred calls in Python around packing and parsing, which hiredis does. Here commands are written
+as they come, and the answers, which Redis gives in the same order, go to the calls that wait for them. Connecting,
+logging in, trying again, transactions and all else stay redis-py's.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ __all__ = ["LineRedis"]
 _Command = tuple[Any, ...]
 
 _LOOK_S: Final = 0.5
-# What may wait for a Redis that takes nothing: about the bound on what waits for Kafka.
+# The most bytes that wait for a Redis that takes nothing: about the bound on what waits for Kafka.
 _UNSENT_BYTES: Final = 16 * 1024 * 1024
 # Commands that wait, or that change the connection for everybody. They need a connection of their own.
 _UNFIT: Final = frozenset(
@@ -72,7 +72,7 @@ class _Line(asyncio.Protocol):
     """A connection that redis-py has set up, from then on."""
 
     def __init__(self, connection: Any, *, may_block: bool = False) -> None:
-        """Args: connection: redis-py's, logged in; nothing is under way on it; may_block: it is of one task alone."""
+        """Args: connection: redis-py's, logged in, with nothing under way; may_block: only one task uses it."""
         self._connection = connection
         self._may_block = may_block
         self._transport = transport_of(connection)
@@ -106,7 +106,7 @@ class _Line(asyncio.Protocol):
         """
         if self.closed:
             raise RedisConnectionError("the connection was closed")
-        # Before it is among those who wait: a call that cannot be packed must not get the answers of the next one.
+        # Pack before the call joins the queue: a call that cannot be packed must not get the answers of the next one.
         packed = b"".join(_packed(command, may_block=self._may_block) for command in commands)
         if self._transport.get_write_buffer_size() + len(packed) > _UNSENT_BYTES and self._calls:
             raise RedisTimeoutError(f"{_UNSENT_BYTES} bytes wait for Redis already: it takes no more")
@@ -119,12 +119,12 @@ class _Line(asyncio.Protocol):
             return await call.done
         except asyncio.CancelledError:
             if len(self._calls) == 1 and self._calls[0] is call:
-                # As redis-py does: whoever comes next shall not wait for an answer that nobody wants.
+                # As redis-py does: the next call shall not wait behind an answer that nobody wants.
                 self.close(RedisConnectionError("the call was cancelled"))
             raise
 
     def close(self, why: RedisError) -> None:
-        """Close the connection; who still waits gets the error."""
+        """Close the connection; each call that still waits gets the error."""
         self.closed = True
         if self._looking is not None:
             self._looking.cancel()
@@ -152,7 +152,7 @@ class _Line(asyncio.Protocol):
             self.close(answer)
             return
         if _is_no_primary(answer):
-            # The connection to it stays; the next one goes to whoever is the primary now.
+            # Such a server keeps the connection open; a new connection goes to the primary.
             self.close(RedisConnectionError(f"it is no primary any more: {answer}"))
             return
         call = self._calls[0]
@@ -167,7 +167,7 @@ class _Line(asyncio.Protocol):
         self.close(RedisConnectionError(f"Redis closed the connection: {exc!r}"))
 
     def _look(self) -> None:
-        """Give the connection up where somebody waits and nothing comes."""
+        """Give the connection up if a call waits and nothing comes."""
         self._looking = None
         if not self._calls:
             return
@@ -188,7 +188,7 @@ _UNSENT.set_function(lambda: sum(line.unsent_bytes for line in list(_open)))
 class LineRedis(Redis):
     """redis-py's client; its commands, and pipelines that are no transactions, go over one line.
 
-    What fails for want of a connection goes redis-py's own way, which tries again.
+    A command that fails for want of a connection goes redis-py's own way, which tries again.
     """
 
     _line: _Line | None = None
@@ -237,8 +237,8 @@ class LineRedis(Redis):
         """What redis-py does by itself, over connections of its pool.
 
         Raises:
-            redis.ConnectionError: the server is no primary any more. Its connections are dropped: the next ones go to
-                whoever is it now.
+            redis.ConnectionError: the server is no primary any more. Its connections are dropped: new ones go to the
+                primary.
 
         """
         try:
@@ -259,7 +259,7 @@ class LineRedis(Redis):
             self._line.close(RedisConnectionError("the connection was given up"))
 
     async def _open(self) -> _Line:
-        """Connect, once for all who come meanwhile."""
+        """Connect; calls that come meanwhile share the connection."""
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect(), name="redis line")
             self._opening.add_done_callback(retrieve)
@@ -271,7 +271,7 @@ class LineRedis(Redis):
 
     async def _connect(self) -> _Line:
         try:
-            # Those of the pool may be to the same server as the line that was lost, which may be no primary any more.
+            # Connections of the pool may lead to the same server as the lost line, which may be no primary any more.
             await self.connection_pool.disconnect(inuse_connections=False)
             connection: Any = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             await connection.connect_check_health()
@@ -323,7 +323,7 @@ class _LinePipeline(Pipeline):
 
 
 def _is_no_primary(answer: Any) -> bool:
-    """Whether an answer says that the server was demoted, or was left alone by its replicas: who is primary now?"""
+    """Whether an answer says that the server was demoted or lost its replicas: another may be primary now."""
     return isinstance(answer, ReadOnlyError | MasterDownError) or (
         isinstance(answer, ResponseError) and str(answer).startswith("NOREPLICAS")
     )
@@ -377,7 +377,7 @@ def _blocks(options: Sequence[Any]) -> bool:
 
 
 def _argument(value: Any) -> Any:
-    """As redis-py has it: neither a bool nor None, which Python would take for a number or a word."""
+    """The bytes of an argument. As in redis-py, bool and None are refused: they would become numbers or words."""
     if isinstance(value, bool) or not isinstance(value, str | bytes | int | float | memoryview | bytearray):
         raise TypeError(f"a {type(value).__name__}")
     return value if isinstance(value, str | bytes | int | float) else bytes(value)

@@ -50,8 +50,8 @@ _LOST: Final = ("connection is closed", "connection was closed", "cannot call", 
 async def translated() -> AsyncIterator[None]:
     """What PostgreSQL refuses whatever is asked becomes a StoreUnavailableError.
 
-    It is away, takes no writes, lacks a table or does not give us a right: that is mended, or not, by whoever runs it.
-    What only is wrong with a statement of ours is raised as it is.
+    It is away, takes no writes, lacks a table or does not give us a right: that is for its operator to mend. What only
+    is wrong with a statement of ours is raised as it is.
     """
     try:
         yield

@@ -74,7 +74,7 @@ async def make_demo(settings: Settings) -> Demo:
 
 
 async def _reserved(store: Store) -> dict[str, int]:
-    """The ids of the demo's things, chosen by whoever comes first."""
+    """The ids of the demo's things, chosen by the process that comes first."""
     snowflakes = unleased()
     async with store.database.transaction() as connection:
         await connection.executemany(

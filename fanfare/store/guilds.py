@@ -153,7 +153,7 @@ class Guilds:
     async def add_member(
         self, guild_id: int, user: User, *, roles: Iterable[int] = (), nick: str | None = None
     ) -> Change[Member]:
-        """Let a user join; `changed` is False for who is a member already. Raises NotFoundError."""
+        """Let a user join; `changed` is False if the user is a member already. Raises NotFoundError."""
         async with changing(self._db, guild_id) as change:
             member = Member(user=user, roles=tuple(roles), joined_at=datetime.now(UTC), nick=nick)
             if not await _insert_member(change.connection, guild_id, member):

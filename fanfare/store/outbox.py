@@ -1,9 +1,9 @@
 """The relay: takes guild events from the outbox to Kafka, one relay at a time in the whole cluster.
 
-Every gateway runs one. Who holds the lock produces the rows in order, and deletes each when Kafka has
-acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another
-one takes over); the fan-out lets only the first through, by author and nonce. Order holds even then:
-each relay produces in order, so of two events the first copy of the earlier one comes first.
+Every gateway runs one. The gateway that holds the lock produces the rows in order, and deletes each when Kafka has
+acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another one takes
+over); the fan-out lets only the first through, by author and nonce. Order holds even then: each relay produces in
+order, so of two events the first copy of the earlier one comes first.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ __all__ = ["Poster", "relay"]
 
 _LOCK: Final = 0x66616E_0002
 _BATCH: Final = 200
-# A change that no NOTIFY told of is found after this; who waits for the lock tries again after this.
+# A change that no NOTIFY told of is found after this; a gateway that waits for the lock tries again after this.
 _POLL_S: Final = 1.0
 # The server ends a relay that says nothing this long (its process hangs), and with it its lock.
 _SILENCE_S: Final = 15

@@ -1,6 +1,6 @@
 """How a gateway learns whose tokens were revoked: all of them when it connects, each further one as it is committed.
 
-By LISTEN and not by a record through Kafka, because whoever only uses REST has no inbox on a node, and because what
+By LISTEN and not by a record through Kafka, because a user who only uses REST has no inbox on a node, and because what
 PostgreSQL says here is the truth itself: a node that starts or comes back reads it there, whatever it has missed.
 """
 
@@ -50,7 +50,7 @@ async def follow(store: Store, learn: Callable[[int, int], None], caught_up: Cal
                 with contextlib.suppress(Exception):
                     await connection.close(timeout=1)
         except (StoreUnavailableError, asyncpg.PostgresError) as error:
-            # A right or a column that is missing holds who wants in, and is said; it may be mended.
+            # While a right or a column is missing, nobody is let in; it is logged, and may be mended.
             if time.monotonic() - started_s > _STEADY_S:
                 backoff = Backoff()
             if backoff.first():

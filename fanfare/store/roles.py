@@ -14,7 +14,7 @@ from fanfare.store.rows import as_overwrite, as_role
 
 __all__ = ["Roles", "insert_role"]
 
-# Holders of a deleted role that its event names: 20 kB. Where there were more, who was away begins anew.
+# Holders of a deleted role that its event names: 20 kB. If there were more, a session that was away begins anew.
 _NAMED: Final = 1000
 
 
