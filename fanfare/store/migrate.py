@@ -1,6 +1,7 @@
 """Brings the database to the newest schema. Any number of processes may do so at once."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from alembic import command
@@ -18,17 +19,21 @@ __all__ = ["migrate"]
 _LOCK: Final = 0x66616E_0001
 
 
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, afterwards: Sequence[str] = ()) -> None:
     """Bring the database to the newest schema: all steps or none. Not from inside a running event loop.
+
+    Args:
+        settings: where it is.
+        afterwards: statements to execute then, in the same transaction, such as grants.
 
     Raises:
         StoreUnavailableError: PostgreSQL is away.
 
     """
-    asyncio.run(_migrate(dsn(settings), settings.prefix))
+    asyncio.run(_migrate(dsn(settings), settings.prefix, afterwards))
 
 
-async def _migrate(url: str, schema: str) -> None:
+async def _migrate(url: str, schema: str, afterwards: Sequence[str]) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: dial(url, statement_s=None), poolclass=NullPool
     )
@@ -39,6 +44,8 @@ async def _migrate(url: str, schema: str) -> None:
             if schema:
                 await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
             await connection.run_sync(_upgrade)
+            for statement in afterwards:
+                await connection.execute(text(statement))
     finally:
         await engine.dispose()
 

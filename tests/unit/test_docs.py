@@ -15,7 +15,7 @@ from fanfare.settings import PREFIX, Settings
 from fanfare.telemetry.metrics import REGISTRY
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "k8s").rglob("*.md")]
 FOLDERS = (
     "fanfare",
     "gateway",
@@ -24,6 +24,8 @@ FOLDERS = (
     "archiver",
     "torture",
     "benchmarks",
+    "deploy",
+    "k8s",
     "tests",
     "requirements",
 )
@@ -102,8 +104,8 @@ def test_commands_and_settings_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_make_targets_exist(document):
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for target in re.findall(r"(?:`|^ {4})make ([a-z]+)", document.read_text(), re.MULTILINE):
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"(?:`|^ {4})make ([a-z0-9-]+)", document.read_text(), re.MULTILINE):
         assert target in targets, target
 
 

@@ -24,7 +24,7 @@ IMPURE = (
     "threading", "time", "fanfare.clock", "fanfare.telemetry",
 )  # fmt: skip
 # What stands upon the product.
-TOOLS = ("torture", "demo", "benchmarks")
+TOOLS = ("torture", "demo", "benchmarks", "deploy")
 
 
 @functools.cache

@@ -1,0 +1,49 @@
+"""The files under k8s/ and deploy/ that are made from code: `python -m deploy.files` writes them again.
+
+A test says which of them are out of date.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from deploy.kafka_objects import topics, users
+from deploy.kubernetes import ROOT, settings_of
+from deploy.redis_users import redis_users
+
+__all__ = ["made", "main"]
+
+_BY: Final = "# Made by `python -m deploy.files` from the code: change that, and run it again.\n"
+
+
+def _yaml(objects: Iterable[Mapping[str, Any]]) -> str:
+    return _BY + yaml.safe_dump_all(objects, sort_keys=False, width=110)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+def made() -> dict[Path, str]:
+    """Each file that is made, and what it has to say."""
+    settings = settings_of((ROOT / "k8s/base/settings.env").read_text())
+    strimzi = ROOT / "k8s/components/strimzi"
+    return {
+        strimzi / "topics.yaml": _yaml(topics(settings)),
+        strimzi / "users.yaml": _yaml(users(settings)),
+        ROOT / "k8s/overlays/dev/users.acl": redis_users(),
+    }
+
+
+def main() -> None:
+    """Write all of them."""
+    for path, text in made().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
