@@ -15,7 +15,7 @@ from fanfare.telemetry.logs import Action
 __all__ = ["Trimmer"]
 
 _EVERY_S: Final = 1.0
-# Channels that wait; beyond this they wait for their next message.
+# The most channels that wait to be trimmed; further ones are trimmed after their next message.
 _CHANNELS: Final = 100_000
 
 _TRIM: Final = Script("trim_recent")

@@ -8,8 +8,8 @@ Reading the log one event after the other, a message table changes like this:
 - An update or delete changes a row that is there, is not deleted, and shows an earlier offset. A deleted row
   stays for ever, without its body.
 
-`fold` does that for a batch at once: what to add, and what to change afterwards. Whatever is read again, and
-however the log is cut into batches, the table comes out the same.
+`fold` does that for a batch at once: what to add, and what to change afterwards. The table comes out the same,
+whichever records are read again, and however the log is cut into batches.
 """
 
 from collections.abc import Iterable
@@ -212,7 +212,7 @@ def _changes(entry: Logged) -> list[Changed]:
 def _apply(result: Fold, change: Changed) -> None:
     """Note a change, both for the row as the batch adds it and for one that is there already.
 
-    Both, because a worker that has just lost the partition may add the row while we are at it.
+    Both, because a worker that has just lost the partition may add the row at the same time.
     """
     key = (change.channel_id, change.id)
     earlier = result.changed.get(key)

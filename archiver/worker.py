@@ -1,6 +1,7 @@
 """The archiver's shell: reads the log in batches, writes each in one transaction, and has caches trimmed.
 
-A batch whose transaction did not commit is done again; so may be one that did, and it changes nothing.
+A batch whose transaction did not commit is done again. A batch that did commit may come again, too, and then changes
+nothing.
 """
 
 from collections.abc import Iterable, Sequence

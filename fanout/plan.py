@@ -12,7 +12,7 @@ from fanfare.retries import is_late
 __all__ = ["SOURCE", "Decision", "decide", "delivery_headers", "first_key"]
 
 SOURCE: Final = "source"
-# A delivery has a position of its own, and is for all who read deliveries.
+# A delivery has a position of its own, and is for every group that reads deliveries.
 _OWN: Final = (SOURCE, BROUGHT_BACK)
 
 

@@ -31,7 +31,7 @@ _CLAIM: Final = Script("claim")
 
 
 class NoncesLostError(ConnectionError):
-    """Redis has lost writes, maybe first positions of nonces: all waits until the gateways have brought them back."""
+    """Redis has lost writes, perhaps first positions of nonces: records wait until the gateways bring them back."""
 
     def __init__(self) -> None:
         super().__init__("Redis has lost writes: the gateways read the nonces from the log again")

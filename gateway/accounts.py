@@ -1,7 +1,7 @@
-"""Whose tokens count on this node: the signature says who somebody is, the generation whether it was revoked.
+"""Which tokens count on this node: the signature says whose a token is, the generation whether it was revoked.
 
-All revocations are in memory (some 100 bytes for each user who ever had one), so asking costs nothing, and goes on
-while PostgreSQL is away. `fanfare.store.revocations` keeps them current.
+All revocations are in memory (some 100 bytes for each user who ever had one), so asking costs nothing, and works while
+PostgreSQL is away. `fanfare.store.revocations` keeps them current.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _WAIT_S: Final = 2.0
 
 
 class Accounts:
-    """Admits who has a token of ours that was not revoked."""
+    """Admits users with a valid token that was not revoked."""
 
     def __init__(self, secret: str, store: Store, *, revoked: Callable[[int, int], None]) -> None:
         """Know nobody yet.
@@ -38,7 +38,7 @@ class Accounts:
         self._revoked = revoked
 
     def caught_up(self) -> None:
-        """All that was revoked before is known: tokens can be judged."""
+        """All earlier revocations are known: from now on tokens can be judged."""
         self._known.set()
 
     def learn(self, user: int, generation: int) -> None:
@@ -54,7 +54,7 @@ class Accounts:
         return self._generations.get(holder.user, 0) == holder.generation
 
     async def admit(self, token: str) -> Holder:
-        """Whose token this is.
+        """The user of a token.
 
         Raises:
             BadTokenError: it is none of ours, or was revoked.
@@ -68,7 +68,8 @@ class Accounts:
             except TimeoutError:
                 raise StoreUnavailableError("what was revoked could not be read yet") from None
         if holder.generation > self._generations.get(holder.user, 0):
-            # Issued after a revocation that we are about to hear of, or before a copy was put back that lacks it.
+            # The token was issued after a revocation that we are about to hear of, or before an old copy of the
+            # database that lacks the revocation was put back.
             self.learn(holder.user, await self._store.token_generation(holder.user))
         if not self.stands(holder):
             raise BadTokenError("the token was revoked")

@@ -1,4 +1,4 @@
-"""Short pieces of work that run besides, each for one request; what fails is logged."""
+"""Short pieces of work that run in the background, each for one request; a failure is logged."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -18,7 +18,7 @@ class Background:
         self._log = logs.get("gateway")
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a short piece of work besides."""
+        """Run a short piece of work in the background."""
         task = asyncio.get_running_loop().create_task(work)
         self._work.add(task)
         task.add_done_callback(self._worked)

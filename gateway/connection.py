@@ -1,7 +1,7 @@
 """One client connection: bytes in and out, around websockets' sans-I/O protocol and our own dialogue.
 
 There is no task per connection. Dispatches are ready frames written straight to the descriptor; what the kernel does
-not take goes through the transport, and until that has drained the session is a cursor.
+not take goes through the transport, and until the transport has drained, the session is a cursor.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from gateway.timers import Wheel
 
 __all__ = ["Connection", "Shell"]
 
-# The library's own words about each connection are not wanted.
+# The library's own log lines about each connection are not wanted.
 _QUIET: Final = logging.getLogger("fanfare.websocket")
 _QUIET.setLevel(logging.CRITICAL)
 
@@ -56,9 +56,10 @@ _CONSTANT: Final = {
     for kind in Transport
     for op in (Op.HEARTBEAT_ACK, Op.RECONNECT, Op.HEARTBEAT)
 }
-# Longer messages are for sessions. Twice what is allowed, so that the client is told by Discord's own code.
+# Longer messages are for sessions. Twice what is allowed: above that the library closes with 1009, below it we close
+# with Discord's own code.
 _UNIDENTIFIED_BYTES: Final = 2 * CLIENT_FRAME_BYTES
-# So much is parsed before it is looked at: a PING is six bytes, and each costs an answer.
+# So much is parsed before the frames in it are looked at: a PING is six bytes, and each costs an answer.
 _SLICE_BYTES: Final = 4096
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _ENDING_CODES: Final = frozenset({1000, 1001})
@@ -79,7 +80,7 @@ class Shell(Protocol):
     """Whether new sockets are taken."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a short piece of work besides."""
+        """Run a short piece of work in the background."""
 
     async def publish(self, user: User, body: bytes) -> dict[str, Any]:
         """Publish a message: the `d` of SENT."""
@@ -204,7 +205,7 @@ class Connection(asyncio.Protocol):
     # To the socket
 
     def send(self, data: bytes) -> None:
-        """Write frames; may block the link, but takes all of them."""
+        """Write frames; takes all of them, but the link may be blocked afterwards."""
         if self.fd < 0 or self.blocked:
             self._transport.write(data)
             return
@@ -239,7 +240,7 @@ class Connection(asyncio.Protocol):
         self._close(code, reason)
 
     def invalidate(self) -> None:
-        """Say that the session is lost; the client may identify on this connection."""
+        """Tell the client that the session is lost; it may identify on this connection."""
         self.session = None
         if self._dialogue is not None:
             self._dialogue.rejected()
@@ -257,7 +258,7 @@ class Connection(asyncio.Protocol):
             self._shell.hub.block(self.session)
 
     def _answer(self, data: bytes) -> None:
-        """Send what the client has caused. Of that only so much waits for a client that does not read."""
+        """Send an answer to the client. A client that does not read is cut when too many of its answers wait."""
         self.send(data)
         if self.blocked:
             self._unread += len(data)
@@ -280,7 +281,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _refuse(self, answer: bytes) -> None:
-        """Answer what is no websocket, and close."""
+        """Answer a request that is no websocket handshake, and close."""
         self.open = False
         self._transport.write(answer)
         self._transport.pause_reading()
@@ -344,7 +345,7 @@ class Connection(asyncio.Protocol):
                 self._carry_out(effect)
 
     def _flooded(self, why: str, reason: str) -> None:
-        """The client sends what says nothing: it is told, and nothing more of it is read."""
+        """The client sends too many frames that say nothing: it gets a close frame, and nothing more of it is read."""
         if not self.open:
             self.abort()
             return
@@ -389,7 +390,7 @@ class Connection(asyncio.Protocol):
         except EndError as end:
             self._end(end)
         except Exception as error:
-            self._close(CloseCode.UNKNOWN_ERROR, "an error on our side: come again")
+            self._close(CloseCode.UNKNOWN_ERROR, "an error on our side: reconnect and resume")
             self._shell.log.exception("a start failed", error=repr(error))
         else:
             if session.link is self:
@@ -414,7 +415,7 @@ class Connection(asyncio.Protocol):
             self._reply(Reply(Op.SENT, answer))
 
     def _due(self, deadline: float) -> None:
-        """Look after the connection then, and not before."""
+        """Check the connection at that time, and not before."""
         wheel = self._shell.wheel
         wheel.forget(self._bucket, self._check)
         self._bucket = wheel.at(deadline, self._check)

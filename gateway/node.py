@@ -104,7 +104,7 @@ class Node:
         await self._members.answer(session, asked)
 
     def give_up(self) -> None:
-        """What was missed is not to be had any more: tell every session, forget what events kept current."""
+        """Missed events cannot be had any more: tell every session, and forget all state that events keep current."""
         for connection in list(self.connections):
             if connection.session is not None:
                 metrics.INVALID.labels("events not kept").inc()
@@ -113,7 +113,7 @@ class Node:
         self._guilds.restart()
 
     async def sweep(self) -> None:
-        """What has to be done now and then; a supervised task."""
+        """Do what has to be done now and then; a supervised task."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             away = self.hub.expire(time.monotonic())
@@ -223,13 +223,14 @@ async def main(service: Service) -> None:
 
         async def repair(lost: InboxGoneError) -> None:
             if isinstance(lost, HoleError):
-                # Nobody knows since when. So neither we nor another node may go on with what is here.
+                # Nobody knows since when they were gone. So neither this node nor another one may go on with this
+                # inbox.
                 node.log.error(
-                    "registrations are gone from Redis: all sessions are told", action=Action.INBOX_LOST
+                    "registrations are gone from Redis: all sessions begin anew", action=Action.INBOX_LOST
                 )
                 node.give_up()
                 await inbox.destroy()
-            # What Redis has lost, it has lost of nonces too.
+            # If Redis has lost writes, it may have lost nonces, too.
             ingress.lost()
             await repairer.repair()
 
@@ -289,12 +290,12 @@ async def _serve(service: Service, node: Node, app: web.Application, room: Room,
     node.healthy = True
     await service.stopping.wait()
 
-    # First whoever balances the load is to notice; until then new clients are as welcome as before.
+    # First the load balancer is to notice; until then new clients are as welcome as before.
     node.healthy = False
     if not service.failed:
         await asyncio.sleep(settings.unready_s)
     node.open = False
-    # Where the public socket is shared with other nodes, our own stays for questions after our health.
+    # If the public socket is shared with other nodes, our own stays open for health checks.
     listeners[0].close()
     rest.close()
     await node.drain(settings.drain_s)

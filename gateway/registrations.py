@@ -1,7 +1,7 @@
 """The node's registrations in Redis, written in one order by one writer that knows the wanted state.
 
-So an old removal never lands after a new registration, and whoever waits for a registration knows that what is
-accepted afterwards is meant for this node's inbox.
+So an old removal never lands after a new registration. Code that has waited for a registration knows that events
+accepted afterwards go to this node's inbox.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _BATCH: Final = 500
 _RETRY_S: Final = 0.2
 _LOOK_S: Final = 0.5
 _SLICE: Final = 1000
-"""So many registrations are looked for in Redis each half second: 20,000 in 10 s."""
+"""Registrations that are looked for in Redis each half second: 20,000 in 10 s."""
 # What stands in Redis beside a session: a status, and its guilds, so that another node can go on with it while the
 # database is away. Of a session with more guilds than this they are not noted.
 _ONLINE: Final = b"online"
@@ -33,7 +33,7 @@ _MOST_GUILDS: Final = 1000
 
 
 class HoleError(inboxes.InboxGoneError):
-    """A registration was written and is gone from Redis: what was for it meanwhile is not in the inbox."""
+    """A registration was written and is gone from Redis: events for it since then are not in the inbox."""
 
 
 @dataclass(slots=True)
@@ -236,7 +236,7 @@ class PresenceWriter:
     def _acknowledged(self, one: _Registration, *, added: bool) -> None:
         name = (one.guild, one.user, one.session)
         if added and name in self._there:
-            self._holed.set()  # it had been there, and somebody else took it away
+            self._holed.set()  # it had been there, and this node did not remove it
         if one.guild in self._guilds or one.session in self._users.get(one.user, ()):
             self._serial += 1
             self._there[name] = self._serial

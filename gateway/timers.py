@@ -9,7 +9,7 @@ __all__ = ["Wheel"]
 
 
 class Wheel:
-    """Calls back within a second after a deadline. What is no longer due finds that out when it is called."""
+    """Calls back within a second after a deadline. A callee checks by itself whether it is still due."""
 
     def __init__(self) -> None:
         self._buckets: dict[int, dict[Callable[[float], None], None]] = {}

@@ -9,7 +9,7 @@ __all__ = ["Presence", "Wanted", "applied", "recipients", "route", "wanted"]
 
 
 class Wanted(NamedTuple):
-    """Whose whereabouts a batch needs."""
+    """The guilds and users that a batch has to look up."""
 
     guilds: list[int]
     users: list[int]

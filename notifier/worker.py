@@ -50,7 +50,7 @@ _APPLIED: Final = Script("applied")
 
 
 class EpochError(ConnectionError):
-    """Redis was emptied a moment ago: all waits for the time of a lease, in which nodes register again."""
+    """Redis was emptied a moment ago: records wait for the time of a lease, in which nodes register again."""
 
 
 class _Found(NamedTuple):
@@ -116,13 +116,13 @@ class Notifier:
         )
 
     async def _look_up(self, whose: Wanted) -> _Found:
-        """Where guilds and users are now."""
+        """The inboxes where guilds and users are registered now."""
         guild_keys = [keys.guild_nodes(guild) for guild in whose.guilds]
         user_keys = [keys.user_sessions(user) for user in whose.users]
         pipe: Any = self._redis.pipeline(transaction=False)
         for key in (*guild_keys, *user_keys):
             pipe.hkeys(key)
-        # After the rest: if Redis is emptied between two commands, this shows it.
+        # Read last: if Redis is emptied between two of these commands, the epoch shows it.
         pipe.get(keys.epoch())
         pipe.time()
         *answers, epoch, time = await pipe.execute()
@@ -211,7 +211,7 @@ class Notifier:
         await pipe.execute()
 
     async def _raise_applied(self, versions: dict[int, int]) -> None:
-        """Let those go on who wait at the barrier of a guild."""
+        """Let calls go on that wait at the barrier of a guild."""
         for guild, version in versions.items():
             await _APPLIED.run(self._redis, [keys.applied(guild)], [version])
 

@@ -1,7 +1,7 @@
 """The connected sessions of a guild, by audience class, and the writing of events to them: the hot path.
 
-A session that is written to as events come is kept by its descriptor, so that a broadcast touches nothing of it. What a
-batch owes a class goes out in one write.
+A live session is kept by its descriptor, so that a broadcast does not touch the session object. What a batch owes a
+class goes out in one write.
 """
 
 from array import array
@@ -66,7 +66,7 @@ def broadcast(
     users: Mapping[int, set[Session]],
     write: Write,
 ) -> None:
-    """Write events, which follow each other, to those in a guild who may see them.
+    """Write events, which follow each other, to those sessions in a guild that may see them.
 
     Args:
         rooms: the guild's.
@@ -94,7 +94,7 @@ def broadcast(
 def broadcast_change(
     rooms: Mapping[AudienceClass, Room], event: Event, apart: set[Session], write: Write
 ) -> None:
-    """Write a change to a guild to those in it, who are still in their classes of before it.
+    """Write a change to a guild to the sessions in it, which are still in their classes from before it.
 
     Args:
         rooms: the guild's.
@@ -111,7 +111,7 @@ def broadcast_change(
         data = frames_of(event, (was.roles, was.user), now)
         if data is None:
             continue
-        # Without those whose snapshot held the change already, which was still on its way.
+        # Without the sessions whose snapshot held the change already.
         new = (one for one in room.direct.values() if one.shown.get(guild, 0) < version and one not in apart)
         others = [one for one in room.others if one.shown.get(guild, 0) < version and one not in apart]
         _write_to(room, array("i", (one.fd for one in new)), others, data, write)
@@ -120,7 +120,7 @@ def broadcast_change(
 def _write_to(
     room: Room, direct: "array[int]", others: "Iterable[Session]", data: bytes, write: Write
 ) -> None:
-    # Afterwards, because these leave `direct`.
+    # Afterwards, because these sessions leave `direct`.
     for fd, written in write(direct, data):
         link = room.direct[fd].link
         assert link is not None
@@ -131,7 +131,7 @@ def _write_to(
 
 
 def _apart(events: list[Event], audience: AudienceClass, users: Mapping[int, set[Session]]) -> set[Session]:
-    """The sessions of a class that get the content of some event, though the class does not."""
+    """The sessions of a class that get the content of an event though the class does not: it is by, or names, them."""
     guild = events[0].dispatch.record.guild
     named = {
         user

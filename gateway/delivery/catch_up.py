@@ -1,4 +1,4 @@
-"""Who catches up: sessions that are cursors on the ring, and what each event is for one session alone.
+"""Sessions that catch up: cursors on the ring, and what each event is for one session alone.
 
 A session is a cursor because its socket is full, because it is being resumed, or because it waits for a guild to load.
 No session has a queue of its own.
@@ -39,11 +39,11 @@ class Trouble(NamedTuple):
 
     reason: str
     forget: bool = False
-    """Whether memory is of no use for resuming it."""
+    """Whether the session cannot be resumed from memory."""
 
 
 _TOO_SLOW: Final = Trouble("too slow: resume")
-# A resume reads it from the inbox, or the client is told that it cannot be had.
+# A resume then reads it from the inbox, or tells the client that it cannot be had.
 _UNKNOWN: Final = Trouble("the guild is not known at this place: resume", forget=True)
 
 
@@ -71,16 +71,16 @@ class CatchUp:
         """Sessions with an open link that are cursors: looked at after each batch."""
 
     def clear(self) -> None:
-        """Nobody catches up any more."""
+        """No session catches up any more."""
         self.catching.clear()
         self._runs.clear()
 
     def forget_shared(self) -> None:
-        """A guild changes, or a batch is over: what was joined for several sessions is of no more use."""
+        """A guild changes, or a batch is over: drop the frames that were joined for several sessions."""
         self._runs.clear()
 
     def hold_back(self, session: Session, index: int) -> None:
-        """Make a live session a cursor that begins at an event of the ring."""
+        """Turn a live session into a cursor that begins at an event of the ring."""
         session.cursor = index
         self._roster.reseat(session)
 
@@ -95,7 +95,7 @@ class CatchUp:
         self.catching.discard(session)
 
     def pump(self, session: Session) -> Trouble | None:
-        """Send a session what it wants of the ring, until it is live, its socket is full or an event has to wait.
+        """Send a session its events from the ring, until it is live, its socket is full or an event has to wait.
 
         Returns: why its connection has to be closed, None if it has not.
         """
@@ -203,7 +203,7 @@ class CatchUp:
         return b"".join(found)
 
     def _is_ordinary(self, session: Session) -> bool:
-        """Whether its classes alone decide what a cursor gets of the messages in the ring."""
+        """Whether a cursor's audience classes alone decide what it gets of the messages in the ring."""
         return (
             session.skip is None
             and len(session.classes) == len(session.guilds)
@@ -223,7 +223,7 @@ class CatchUp:
         return not self._may_show(session, event)
 
     def _is_known(self, session: Session, event: Event) -> bool:
-        """Whether it is known who might see an event at its position, if that matters to the session."""
+        """Whether the guild as it was at an event is known, if the session's rights depend on it."""
         record = event.dispatch.record
         if event.view is None and record.audience != USERS and record.guild in session.guilds:
             self._past.fill(self._ring, record.guild)
@@ -293,7 +293,7 @@ def _first(replay: list[bytes]) -> tuple[list[bytes], int]:
 
 
 def guild_deleted(s: int, guild: int, transport: Transport) -> bytes:
-    """The frame for somebody who has left a guild."""
+    """The frame for a user that has left a guild."""
     return wrap(dispatch(s, "GUILD_DELETE", encode({"id": str(guild)})), transport)
 
 

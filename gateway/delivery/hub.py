@@ -1,8 +1,8 @@
 """What an entry of the inbox does to the sessions of a node, and what their connections tell of themselves.
 
-A live session is written to at once, with frames that are shared by everybody in its audience class. Any other one is
-a cursor on the ring, and catches up (`catch_up`). Who is here is the roster's (`roster`), how far the inbox has been
-taken is the progress' (`progress`).
+A live session is written to at once, with frames that its whole audience class shares. Any other connected session is a
+cursor on the ring, and catches up (`catch_up`). `roster` knows which sessions there are, `progress` how far the inbox
+has been taken.
 """
 
 from collections.abc import Callable
@@ -122,14 +122,15 @@ class Hub:
         before = self.guilds.views.get(record.guild)
         alike = is_message(record)
         if self._owed and not (alike and self._owed[0].view is before):
-            # A session that blocks on what it is owed goes on behind the newest event: so before this one is one.
+            # A session whose socket fills up goes on behind the newest event. So what is owed is written before this
+            # event is appended.
             self._pay()
         if not self.progress.take(entry):
             return
         if record.version:
             self.catch_up.forget_shared()
         view = self.guilds.apply(record) if record.version else before
-        # While the guild is ahead of the inbox, how it is here shows only later.
+        # While the guild is ahead of the inbox, its state at this event becomes known only later.
         known = view if record.guild not in self.guilds.ahead else None
         event = Event(Dispatch(entry.s, record), known)
         index = self.ring.append(event)
@@ -141,7 +142,7 @@ class Hub:
             self._owe(event if known is view else Event(event.dispatch, view), more=more)
 
     def settle(self) -> None:
-        """After a batch: let those go on who were waiting for entries."""
+        """After a batch: let sessions and tasks go on that were waiting for entries."""
         self._pay()
         self.catch_up.forget_shared()
         self._seen(self.progress.newest_id)
@@ -197,7 +198,7 @@ class Hub:
             self._go_on(session)
 
     def _hold_back(self, record: Record, index: int) -> list[Session]:
-        """Make cursors of those whom a guild event is about: they get it in another form, or as soon as they can."""
+        """Make cursors of the sessions that a guild event is about: they get it in another form, or later."""
         if not is_personal(record):
             return []
         held = []
@@ -230,7 +231,7 @@ class Hub:
         event = Event(event.dispatch, view, before if changed else None)
         users = _moved(before, view) if before is not None else set()
         moved = [one for user in users for one in self.roster.of_user(user) if record.guild in one.classes]
-        # A role that is gone is gone for whole classes: they share their frames.
+        # A deleted role is gone for whole classes, so the sessions of a class still share frames.
         apart: set[Session] = set(moved) if record.type != "GUILD_ROLE_DELETE" else set()
         for session in apart:
             if session.cursor is None and session.link is not None:
@@ -332,7 +333,7 @@ class Hub:
 
 
 def _moved(before: View, after: View) -> set[int]:
-    """The users whose rights a change may have changed apart from others with their roles."""
+    """The users whose rights a change may have changed, though not those of others with the same roles."""
     moved = set(before.special ^ after.special)
     old, new = before.guild.members, after.guild.members
     if old is not new:

@@ -24,7 +24,7 @@ __all__ = ["NodeInbox"]
 
 _BLOCK_MS: Final = 1000
 _COUNT: Final = 1000
-# After this long the loop turns, so that a burst does not keep heartbeats and REST waiting.
+# After this long other tasks get their turn, so that a burst does not keep heartbeats and REST waiting.
 _SLICE_S: Final = 0.01
 _RETRY_S: Final = 0.2
 
@@ -119,16 +119,16 @@ class NodeInbox:
                 await together(self._read(hub), self._renew(), watch())
             except InboxGoneError as lost:
                 self.ready.clear()
-                # It may be to a server that was the primary, and says so no more.
+                # The connection may be to a server that is no primary any more.
                 self._reader.drop()
                 await repair(lost)
                 self.ready.set()
 
     async def confirm(self) -> None:
-        """Find out that the inbox itself is there, and whole; however long Redis is away.
+        """Make sure that the inbox itself is there, and whole; waits however long Redis is away.
 
         Raises:
-            InboxGoneError: it is not, so that more is lost than somebody saw.
+            InboxGoneError: it is not, so more is lost than a hole in the registrations.
 
         """
 
@@ -139,7 +139,7 @@ class NodeInbox:
         await _insist(look)
 
     async def destroy(self) -> None:
-        """Let nobody go on with sessions of this inbox, as it lacks what was for them; however long Redis is away."""
+        """Delete the inbox, so that no node goes on with its sessions: it lacks events. Waits until Redis is there."""
         await _insist(lambda: self._redis.delete(keys.at(self.name), keys.inbox(self.name)))
 
     async def close(self) -> None:
@@ -147,7 +147,7 @@ class NodeInbox:
         await self._reader.aclose()
 
     def _connected(self) -> None:
-        """The reader has a new connection, maybe to a server that has lost the end of our inbox."""
+        """The reader has a new connection, perhaps to a server that has lost the end of our inbox."""
         self._fresh = True
 
     async def _read(self, hub: Hub) -> None:
@@ -212,7 +212,7 @@ def _delivered(entries: Sequence[InboxEntry]) -> None:
 
 
 async def _insist(call: Callable[[], Awaitable[object]]) -> None:
-    """Do it, again and again while Redis is away."""
+    """Make a call, again and again while Redis is away."""
     while True:
         try:
             await call()

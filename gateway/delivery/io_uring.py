@@ -2,7 +2,7 @@
 
 The ring is used for one thing only: a batch of non-blocking sends, which are all done when `io_uring_enter` returns. So
 there is never anything under way, the ring is only touched by the thread that enters it, and nothing here needs a
-barrier. What is per socket is done by strided copies of memoryviews, not by Python code.
+barrier. The work for each socket is done by strided copies of memoryviews, not by Python code.
 
 Sources: io_uring_setup(2), io_uring_enter(2), linux/io_uring.h.
 """
@@ -46,7 +46,7 @@ _ENTRIES: Final = 512
 
 
 class UringUnavailableError(Exception):
-    """The kernel, or who runs it, does not let us; the message says why."""
+    """The kernel, or its administrator, does not allow io_uring; the message says why."""
 
 
 class Uring:

@@ -1,8 +1,9 @@
-"""How guilds were at places of the log that a node has passed, or never knew them at.
+"""How guilds were at earlier places of the log, even if the node did not know them then.
 
 Rights are those at an event's position. A node that loads a guild later than the event, because a session comes from
 another node or somebody joins, knows the guild as it is; each change that follows the event says what it replaced, so
-the guild is worked out backwards from there. Where that is not possible, nothing is shown: who asks begins anew.
+the guild is worked out backwards from there. Where that is not possible, nothing is shown: the session that asks has to
+begin anew.
 """
 
 from bisect import bisect_left
@@ -79,7 +80,7 @@ class Past:
             if event.view is None:
                 before = None
                 if record.version:
-                    # Those between were not for this node, or are still to come.
+                    # The versions between were not for this node, or are still to come.
                     if record.version != view.guild.version:
                         return
                     before = view_before(view, record)

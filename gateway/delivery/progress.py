@@ -1,4 +1,4 @@
-"""How far a node has taken its inbox, and with it the log. Pure, but for those who wait for an entry."""
+"""How far a node has taken its inbox, and with it the log. Pure, except that tasks can wait for an entry."""
 
 import asyncio
 from collections.abc import Mapping

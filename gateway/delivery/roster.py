@@ -1,4 +1,4 @@
-"""Who is here: the sessions of a node, by id and by user, and the rooms that the connected ones stand in."""
+"""The sessions of a node, by id and by user, and the rooms that the connected ones stand in."""
 
 import time
 from typing import Final, Protocol

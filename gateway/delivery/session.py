@@ -1,4 +1,4 @@
-"""A session in the memory of its node, its connection, and the records that are told apart everywhere."""
+"""A session in the memory of its node, its connection, and the kinds of records that many modules tell apart."""
 
 import time
 from typing import TYPE_CHECKING, Final, Protocol
@@ -29,12 +29,12 @@ class Link(Protocol):
     open: bool
     """False once the connection is closed or closing."""
     blocked: bool
-    """The socket took no more; the hub is told when it does again."""
+    """The socket takes no more bytes; the hub is told when it does again."""
     fd: int
     """Descriptor to write to while the link is not blocked; -1 where that is not possible (TLS)."""
 
     def send(self, data: bytes) -> None:
-        """Write frames; may block the link, but takes all of them."""
+        """Write frames; takes all of them, but the link may be blocked afterwards."""
 
     def rest(self, data: bytes, written: int) -> None:
         """Take over a frame of which so much was written to `fd`; blocks the link."""
@@ -103,7 +103,7 @@ class Session:
         self.away_at = 0.0
 
     def leave(self) -> None:
-        """It has no connection any more, and what was under way on the last one is of no use."""
+        """Note that the session has no connection any more; drop what was under way on the last one."""
         self.link = None
         self.cursor = None
         self.replay.clear()
@@ -121,7 +121,7 @@ def is_membership(record: Record, user: int) -> bool:
 
 
 def is_personal(record: Record) -> bool:
-    """Whether a record is about users who get it whatever their intents."""
+    """Whether a record is about users that get it whatever their intents."""
     return record.type in _PERSONAL and bool(record.users)
 
 

@@ -1,7 +1,7 @@
-"""Stretches of the ring that many sessions get alike: joined once for all who come back at one time. Pure.
+"""Stretches of the ring that many sessions get alike: joined once for all sessions that resume at one time. Pure.
 
-When a node's clients come back after a cut, thousands of cursors of a few classes want the same events. What
-decides whether a session gets a message is its class in each guild; a run ends where that is not all there is to it.
+When a node's clients come back after a cut, thousands of cursors of a few classes want the same events. Whether a
+session gets a message depends on its class in each guild; a run ends where it depends on more.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from gateway.guilds.audience import AudienceClass, View, content_for, sees
 
 __all__ = ["Runs"]
 
-# Each is about one write long, and all are dropped with the next batch of the inbox.
+# A run is about one write long, and all runs are dropped with the next batch of the inbox.
 _KEPT: Final = 64
 
 _Key = tuple[int, int, tuple[tuple[int, AudienceClass], ...]]

@@ -5,7 +5,7 @@ one that hides it is CHANNEL_DELETE, whatever changed: the channel itself, a rol
 
 A client that was cut after the first of several frames of an event must not lose the others when it resumes after that
 frame's `s`. So only the last frame carries the event's `s`, and those before it the number just below: a client that
-comes back with that number has nothing of the event, and gets all of it.
+resumes with that number counts as having nothing of the event, and gets all of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -72,7 +72,7 @@ def _frame_of_channel(event: Event, saw: bool, audience: AudienceClass) -> bytes
         return None
     if name == record.type:
         return event.dispatch.frame(audience.transport, content=True)
-    # What it has become is not for those who see it no more.
+    # A session that does not see the channel any more must not learn what has become of it.
     view = event.before if name == "CHANNEL_DELETE" else after
     assert view is not None
     return event.dispatch.frame_as(name, view.channel_json(record.channel), audience.transport)

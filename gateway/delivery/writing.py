@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Write", "fastest", "one_by_one"]
 
 Write = Callable[["array[int]", bytes], list[tuple[int, int]]]
-"""Sends bytes to descriptors without waiting; who did not take all of it, with how much, but for those that failed."""
+"""Sends bytes to descriptors without waiting; returns those that took only a part, and how much; not failed ones."""
 
-# Measured: for fewer sockets a call for each costs less.
+# Measured: for fewer sockets, one call for each socket costs less.
 _MANY: Final = 64
 
 

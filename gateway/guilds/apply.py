@@ -48,7 +48,7 @@ class _RoleWas(msgspec.Struct):
     role: Role
     overwrites: list[_LostOverwrite]
     members: list[int] | None
-    """Who held it; None if they were too many to be named."""
+    """The members that held it; None if they were too many to be named."""
 
 
 class _Member(msgspec.Struct):

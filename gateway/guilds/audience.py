@@ -1,8 +1,8 @@
 """Who may see an event. Pure: a guild's state goes in as a `View` that never changes.
 
 Sessions of a guild that share roles, intents and transport form an audience class, so that a broadcast is one
-decision and one buffer for each class, however many sessions are in it. What is not named here goes to nobody: an event
-type needs its line in the table of intents before anybody gets it.
+decision and one buffer for each class, however many sessions are in it. An event type that is not named here goes to
+nobody: it needs a line in the table of intents before anybody gets it.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ MESSAGE_CONTENT: Final = 1 << 15
 NOBODY: Final = 1 << 63
 """An intent that no client can ask for."""
 HEARS: Final = 1 << 64
-"""Above the bits of permissions: what is said in the channel is for them, which in a voice channel needs CONNECT."""
+"""A bit above those of permissions: may get what is said in the channel; in a voice channel that needs CONNECT."""
 # Plain numbers: the operators of a flag make an object each time.
 _VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
 _CONNECT: Final = int(P.CONNECT)
@@ -91,13 +91,13 @@ class AudienceClass(NamedTuple):
 
     roles: tuple[int, ...]
     user: int
-    """0, but for those with rights of their own: the owner and who is named in a channel's overwrites."""
+    """0, except for users with rights of their own: the owner and those named in a channel's overwrites."""
     intents: int
     transport: Transport
 
 
 Rights = tuple[tuple[int, ...], int]
-"""What decides what somebody may do in a guild: sorted roles, and the user where it is one with rights of their own."""
+"""What a user's rights in a guild depend on: the sorted roles, and the user id of a user with rights of their own."""
 
 
 class View:
@@ -113,7 +113,7 @@ class View:
         self.channel_lists: dict[frozenset[int], bytes] = {}
         """The channels that it names to those who see these (gateway.guilds.snapshot)."""
         self.special: frozenset[int] = frozenset()
-        """Who has rights of their own: the owner, and who is named in an overwrite."""
+        """The users with rights of their own: the owner, and those named in an overwrite."""
         self.json: dict[int, bytes] = {}
         """The channels as clients see them, as far as anybody asked. So with the next two."""
         self.held: dict[int, dict[Rights, int]] = {}
@@ -175,7 +175,7 @@ class View:
         return found
 
     def has_the_rights_of(self, other: "View", rights: Rights) -> bool:
-        """Whether somebody may do the same in both, but for a channel that is another in them."""
+        """Whether a user's rights are the same in both views, channels that differ between them left out."""
         if self.seen is other.seen:
             return True
         mine, others = self.guild, other.guild

@@ -1,7 +1,7 @@
 """What this node knows of guilds, channels and users, kept current by the events of its own inbox.
 
-A guild is loaded once it is registered for this node, so that no change falls between: what comes by while it loads
-waits, and what the loaded version holds already is left out.
+A guild is loaded after it was registered for this node, so that no change is missed: changes that come while it loads
+wait, and those that the loaded version holds already are left out.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from gateway.registrations import PresenceWriter
 
 __all__ = ["GuildCache", "UnknownChannelError", "UnknownGuildError"]
 
-# A guild that only REST asked for is kept this long after the last question.
+# A guild without sessions here, which only REST asked for, is kept this long after the last request.
 _IDLE_S: Final = 300.0
 _SWEEP_S: Final = 60.0
 _KEPT: Final = 50_000
-# How often Redis is asked whether a change has come to all: it is on its way for some 10 ms.
+# How often Redis is asked whether a change has come to all inboxes: that takes some 10 ms.
 _BRING_S: Final = 0.01
 _LONGEST_S: Final = 1.0
 
@@ -133,7 +133,7 @@ class GuildCache:
         return user
 
     async def users(self, user_ids: Sequence[int]) -> dict[int, User]:
-        """Those of the users that exist, by id: one question to the database for all who are not in memory."""
+        """Those of the users that exist, by id: one question to the database for all that are not in memory."""
         found = {ident: self._users[ident] for ident in user_ids if ident in self._users}
         if missing := [ident for ident in user_ids if ident not in found]:
             looked_up = await self._store.users(missing)

@@ -36,7 +36,8 @@ def ready(
 def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
     """The `d` of GUILD_CREATE for a member, with the channels that are there for the member.
 
-    All but the member's own part is made once per version of the guild for all who see the same channels.
+    Everything but the member's own part is made once per version of the guild, and shared by members that see the same
+    channels.
 
     Args:
         view: the guild.
@@ -47,7 +48,7 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
     guild = view.guild
     member = guild.members[user]
     if view.snapshot is None:
-        # A guild that was large may have shrunk since, and is still not known whole.
+        # A guild that was large may have shrunk since; this node still does not know all of its members.
         large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
         shown = () if large else guild.members.values()
         d = payloads.guild_create(guild, (), shown, joined_at=member.joined_at, large=large)

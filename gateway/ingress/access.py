@@ -1,4 +1,4 @@
-"""Where somebody wants to do something, and what they may do there."""
+"""The channel or guild where a user wants to do something, and what the user may do there."""
 
 import asyncio
 import time
@@ -123,7 +123,7 @@ class Access:
 
     @staticmethod
     async def _soon(look: Callable[[], Awaitable[_T | None]]) -> _T | None:
-        """What this node is about to read from its inbox: a change answered elsewhere comes within moments."""
+        """Wait for a change that this node is about to read; one that another node answered comes within moments."""
         until = time.monotonic() + _SOON_S
         while (found := await look()) is None and time.monotonic() < until:
             await asyncio.sleep(_SOON_POLL_S)
@@ -132,7 +132,7 @@ class Access:
     async def mentioned(
         self, place: Place, written: Written, allowed: Allowed, replied_to: int = 0
     ) -> tuple[Mentioned, list[User]]:
-        """Whom a message mentions in effect, and who of them exists. Arguments as of `resolve`."""
+        """The mentions of a message that take effect, and the mentioned users that exist. Arguments: see `resolve`."""
         loud = place.may(P.MENTION_EVERYONE) and place.guild is not None
         roles = place.guild.roles.values() if place.guild is not None else ()
         found = resolve(
@@ -146,7 +146,7 @@ class Access:
         return found, users
 
     async def _users(self, place: Place, ids: Sequence[int]) -> list[User]:
-        """Those of the users that exist; whoever is not in memory is looked up together with the others."""
+        """Those of the users that exist; all that are not in memory are looked up in one question."""
         members = place.guild.members if place.guild is not None else {}
         elsewhere = await self._guilds.users([ident for ident in ids if ident not in members])
         found = (members[ident].user if ident in members else elsewhere.get(ident) for ident in ids)
@@ -155,7 +155,7 @@ class Access:
 
 @asynccontextmanager
 async def refusing(seconds: float) -> AsyncIterator[None]:
-    """What the body cannot do because a store is away, or within this time, becomes a RefusedError."""
+    """Turn into a RefusedError that a store is away, or that the body takes longer than this."""
     try:
         async with asyncio.timeout(seconds):
             yield

@@ -63,7 +63,7 @@ _LEGACY: Final = (
     "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
     "The 'content' and 'embeds' fields cannot be used when using MessageFlags.IS_COMPONENTS_V2",
 )
-# So short that it cannot be too many bytes.
+# The text is so short that it cannot be too many bytes.
 _SHORT: Final = 1000
 _encode = msgspec.json.Encoder().encode
 
@@ -170,7 +170,7 @@ def read_edit(body: Any) -> Edit:
     v2 = bool((flags if flags is not None else 0) & COMPONENTS_V2)
     content, found = form.text("content", longest=MAX_CONTENT), _embeds(form)
     if "components" in form:
-        # Without flags it may be of either kind: the message knows. What is of neither kind is wrong.
+        # Without flags the edit may be for either kind of message. Components that fit neither kind are wrong.
         layout = v2 or (flags is None and _has_layout(form.raw("components")))
         listed = (components.layout if layout else components.rows)(form)
     else:
@@ -232,7 +232,7 @@ def _refuse_beside_layout(form: Form) -> None:
 
 
 def check_kind(message: Json) -> None:
-    """After an edit. Raises: FormError: what it would have does not go with its flags."""
+    """Check a message after an edit. Raises: FormError: its content does not go with its flags."""
     v2 = bool(message["flags"] & COMPONENTS_V2)
     if v2 and (message["content"] or message["embeds"]):
         raise FormError.at("content", *_LEGACY)

@@ -46,7 +46,7 @@ __all__ = ["Ingress"]
 
 # The answer has to travel, too.
 _ANSWER_S: Final = ANSWER_TIMEOUT_S - 0.3
-# Until then permissions, mentions and the like are known, or it is refused.
+# Permissions, mentions and the like have to be known by then, or the send is refused.
 _PREPARE_S: Final = 2.5
 _READ_S: Final = 0.5
 # Deleting many at once is for messages of the last 14 days.
@@ -194,7 +194,7 @@ class Ingress:
         except ApiError:
             if sent.channel != channel_id:
                 raise
-            # Not to be found now, or deleted since: as it must have been.
+            # The message cannot be found now, or was deleted since: answer what it must have been.
             return sent._replace(body=make(sent.id).payload)
 
     async def publish(self, user: User, body: Mapping[str, Any] | bytes) -> Json:
@@ -314,7 +314,7 @@ class Ingress:
         around: int | None = None,
         limit: int = 50,
     ) -> list[bytes]:
-        """A page of a channel's messages, newest first; empty for who may not read the history.
+        """A page of a channel's messages, newest first; empty for a user who may not read the history.
 
         Arguments as of `History.messages`. Raises ApiError.
         """
@@ -371,7 +371,7 @@ def _check_says(place: Place, *, has_embeds: bool) -> None:
 
 
 def _check_moderator(place: Place, edit: Edit, message: Json) -> None:
-    """Of others' messages moderators may hide the embeds, and nobody anything else."""
+    """A moderator may hide the embeds of another user's message; nobody may edit anything else of it."""
     if not (edit.flags_only and edit.flags is not None):
         raise ApiError(403, 50005, "Cannot edit a message authored by another user")
     if (message["flags"] ^ edit.flags) & ~SUPPRESS_EMBEDS:

@@ -1,4 +1,4 @@
-"""How many messages somebody may send to a channel, counted by this process. Pure: time is an argument."""
+"""How many messages a user may send to a channel, counted by this process. Pure: time is an argument."""
 
 from typing import Final, NamedTuple
 
@@ -7,7 +7,7 @@ from gateway.ingress.errors import RateLimitedError
 __all__ = ["WINDOW_S", "Quota", "RateLimits"]
 
 WINDOW_S: Final = 5.0
-# When nothing is limited, clients are told this, because most send one at a time to a route without limits.
+# The limit that clients are told when there is none: most send one request at a time to a route without a limit.
 _UNLIMITED: Final = 1000
 _SWEEP: Final = 10_000
 

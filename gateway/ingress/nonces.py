@@ -1,4 +1,4 @@
-"""Who is sending what with which nonce, in Redis, so that any gateway can answer a retry.
+"""The claims on nonces in Redis: which message stands for a nonce, so that any gateway can answer a retry.
 
 A nonce is claimed before its message is handed to Kafka, and settled when Kafka has it (docs/design.md,
 section 5). The values:

@@ -38,7 +38,7 @@ class RedisBatch:
         return await self._trips.of(queue)
 
     async def close(self) -> None:
-        """Stop; who still waits is cancelled."""
+        """Stop; calls that still wait are cancelled."""
         await self._trips.close()
 
     async def _ask(self, queues: list[Queue]) -> list[Any]:

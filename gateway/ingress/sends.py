@@ -1,7 +1,7 @@
 """Messages on their way into Kafka, each once (docs/design.md, section 5, "Accepting a message").
 
-A message on its way is a task of its own. It goes on when its sender has got the answer *unknown*,
-so that the outcome is noted whenever it is known; a retry on this node joins it, one on another finds its nonce.
+A message on its way is a task of its own. It goes on after its sender has got the answer *unknown*, so that the outcome
+is noted whenever it is known. A retry on this node joins the task; a retry on another node finds its nonce.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ __all__ = ["Make", "Sends", "Sent"]
 # How long an accepted message waits for its place in the cache before it is answered all the same.
 _NOTE_S: Final = 0.5
 _FREE_S: Final = 0.25
-# What is not handed over this long before it has to be answered is refused.
+# A message that is not handed over this long before its deadline is refused.
 _HAND_OVER_S: Final = 1.0
 # Looking again at a send that is under way on another node.
 _POLL_FIRST_S: Final = 0.01
@@ -84,7 +84,7 @@ class Sends:
         Args:
             log: Kafka.
             batch: Redis.
-            nonces: who sends what.
+            nonces: the claims of senders.
             ids: snowflakes.
             node: this process's, whose lease says that it lives.
             exists: whether a message is known to be in the log; False where nothing is known.
@@ -160,7 +160,7 @@ class Sends:
                     recent.put(pipe, Seen(record.channel, ident, position.offset, body))
 
             if seen:
-                # Otherwise the cache would show for long what was before.
+                # Otherwise the cache would show the old state for long.
                 await self._note(note, note)
 
         await self._answer(self._start(land()), deadline)
@@ -232,7 +232,7 @@ class Sends:
             if claim.accepted:
                 return Sent(claim.id, claim.channel, b"")
             with suppress(RedisError):
-                # Whoever is under way under our name is no more: this is the only task of the nonce here.
+                # A try under way in this node's name has ended: this is the only task of the nonce here.
                 alive = claim.node != self._node
                 if alive:
                     claim, alive = await self._nonces.look(user, channel, nonce, claim.node)

@@ -1,7 +1,7 @@
 """Slow mode: in a channel that has it, a user waits between two messages, over all nodes and both ways in.
 
-The wait is a key in Redis that lapses by itself. It begins when a message is handed over; one that is refused gives its
-turn back. One that is repeated with its nonce needs no second turn, whoever has the turn by now.
+The wait is a key in Redis that lapses by itself. It begins when a message is handed over; a refused message gives its
+turn back. A message that is repeated with its nonce needs no second turn, whichever message has the turn by now.
 """
 
 import secrets

@@ -1,1 +1,1 @@
-"""The public ports: who is let in before it has said who it is."""
+"""The public ports: which clients are let in before they have identified."""

@@ -1,8 +1,8 @@
-"""Connections that have not identified yet: how many, from how few addresses, and how much of theirs is kept.
+"""Connections that have not identified yet: bounds on their number, per address too, and on the bytes kept of them.
 
-What is over a bound makes room by the oldest that has not identified, never by refusing the newcomer: who means it
-identifies within moments, so the oldest are those that wait for nothing. An address alone cannot fill the bound of all.
-A port's protocols tell what happens, and are told to cut.
+At a bound, the oldest connection that has not identified is cut to make room; the newcomer is never refused. A serious
+client identifies within moments, so the oldest are those that wait for nothing. One address alone cannot fill the bound
+of all. The protocols of a port report what happens here, and are told here which connection to cut.
 """
 
 import time
@@ -51,7 +51,7 @@ class Bounds:
 
 
 class Seldom:
-    """Whether something that happens again and again is to be said: at growing intervals."""
+    """Whether to log something that happens again and again: yes, at growing intervals."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -61,7 +61,7 @@ class Seldom:
         """Whether to say it at this time, seconds of a steady clock."""
         if now < self._next:
             return False
-        # Long quiet: the next time is the first again.
+        # After a long quiet the next time counts as the first.
         self._pause_s = _FIRST_S if now > self._next + _LONGEST_S else min(2 * self._pause_s, _LONGEST_S)
         self._next = now + self._pause_s
         return True
@@ -85,7 +85,7 @@ class Admission:
     """The guests of one port."""
 
     def __init__(self, port: str, bounds: Bounds, room: Room, say: Callable[[str], None]) -> None:
-        """Args: port: for metrics. say: told the reason each time that somebody is cut."""
+        """Args: port: for metrics. say: called with the reason each time that a guest is cut."""
         self._port = port
         self._bounds = bounds
         self._room = room
@@ -93,14 +93,14 @@ class Admission:
         # In the order in which they came.
         self._guests: dict[Guest, str] = {}
         self._of: dict[str, dict[Guest, None]] = {}
-        # What is kept of those who have sent a part of a request.
+        # The bytes that are kept of guests that have sent a part of a request.
         self._heads: dict[Guest, int] = {}
         self._bytes = 0
         self._invalid: dict[str, tuple[float, int]] = {}
         metrics.UNIDENTIFIED.labels(port).set_function(lambda: len(self._guests))
 
     def enter(self, guest: Guest, address: str, now: float) -> None:
-        """Somebody has connected. May cut others, and the newcomer too."""
+        """A guest has connected. May cut others, and the newcomer too."""
         self._room.used += 1
         self._place(guest, _PROXY if self._trusted(address) else bucket(address), now)
 
@@ -118,7 +118,7 @@ class Admission:
                 return
 
     def heard(self, guest: Guest, size: int) -> bool:
-        """So many bytes came that are a part of a request. False: it is too large."""
+        """So many bytes of an incomplete request came. False: the request is too large."""
         if guest not in self._guests:
             return True
         size_of = self._heads.get(guest, 0) + size
@@ -145,7 +145,7 @@ class Admission:
             del self._invalid[next(iter(self._invalid))]
 
     def identified(self, guest: Guest) -> None:
-        """It is somebody: these bounds are no longer for it."""
+        """The guest has identified: these bounds no longer count it."""
         self._remove(guest)
 
     def left(self, guest: Guest) -> None:
@@ -154,7 +154,7 @@ class Admission:
         self._remove(guest)
 
     def drop(self, guest: Guest, why: str) -> None:
-        """Cut somebody, and count why."""
+        """Cut a guest, and count why."""
         self._remove(guest)
         self.count(why)
         guest.cut()

@@ -1,7 +1,8 @@
 """A listening socket of a public port.
 
-Plain connections are accepted by the event loop, whose way is the fastest. Under TLS it would tell us of a connection
-only after the handshake; so there we accept by ourselves, and a handshake under way is a guest like any other.
+Plain connections are accepted by the event loop, whose way is the fastest. Under TLS the loop would tell us of a
+connection only after the handshake. So there we accept by ourselves, and a handshake under way is a guest like any
+other.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ __all__ = ["BACKLOG", "Listener"]
 BACKLOG: Final = 4096
 # Accepted in one turn of the loop.
 _AT_ONCE: Final = 64
-# After the system had no descriptor or no memory for another connection.
+# The pause after the system had no descriptor or no memory for another connection.
 _PAUSE_S: Final = 1.0
 _SHUTDOWN_S: Final = 5.0
 
@@ -91,7 +92,7 @@ class Listener:
             except ConnectionAbortedError:
                 continue
             except OSError:
-                # Tried again at once, it would fail again at once: those who wait do so in the backlog.
+                # To try again at once would fail again at once: clients wait in the backlog.
                 self._admission.count("system")
                 loop.remove_reader(self._own)
                 self._pause = loop.call_later(_PAUSE_S, loop.add_reader, self._own, self._accept)

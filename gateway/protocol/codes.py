@@ -32,7 +32,7 @@ class Op(IntEnum):
     REQUEST_GUILD_MEMBERS = 8
     """Client: send members of a guild in chunks."""
     INVALID_SESSION = 9
-    """Server: the session cannot be had; `d` says whether to resume again (true) or identify anew (false)."""
+    """Server: the session cannot be resumed now; `d` says whether to resume again (true) or identify anew (false)."""
     HELLO = 10
     """Server: first frame, with the heartbeat interval."""
     HEARTBEAT_ACK = 11
@@ -57,7 +57,7 @@ class CloseCode(IntEnum):
     SERVICE_RESTART = 1012
     """The node restarts: resume, on any node."""
     UNKNOWN_ERROR = 4000
-    """Something on our side, or the client was too slow: resume."""
+    """An error or a store that is away on our side, or the client was too slow: resume."""
     UNKNOWN_OPCODE = 4001
     """Mend the client."""
     DECODE_ERROR = 4002

@@ -40,11 +40,11 @@ __all__ = [
 ]
 
 _WINDOW_S: Final = 60.0
-# A client that has not said anything for two intervals is gone.
+# A client that has not sent anything for two heartbeat intervals is gone.
 _SILENCE_S: Final = 2 * HEARTBEAT_INTERVAL_MS / 1000
-# Numbers above these are nobody's: JavaScript cannot hold them, and session ids neither.
+# Larger numbers are never given out: JavaScript cannot hold them, nor can session ids.
 _NUMBER_BITS: Final = 53
-# The slowest library takes this long to its first IDENTIFY; afterwards it has its silence limit.
+# The slowest library needs this long for its first IDENTIFY; later the limit for silence holds.
 _IDENTIFY_S: Final = 60.0
 
 
@@ -180,7 +180,7 @@ class Dialogue:
             return self._close(CloseCode.DECODE_ERROR, f"op {frame.op}: {error}"[:120])
 
     def control(self, now: float) -> bool:
-        """Count a frame that says nothing: a PING, a PONG, an empty one. False: these are too many."""
+        """Count a frame that says nothing: a PING, a PONG, an empty one. False: there were too many."""
         self._turn(now)
         self._control += 1
         return self._control <= CONTROL_FRAMES_PER_MINUTE

@@ -16,7 +16,7 @@ from fanfare.record import Record
 __all__ = ["UNGATED", "Dispatch", "Transport", "control", "dispatch", "encode", "splice", "wrap"]
 
 UNGATED: Final = b'"content":"","embeds":[],"attachments":[],"components":[]'
-"""What stands in a message's place of the fields that MESSAGE_CONTENT gates, without that intent."""
+"""What a session without the intent MESSAGE_CONTENT gets in place of the fields that this intent gates."""
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -109,7 +109,7 @@ class Dispatch:
         return frame
 
     def frame_as(self, name: str, d: bytes, transport: Transport) -> bytes:
-        """The frame of what the event is to some: by another name, always with the same `d`."""
+        """The frame of the event under another name, as some sessions get it; `d` is always the same for a name."""
         frame = self._frames.get((transport, name))
         if frame is None:
             frame = self._frames[transport, name] = wrap(dispatch(self.s, name, d), transport)

@@ -1,4 +1,4 @@
-"""Session ids that say what a node must know to resume a session it has never seen.
+"""Session ids: each holds what a node must know to resume a session that it has never seen.
 
 They are signed, so that clients cannot make up their own.
 """

@@ -25,7 +25,7 @@ __all__ = ["ROUTES", "make_app"]
 
 PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
 MAX_BODY_BYTES: Final = 256 * 1024
-# For all but sends, which have their own bounds.
+# The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
 
 _MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
@@ -108,7 +108,7 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     try:
         response = await _answered(request, handler)
     except (ConnectionError, HttpProcessingError, web.RequestPayloadError) as error:
-        # No fault of ours: the client has gone, or was cut, in the middle of its body, or has sent what is none.
+        # No fault of ours: the client has gone, or was cut, in the middle of its body, or its body cannot be read.
         _log.debug("a body did not come whole", action=Action.REQUEST, method=request.method, why=repr(error))
         response = _error(ApiError(400, 0, "400: Bad Request (the body did not come whole)"))
         response.force_close()
@@ -155,7 +155,7 @@ def _require_plain(request: web.Request) -> None:
 def _error(error: ApiError) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after is not None:
-        # Whole seconds, rounded up (RFC 9110, section 10.2.3): who wants the fraction finds it in the body.
+        # Whole seconds, rounded up (RFC 9110, section 10.2.3): the fraction is in the body.
         headers = {
             "Retry-After": str(max(1, math.ceil(error.retry_after))),
             "X-RateLimit-Reset-After": f"{error.retry_after:.3f}",

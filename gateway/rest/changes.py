@@ -1,4 +1,4 @@
-"""What clients may say about channels and roles. Pure."""
+"""What the body of a request may say about channels and roles. Pure."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ __all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields", "role_
 # What a field that is absent would be.
 _NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
 _MAX_PERMISSIONS: Final = (1 << 63) - 1
-# Roles and channels are some hundred; anything much larger only breaks clients that make room for it.
+# A guild has some hundred roles and channels; a much larger position only breaks clients that make room for it.
 _MAX_POSITION: Final = 10_000
 
 

@@ -47,7 +47,7 @@ class RestContext:
 
 
 class Call:
-    """One request of somebody who is known."""
+    """One request with a valid token."""
 
     __slots__ = ("context", "request", "user")
 
@@ -105,7 +105,7 @@ class Call:
             raise ApiError(504, 0, said) from error
         loop = asyncio.get_running_loop()
         until = loop.time() + _APPLY_S
-        # So that the next request here already finds it.
+        # So that the next request to this node already sees the change.
         while (await self.context.guilds.get(change.guild_id)).version < change.version:
             if loop.time() > until:
                 return

@@ -16,7 +16,7 @@ from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
 
-# Guilds that somebody may own who makes them over REST.
+# The most guilds of one owner that can be made over REST.
 _MAX_GUILDS: Final = 100
 _TYPES: Final = (TEXT, 2, CATEGORY, 5)
 

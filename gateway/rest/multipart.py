@@ -16,7 +16,7 @@ __all__ = ["payload_json"]
 
 _PARTS: Final = 32
 _PAYLOAD: Final = "payload_json"
-# A name stands in the answer that refuses its field, so one that could not stand there is refused itself.
+# The answer that refuses a field names it, so a name that the answer could not hold is refused, too.
 _NAME: Final = re.compile(r"[A-Za-z0-9_\[\]-]{1,64}")
 
 

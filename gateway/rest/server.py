@@ -31,7 +31,7 @@ _LINGER_S: Final = 5.0
 
 
 class _Patience(RestProtocol):
-    """A connection whose client may only be so slow."""
+    """A connection that is cut when its client is too slow."""
 
     __slots__ = (
         "_asked",
@@ -58,7 +58,7 @@ class _Patience(RestProtocol):
         )
         self._server = server
         self._busy = False
-        # Requests of nobody; -1: it has identified.
+        # Requests without a valid token; -1: the client has identified.
         self._asked = 0
         self._body: Any = None
         # When each began, 0: it is not under way.
@@ -221,7 +221,7 @@ async def start_rest(
 
 
 def identified(request: web.Request) -> None:
-    """A request has shown who it is from: its connection may stay."""
+    """A request had a valid token: its connection may stay."""
     if isinstance(request.protocol, _Patience):  # a server of a test's own has another protocol
         request.protocol.identified()
 
