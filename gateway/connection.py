@@ -38,7 +38,8 @@ from gateway.protocol.codes import CloseCode, Op
 from gateway.protocol.dialogue import Close, Dialogue, Effect, Identify, Reply, Resume, SendMessage
 from gateway.protocol.frames import Transport, control, wrap
 from gateway.protocol.member_requests import RequestMembers
-from gateway.sessions.start import EndError, InvalidSessionError, Starter
+from gateway.sessions.outcomes import EndError, InvalidSessionError
+from gateway.sessions.start import Starter
 from gateway.timers import Wheel
 
 __all__ = ["Connection", "Shell"]

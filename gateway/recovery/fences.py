@@ -2,16 +2,20 @@
 
 import asyncio
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from fanfare.bus.producer import Producer
-from fanfare.constants import EARLY_NUMBERS, FENCE_GATHER_S
+from fanfare.constants import FENCE_GATHER_S
 from fanfare.presence import inboxes
 from fanfare.presence.client import Redis
 from fanfare.record import FENCE, INBOXES, Record
 from fanfare.tasks import retrieve
 from gateway import metrics
+from gateway.recovery.crossing import LastS, MarkMoved, RaiseAbove, SendFence, cross, depart
 from gateway.recovery.path import Fence
+from gateway.recovery.wishes import Wish, fulfil, nothing_at_once
 
 __all__ = ["Crossing", "Fences"]
 
@@ -85,23 +89,36 @@ class Fences:
         return await asyncio.shield(task)
 
     async def _leave(self, crossing: Crossing, other: str) -> tuple[int, int]:
-        marker = await inboxes.mark_moved(self._redis, other, crossing.moving[other])
-        return marker, await inboxes.raise_above(self._redis, crossing.own, marker, EARLY_NUMBERS)
+        steps = depart(crossing.own, other, crossing.moving[other])
+        return await fulfil(steps, nothing_at_once, self._answer)
 
     async def _send(self, own: str, gathering: _Gathering) -> Crossing:
         await asyncio.sleep(FENCE_GATHER_S)
         del self._gathering[own]
-        since = await inboxes.last_s(self._redis, own)
-        f = await self.send(secrets.token_hex(8), {own, *gathering.moving})
+        since, f = await fulfil(cross(own, gathering.moving), nothing_at_once, self._answer)
         return Crossing(own, since, f, gathering.moving)
 
-    async def send(self, name: str, targets: set[str]) -> Fence:
-        """Put a fence for these inboxes into every partition of the source topics; returns its offsets.
+    async def _answer(self, wish: Wish[Any]) -> Any:
+        match wish:
+            case LastS(inbox):
+                return await inboxes.last_s(self._redis, inbox)
+            case SendFence(targets):
+                return await self.send(targets)
+            case MarkMoved(inbox, sessions):
+                return await inboxes.mark_moved(self._redis, inbox, sessions)
+            case RaiseAbove(inbox, s, gap):
+                return await inboxes.raise_above(self._redis, inbox, s, gap)
+            case _:
+                raise NotImplementedError(wish)
+
+    async def send(self, targets: Collection[str]) -> tuple[str, Fence]:
+        """Put a fence for these inboxes into every partition of the source topics; returns its name and its offsets.
 
         Raises:
             NotHandedOverError: Kafka is away.
 
         """
+        name = secrets.token_hex(8)
         record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(targets)))
         posted = [
             self._producer.post(topic, record, key=0, partition=partition)
@@ -109,4 +126,4 @@ class Fences:
             for partition in range(self._producer.partitions(topic))
         ]
         metrics.FENCE_RECORDS.inc(len(posted))
-        return {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}
+        return name, {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}

@@ -8,7 +8,7 @@ state; a unit test answers by hand. Pure.
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Now", "Steps", "Wish", "fulfil"]
+__all__ = ["Now", "Steps", "Wish", "fulfil", "nothing_at_once"]
 
 _T = TypeVar("_T")
 
@@ -60,3 +60,8 @@ async def fulfil(
     except StopIteration as end:
         result: _T = end.value
         return result
+
+
+def nothing_at_once(wish: Now[Any]) -> Any:
+    """For steps that wish for nothing that is done at once."""
+    raise NotImplementedError(wish)

@@ -18,7 +18,7 @@ from gateway.guilds.audience import View
 from gateway.guilds.cache import GuildCache
 from gateway.guilds.snapshot import guild_create
 from gateway.protocol.frames import Dispatch, dispatch, wrap
-from gateway.recovery.path import Fence, Hop, above
+from gateway.recovery.path import Fence, above
 
 __all__ = ["Replays", "UnknownRightsError"]
 
@@ -132,19 +132,22 @@ class Replays:
                 self._views[key] = found
         return found
 
-    def early(self, session: Session, hop: Hop) -> list[Event]:
-        """What the node got above the hop's `f` before it was raised, under the numbers kept for it."""
+    def early(self, session: Session, part: Sequence[tuple[int, int]]) -> list[Event]:
+        """What the node got above a fence before it was raised.
+
+        Args:
+            session: who is shown it.
+            part: of each event the number that is shown, and its index in the ring.
+
+        """
         ring = self._hub.ring
         found: list[Event] = []
-        for at in range(ring.after(hop.since), ring.after(hop.t)):
+        for s, at in part:
             event = ring[at]
             record = event.dispatch.record
-            if not above(record.position, hop.f):
-                continue
             if event.view is None and record.guild in session.guilds:
                 self._hub.past.fill(ring, record.guild)
-            dispatch = self._dispatch(hop.base + 1 + len(found), record)
-            found.append(Event(dispatch, event.view, event.before))
+            found.append(Event(self._dispatch(s, record), event.view, event.before))
         return found
 
     def put(self, session: Session, link: Link, events: list[Event]) -> None:

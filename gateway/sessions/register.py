@@ -9,9 +9,10 @@ from typing import Final
 
 from fanfare.store import Store, StoreUnavailableError
 from gateway.delivery.hub import Hub
-from gateway.delivery.session import Session, is_membership
+from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache, UnknownGuildError
 from gateway.registrations import PresenceWriter
+from gateway.sessions.resume_steps import membership_changed
 
 __all__ = ["RETRY_S", "Entrance"]
 
@@ -37,26 +38,22 @@ class Entrance:
         """Register the session's user, then its guilds, and load them; False if the database could not be asked."""
         user = session.user.id
         await self._presence.add(user, session.key)
-        try:
-            while True:
-                seen = self._hub.ring.end
-                try:
-                    guilds, asked = await self._guilds_of(session)
-                    held = await asyncio.gather(
-                        *(self._load(guild, user) for guild in guilds if session.covers(guild))
-                    )
-                except StoreUnavailableError:
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                if not self.membership_changed(user, seen):
-                    session.guilds = {guild for guild in held if guild}
-                    await self._presence.add(user, session.key, session.guilds)
-                    await self._caught_up(session.guilds)
-                    if not self.membership_changed(user, seen):
-                        return asked
-        except BaseException:
-            self.leave(session)
-            raise
+        while True:
+            seen = self._hub.ring.end
+            try:
+                guilds, asked = await self._guilds_of(session)
+                held = await asyncio.gather(
+                    *(self._load(guild, user) for guild in guilds if session.covers(guild))
+                )
+            except StoreUnavailableError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            if not membership_changed(self._hub.ring, user, seen):
+                session.guilds = {guild for guild in held if guild}
+                await self._presence.add(user, session.key, session.guilds)
+                await self._caught_up(session.guilds)
+                if not membership_changed(self._hub.ring, user, seen):
+                    return asked
 
     async def _caught_up(self, guilds: set[int]) -> None:
         """Wait, but not for long, until the inbox has brought the changes that these guilds were loaded with.
@@ -67,13 +64,6 @@ class Entrance:
         while self._guilds.ahead.keys() & guilds and patience:
             patience -= 1
             await asyncio.sleep(_POLL_S)
-
-    def membership_changed(self, user: int, seen: int) -> bool:
-        """Whether the user joined or left a guild since the ring ended at `seen`."""
-        ring = self._hub.ring
-        if seen < ring.start:
-            return True
-        return any(is_membership(ring[at].dispatch.record, user) for at in range(seen, ring.end))
 
     def leave(self, session: Session) -> None:
         """Take back the registration of a session that did not come about."""

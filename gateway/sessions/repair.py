@@ -1,7 +1,6 @@
 """Repairs the node after its inbox was lost: the I/O that gateway.sessions.repair_steps wishes for."""
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from fanfare.bus.batches import Incoming, TopicPartition
@@ -23,11 +22,13 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
 from gateway.protocol.codes import CloseCode
 from gateway.recovery import path_store
+from gateway.recovery.crossing import SendFence
 from gateway.recovery.fences import Fences
 from gateway.recovery.repair_rules import Offsets, SafeOffsets
 from gateway.recovery.wishes import Now, Wish, fulfil
 from gateway.registrations import PresenceWriter
 from gateway.sessions import repair_steps as steps
+from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -108,9 +109,9 @@ class Repairer:
                 for entry in entries:
                     self._hub.take(entry)
                 self._hub.settle()
-            case steps.Forget(session):
+            case Forget(session):
                 self._hub.forget(session)
-            case steps.Close(session, reason):
+            case Close(session, reason):
                 self._hub.close(session, CloseCode.UNKNOWN_ERROR, reason)
             case steps.Scopes():
                 return self._presence.scopes()
@@ -142,12 +143,11 @@ class Repairer:
                 await self._presence.move(inbox)
             case steps.RewriteMoves(moves):
                 answer = await path_store.rewrite(self._redis, moves)
-            case steps.SendFence(inbox):
-                name = secrets.token_hex(8)
-                answer = name, await self._fences.send(name, {inbox})
+            case SendFence(targets):
+                answer = await self._fences.send(targets)
             case steps.NextDeliveries(starts):
                 answer = await self._next_deliveries(starts)
-            case steps.CheckWhole():
+            case CheckWhole():
                 await self._inbox.whole()
             case steps.OpenUp(inbox, cut, newest):
                 await inboxes.open_up(self._redis, inbox, cut=cut, newest=newest)

@@ -11,17 +11,16 @@ from fanfare.presence.inboxes import InboxEntry, InboxGoneError
 from fanfare.record import Record
 from gateway.delivery.progress import Progress
 from gateway.delivery.session import Session
+from gateway.recovery.crossing import SendFence
 from gateway.recovery.path import Fence, Moved
 from gateway.recovery.repair_rules import LEAP, Offsets, RepairError, Replay, SafeOffsets, move_to
 from gateway.recovery.wishes import Now, Steps, Wish
+from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 
 __all__ = [
-    "CheckWhole",
-    "Close",
     "CreateInbox",
     "DeliveryEnds",
     "Dispatch",
-    "Forget",
     "GiveUp",
     "NextDeliveries",
     "NotKeptError",
@@ -30,7 +29,6 @@ __all__ = [
     "RegisterAll",
     "RewriteMoves",
     "Scopes",
-    "SendFence",
     "StoreAwayError",
     "repair",
 ]
@@ -86,13 +84,6 @@ class RewriteMoves(Wish[list[bool]]):
 
 
 @dataclass(frozen=True, slots=True)
-class SendFence(Wish[tuple[str, Fence]]):
-    """Put a fence for an inbox into every partition of the source topics; answers its name and its offsets."""
-
-    inbox: str
-
-
-@dataclass(frozen=True, slots=True)
 class NextDeliveries(Wish[tuple[str, Sequence[tuple[int, Record]]]]):
     """Read the deliveries on: answers a partition, and its next records with their offsets.
 
@@ -101,11 +92,6 @@ class NextDeliveries(Wish[tuple[str, Sequence[tuple[int, Record]]]]):
 
     starts: Offsets
     """Where to read on, in every partition."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckWhole(Wish[None]):
-    """Compare the loss token of the inbox with the present one; InboxGoneError is thrown if it is another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +126,6 @@ class Dispatch(Now[None]):
     """Take entries as if the inbox had brought them."""
 
     entries: Sequence[InboxEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class Close(Now[None]):
-    """Close a session's socket; its client can resume."""
-
-    session: Session
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forget(Now[None]):
-    """Drop a session from memory, and its registration."""
-
-    session: Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +166,7 @@ def _attempt(node: Node, safe: SafeOffsets) -> Steps[None]:
     yield from RegisterAll(inbox)
     yield from _move_sessions(node, inbox)
     # After all is registered and all have moved: what is above the fence is in the next inbox.
-    fence, f = yield from SendFence(inbox)
+    fence, f = yield from SendFence(frozenset({inbox}))
     replay = Replay(
         fence=fence,
         f=f,

@@ -98,6 +98,15 @@ def open_up(
     inbox.open = True
 
 
+def move(moves: dict[str, Moved], session: str, expected: int, moved: Moved, *, check: bool = True) -> bool:
+    """move.lua, for one session. `check` off is a planted bug."""
+    there = moves.get(session)
+    if check and (there.version if there is not None else 0) != expected:
+        return False
+    moves[session] = moved
+    return True
+
+
 def move_after_loss(moves: dict[str, Moved], session: str, known: int, moved: Moved) -> bool:
     """move_after_loss.lua."""
     there = moves.get(session)

@@ -8,19 +8,20 @@ from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import Record
 from gateway.delivery.progress import Progress
 from gateway.delivery.ring import Event, Ring
+from gateway.delivery.session import Session
 from gateway.protocol.frames import Dispatch
-from gateway.recovery.path import Fence, Hop, above
+from gateway.recovery.path import Fence, above
 from gateway.recovery.repair_rules import SafeOffsets
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.world import SCOPES, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tests.model.simulation import Simulation
 
-__all__ = ["RESUMED", "Link", "Lost", "Node", "Session", "sees"]
+__all__ = ["RESUMED", "Link", "Node", "sees"]
 
 # An event's size in the ring, without any payload.
 _EVENT_BYTES: Final = 1_200
@@ -28,16 +29,13 @@ _RING_EVENTS: Final = 14
 _SOCKET_FRAMES: Final = 6
 RESUME_WINDOW: Final = 160
 INBOX_TTL: Final = 400
+LEASE_TTL: Final = 40
 RESUMED: Final = "RESUMED"
 
 
 def sees(user: int, record: Record) -> bool:
     """Whether a record is for a user."""
     return not record.fence and not SCOPES[user].isdisjoint(record.scopes())
-
-
-class Lost(Exception):  # noqa: N818 - not a failure, an outcome
-    """What a start began with is gone: the client is to come again."""
 
 
 @dataclass
@@ -52,21 +50,6 @@ class Link:
     @property
     def full(self) -> bool:
         return len(self.frames) >= _SOCKET_FRAMES
-
-
-@dataclass(eq=False)
-class Session:
-    """A session in a node's memory."""
-
-    key: str
-    user: int
-    hops: list[Hop]
-    version: int = 0
-    link: Link | None = None
-    cursor: int | None = None
-    skip: Fence | None = None
-    replay: deque[tuple[int, Record | str]] = field(default_factory=deque)
-    away_at: int = 0
 
 
 @dataclass
@@ -102,6 +85,8 @@ class Node:
         self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, 0)
         self.sessions: dict[str, Session] = {}
         self.joining: dict[str, Session] = {}
+        """Sessions that start: registered, but nothing of them is held yet."""
+        self.resuming: set[str] = set()
         self.queue: deque[Wanted] = deque()
         self.steps: list[Step] = []
         self.safe = SafeOffsets({})
@@ -146,6 +131,7 @@ class Node:
                 continue
             inbox = redis.stored.inboxes[self.inbox]
             inbox.expires = self.sim.t + INBOX_TTL
+            self.renew_lease(self.inbox)
             self.read(inbox)
             if committed is None and not self.safe.probing:
                 committed = {name: offset for name, offset in kafka.committed.items() if "deliveries" in name}
@@ -178,7 +164,12 @@ class Node:
         made = script.create(redis.now_ms, floor=floor, token=self.token, is_open=is_open, newest=newest)
         made.expires = self.sim.t + INBOX_TTL
         redis.stored.inboxes[name] = made
+        self.renew_lease(name)
         return name, made.s
+
+    def renew_lease(self, inbox: str) -> None:
+        """Say that the node lives, and which inbox it has."""
+        self.sim.redis.stored.leases[self.name] = inbox, self.sim.t + LEASE_TTL
 
     def read(self, inbox: script.Inbox) -> None:
         """Take some of what is new."""
@@ -201,7 +192,7 @@ class Node:
         self.ring.append(Event(Dispatch(entry.s, record), None))
         for session in self.sessions.values():
             link = session.link
-            if link is None or session.cursor is not None or not sees(session.user, record):
+            if link is None or session.cursor is not None or not sees(session.user.id, record):
                 continue
             if link.full:
                 session.cursor = self.ring.end - 1
@@ -221,7 +212,10 @@ class Node:
         link = session.link
         while link is not None and link.open and not link.full and session.cursor is not None:
             if session.replay:
-                link.frames.append(session.replay.popleft())
+                link.frames.append(session.replay.pop(0))
+            elif session.announce is not None and session.cursor >= session.announce[0]:
+                link.frames.append((session.announce[1], RESUMED))
+                session.announce = None
             elif session.cursor < self.ring.start:
                 self.close(session)
                 return
@@ -229,7 +223,7 @@ class Node:
                 dispatch = self.ring[session.cursor].dispatch
                 session.cursor += 1
                 skipped = session.skip is not None and not above(dispatch.record.position, session.skip)
-                if not skipped and sees(session.user, dispatch.record):
+                if not skipped and sees(session.user.id, dispatch.record):
                     link.frames.append((dispatch.s, dispatch.record))
             elif session.skip is None:
                 session.cursor = None
@@ -238,21 +232,29 @@ class Node:
             else:
                 return
 
-    def attach(self, session: Session, link: Link, cursor: int | None) -> None:
-        """Connect a session; what memory had of it is replaced."""
+    def stands(self, session: Session) -> bool:
+        """Tokens are not revoked here."""
+        return True
+
+    def keep(self, session: Session) -> None:
+        """Hold a session in memory, in the place of what was known of it."""
         old = self.sessions.get(session.key)
-        if old is not None and old.link is not None and old.link is not link:
-            old.link.open = False
-        session.link, session.cursor = link, cursor
+        if old is not None and old is not session:
+            self.close(old)
+        self.joining.pop(session.key, None)
         self.sessions[session.key] = session
+
+    def attach(self, session: Session, link: Link, cursor: int | None) -> None:
+        """Connect a session."""
+        session.link, session.cursor = link, cursor
+        self.keep(session)
         self.settle()
 
     def close(self, session: Session) -> None:
         """Close a session's socket; it can be resumed."""
         if session.link is not None:
             session.link.open = False
-        session.link, session.cursor, session.skip = None, None, None
-        session.replay.clear()
+        session.leave()
         session.away_at = self.sim.t
 
     def sweep(self) -> None:
@@ -283,18 +285,22 @@ class Node:
     def of(self, session: Session) -> set[tuple[str, str]]:
         """The registrations of a session."""
         own = f"{session.key}@{self.inbox}"
-        return {(scope, own if scope[0] == "u" else self.inbox) for scope in SCOPES[session.user]}
+        return {(scope, own if scope[0] == "u" else self.inbox) for scope in SCOPES[session.user.id]}
 
-    def enter(self, session: Session) -> Step:
-        """Register a session; returns when Redis has it."""
+    def enter(self, session: Session) -> "Callable[[], bool]":
+        """Register a session; answers how to ask whether Redis has it. A repair registers all that is wanted."""
         inbox = self.inbox
         self.joining[session.key] = session
         waiting = [Wanted(scope, name, add=True) for scope, name in sorted(self.of(session))]
         self.queue.extend(waiting)
-        while not all(one.done for one in waiting):
-            yield "start: register"
-            if not self.ready or self.inbox != inbox:
-                raise Lost
+        return lambda: self.inbox != inbox or all(one.done for one in waiting)
+
+    def left(self, session: Session) -> None:
+        """A start has come to nothing."""
+        if self.joining.get(session.key) is session:
+            del self.joining[session.key]
+        if session.key not in self.sessions:
+            self.leave(session)
 
     def leave(self, session: Session) -> None:
         """Want a session's registrations no longer."""

@@ -4,8 +4,10 @@ from collections.abc import Generator
 from typing import Any
 
 from fanfare.presence.inboxes import InboxGoneError
+from gateway.recovery.crossing import SendFence
 from gateway.recovery.repair_rules import SafeOffsets
 from gateway.sessions import repair_steps as steps
+from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.drive import drive
@@ -58,12 +60,12 @@ def _do(node: Node, wish: Any) -> Any:
             for entry in entries:
                 node.take(entry)
             node.settle()
-        case steps.Forget(session):
+        case Forget(session):
             node.forget(session)
-        case steps.Close(session, _):
+        case Close(session, _):
             node.close(session)
         case steps.Scopes():
-            return {scope for session in node.sessions.values() for scope in SCOPES[session.user]}
+            return {scope for session in node.sessions.values() for scope in SCOPES[session.user.id]}
         case steps.GiveUp():
             for session in list(node.sessions.values()):
                 node.sim.invalidate(session.link, "retention")
@@ -89,11 +91,11 @@ def _ask(node: Node, wish: Any) -> Generator[str, None, Any]:
                 redis.add(scope, name)
         case steps.RewriteMoves(moves):
             return (yield from _rewrite(node, moves))
-        case steps.SendFence(inbox):
-            return (yield from send_fence(sim, [inbox]))
+        case SendFence(inboxes):
+            return (yield from send_fence(sim, inboxes))
         case steps.NextDeliveries(starts):
             return (yield from _next_deliveries(node, starts))
-        case steps.CheckWhole():
+        case CheckWhole():
             yield "repair: replayed"
             _reach_redis(node)
             if redis.token != node.token and Bug.NO_TOKEN not in sim.bugs:

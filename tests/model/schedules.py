@@ -251,7 +251,7 @@ def one_field_per_inbox(stage: Stage) -> None:
     stage.begin(stage.a)
     stage.cut()
     stage.connect(stage.b)
-    stage.until(stage.at("adopt: walk", stage.sim.kill))
+    stage.until(stage.at("adopt: registrations", stage.sim.kill))
     stage.ticks(40, 0.6)
     stage.connect(stage.a)
     stage.read(5)
@@ -280,6 +280,7 @@ def late_start(stage: Stage) -> None:
     """A node begins late with a resume that its client has given up; the client is at home and gets more."""
     stage.begin(stage.a)
     stage.cut()
+    stage.b.ring = Ring(1 << 20, stage.b.s)  # much comes while it waits for the fence
     freeze(stage.b)
     stage.connect(stage.b)
     stage.cut(half_open=True)

@@ -172,7 +172,7 @@ class Simulation:
         if node.paused:
             node.paused -= 1
             return
-        for _ in range(self.random.randint(0, 6)):
+        for _ in range(self.random.randint(0, 14)):
             if node.dead or node.paused or not node.steps:
                 return
             first = self.random.random() < 0.5

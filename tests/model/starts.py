@@ -1,28 +1,37 @@
-"""How sessions begin on a node: IDENTIFY, and RESUME from the ring, the own inbox, or other nodes' inboxes."""
+"""How sessions begin and go on: what the product's steps wish for, done over the model's stores."""
 
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fanfare.constants import EARLY_NUMBERS
-from fanfare.presence.inboxes import InboxEntry
+from fanfare.model import User
+from fanfare.presence.inboxes import InboxEntry, InboxGoneError, InboxState
 from fanfare.record import FENCE, INBOXES, Record
-from gateway.recovery.path import Fence, Hop, Moved, above, path, reaches, segment, split_at, unregistered
+from gateway.delivery.session import Session
+from gateway.recovery import crossing
+from gateway.recovery.path import Fence, Hop, Moved
+from gateway.recovery.registered import Missing
+from gateway.sessions import identify_steps
+from gateway.sessions import resume_steps as steps
+from gateway.sessions import session_wishes as wishes
+from gateway.sessions.outcomes import EndError, InvalidSessionError
 from tests.model import append as script
 from tests.model.bugs import Bug
-from tests.model.node import RESUMED, Link, Lost, Node, Session, sees
-from tests.model.world import SCOPES, SOURCES, Step, high_of
+from tests.model.drive import drive
+from tests.model.node import Link, Node, sees
+from tests.model.world import MEMBERS, SOURCES, Step, high_of
 
 if TYPE_CHECKING:
     from tests.model.clients import Client
     from tests.model.simulation import Simulation
 
-__all__ = ["Invalid", "Ready", "identify", "resume", "send_fence"]
+__all__ = ["Ready", "identify", "resume", "send_fence"]
 
-_FENCE_TRIES: Final = 200
+_TRIES: Final = 200
+"""So often somebody looks before the time is over."""
 
 
-class Invalid(Exception):  # noqa: N818 - not a failure, an outcome
-    """INVALID_SESSION: the session cannot be had whole, and the client is told."""
+class AwayError(Exception):
+    """Redis is away."""
 
 
 class Ready(NamedTuple):
@@ -33,7 +42,306 @@ class Ready(NamedTuple):
     at: int
 
 
-def send_fence(sim: "Simulation", inboxes: Iterable[str]) -> Generator[str, None, tuple[str, Fence]]:
+def identify(node: Node, client: "Client", link: Link) -> Step:
+    """Begin a session."""
+    key = f"{node.name}-{node.sim.number()}"
+    start = _Start(node, link)
+    try:
+        yield from drive(
+            identify_steps.identify(node, link, lambda inbox: _session(client, key, [Hop(inbox)], 0)),
+            start.do,
+            start.ask,
+        )
+    except (EndError, AwayError):
+        link.open = False
+
+
+def resume(node: Node, client: "Client", link: Link, key: str, inbox: str, seq: int) -> Step:
+    """Go on with a session after `seq`."""
+    start = _Start(node, link)
+    plan = _Resume(
+        node,
+        link,
+        key=key,
+        inbox=inbox,
+        seq=seq,
+        make=lambda hops, version: _session(client, key, hops, version),
+    )
+    try:
+        way, session = yield from drive(plan.steps(), start.do, start.ask)
+    except InvalidSessionError as why:
+        node.sim.invalidate(link, str(why))
+        link.open = False
+    except (EndError, AwayError, TimeoutError):
+        link.open = False
+    else:
+        node.sim.count(way if way == "ring" else f"{way} over {start.walked}")
+        if start.early:
+            node.sim.count("early")
+        if way == "adopted":
+            yield "adopt: sent"
+            yield from start.write_late(session)
+
+
+def _session(client: "Client", key: str, hops: list[Hop], version: int) -> Session:
+    return Session(key, key, User(id=client.user, username=""), 0, hops, version)
+
+
+class _Resume(steps.Resume):
+    """The product's, with wrong rules where they are planted."""
+
+    def ring_begins(self, hop: Hop) -> int:
+        if Bug.EARLY_FROM_RING in self._node.sim.bugs:
+            return hop.base
+        return super().ring_begins(hop)
+
+    def leaves_at(self, f: Fence, entries: Any, session: Session, marker: int) -> Fence:
+        if Bug.CUT_AT_FENCE in self._node.sim.bugs:
+            return f
+        return super().leaves_at(f, entries, session, marker)
+
+    def early(self, hop: Hop) -> list[tuple[int, int]]:
+        found = super().early(hop)
+        if Bug.EARLY_LOST in self._node.sim.bugs:
+            return []
+        if Bug.EARLY_NUMBERS in self._node.sim.bugs:
+            return [(self._node.ring[at].dispatch.s, at) for _, at in found]
+        return found
+
+
+class _Start:
+    """Fulfils the wishes of one start. Before whatever takes time it yields what is about to be done."""
+
+    def __init__(self, node: Node, link: Link) -> None:
+        self.node = node
+        self.link = link
+        self.sim = node.sim
+        self.redis = node.sim.redis
+        self.adopting = False
+        self.tries = _TRIES
+        self.walked = 0
+        """Inboxes on its path."""
+        self.early = False
+        """Whether there was an early part."""
+        self.tail: _Tail | None = None
+        self.late: tuple[int, Moved] | None = None
+        """A planted bug: moves that are written after the frames."""
+
+    # At once
+
+    def do(self, wish: Any) -> Any:
+        node = self.node
+        match wish:
+            case wishes.Limit(_):
+                self.tries = _TRIES
+            case wishes.Leave(session):
+                node.left(session)
+            case wishes.Close(session, _):
+                node.close(session)
+            case wishes.Forget(session):
+                node.forget(session)
+            case steps.Keep(session):
+                node.keep(session)
+            case steps.Rewind():
+                pass
+            case steps.Replay(session, _, owed, early):
+                shown = [(entry.s, entry.record) for entry in owed]
+                shown += [(s, node.ring[at].dispatch.record) for s, at in early]
+                session.replay += [(s, record) for s, record in shown if sees(session.user.id, record)]
+                self.early = bool(early)
+                return True
+            case steps.Attach(session, link, cursor):
+                node.attach(session, link, cursor)
+            case identify_steps.Begin(session, link):
+                link.frames.append((node.s, Ready(session.key, node.inbox, self.sim.t)))
+                node.attach(session, link, None)
+            case _:
+                raise NotImplementedError(wish)
+        return None
+
+    # What takes time
+
+    def ask(self, wish: Any) -> Generator[str, None, Any]:
+        node, redis = self.node, self.redis
+        match wish:
+            case wishes.UntilWhole():
+                yield from self._until("start: wait", lambda: node.ready)
+            case wishes.Enter(session):
+                session.guilds = set(MEMBERS[session.user.id])
+                yield from self._until("start: register", node.enter(session))
+                yield "start: registered"
+                return wishes.Entered(asked=True, ahead=False)
+            case wishes.CheckWhole():
+                yield "adopt: walked" if self.adopting else "resume: check"
+                self._reach()
+                if node.token != redis.token and Bug.NO_TOKEN not in self.sim.bugs:
+                    raise InboxGoneError(node.inbox)
+            case steps.ReadMoves(key, _):
+                yield "resume: begin"
+                self._reach()
+                return redis.stored.moved.get(key)
+            case steps.Turn(inbox, first):
+                self.tail = _Tail(self, inbox, first)
+            case steps.ReadBetween(inbox, first, last):
+                yield "stream: read"
+                return [one for one in self._inbox(inbox).entries if first <= one.s <= (last or one.s)]
+            case steps.State(inbox):
+                yield "adopt: walk" if self.adopting else "stream: walk"
+                self.walked += 1
+                return self._state(inbox)
+            case steps.Lease(name):
+                yield "resume: lease"
+                self._reach()
+                return redis.stored.leases.get(name, ("", 0))[0]
+            case steps.Taken(s):
+                yield from self._until("adopt: read own inbox", lambda: node.s >= s)
+            case steps.WriteMoves(key, expected, moved):
+                yield "adopt: write hop" if self.adopting else "resume: claim"
+                self._reach()
+                return self._write(key, expected, moved)
+            case _:
+                return (yield from self._cross(wish))
+        return None
+
+    def _cross(self, wish: Any) -> Generator[str, None, Any]:
+        bugs, stored = self.sim.bugs, self.redis.stored
+        match wish:
+            case crossing.LastS(inbox):
+                yield "adopt: begin"
+                return self._inbox(inbox).s
+            case steps.Cross(own, other, _):
+                self.adopting = True
+                if Bug.NO_FENCE in bugs:
+                    self.tail.read()
+                    return _Crossed(
+                        self._inbox(own).s, {source: self.tail.high.get(source, -1) for source in SOURCES}
+                    )
+                return _Crossed(*(yield from drive(crossing.cross(own, [other]), self.do, self.ask)))
+            case crossing.SendFence(inboxes):
+                return (yield from send_fence(self.sim, inboxes))
+            case steps.ReadUntil(_, _, f):
+                yield from self._until("adopt: read", lambda: self.tail.shows(f))
+            case steps.Registrations(inbox, session):
+                yield "adopt: registrations"
+                self._reach()
+                there = stored.presence
+                return Missing(
+                    f"{session.key}@{inbox}" not in there.get(f"u:{session.user.id}", ()),
+                    frozenset(guild for guild in session.guilds if inbox not in there.get(f"g:{guild}", ())),
+                )
+            case steps.NotedGuilds(_, session):
+                return list(MEMBERS[session.user.id])
+            case steps.Depart(own, other, session, _):
+                moving = {session.key: session.version}
+                return (yield from drive(crossing.depart(own, other, moving), self.do, self.ask))
+            case crossing.MarkMoved(inbox, sessions):
+                yield "adopt: tell"
+                theirs = self._inbox(inbox)
+                if Bug.NOT_TOLD in bugs:
+                    return theirs.s
+                marker = " ".join(["MOVED", *(f"{key}:{version}" for key, version in sessions.items())])
+                return script.mark(theirs, marker, self.redis.now_ms)
+            case crossing.RaiseAbove(inbox, s, gap):
+                yield "adopt: raise"
+                mine = self._inbox(inbox)
+                return mine.s if Bug.NO_RAISE in bugs else script.raise_above(mine, s, gap, self.redis.now_ms)
+            case steps.ReadMarked(_, first, marker):
+                yield "adopt: read to the marker"
+                self.tail.read()
+                return [entry for entry in self.tail.entries if first <= entry.s <= marker]
+            case _:
+                raise NotImplementedError(wish)
+        return None
+
+    def _until(self, label: str, done: Any) -> Step:
+        """Look again and again, for as long as the time limit allows."""
+        while not done():
+            self.tries -= 1
+            if not self.tries:
+                raise TimeoutError
+            yield label
+
+    def _reach(self) -> None:
+        if self.redis.down:
+            raise AwayError
+
+    def _inbox(self, inbox: str) -> script.Inbox:
+        self._reach()
+        found = self.redis.stored.inboxes.get(inbox)
+        if found is None:
+            raise InboxGoneError(inbox)
+        return found
+
+    def _state(self, inbox: str) -> InboxState:
+        found = self._inbox(inbox).copy()
+        blind = Bug.NO_TOKEN in self.sim.bugs
+        return InboxState(
+            s=found.s,
+            token=self.node.token if blind else found.token,
+            open=found.open or blind,
+            newest={} if Bug.NO_REACH in self.sim.bugs else found.newest,
+            high=found.high,
+            cut=found.cut,
+        )
+
+    def _write(self, key: str, expected: int, moved: Moved) -> bool:
+        bugs, moves = self.sim.bugs, self.redis.stored.moved
+        if self.adopting:
+            if Bug.LATE_HOP in bugs:
+                self.late = expected, moved
+                return True
+            if Bug.ONE_HOP in bugs:
+                hop = moved.hops[-1]
+                moved = Moved(moved.version, [Hop(hop.inbox, 0, hop.f)])
+        elif Bug.UNCLAIMED in bugs:
+            return True
+        return script.move(moves, key, expected, moved, check=Bug.NO_CAS not in bugs)
+
+    def write_late(self, session: Session) -> Step:
+        """The planted bug: the hop is written when all frames are out."""
+        if self.late is None:
+            return
+        while session.replay:
+            yield "adopt: sent"
+        if not self.redis.down:
+            script.move(self.redis.stored.moved, session.key, *self.late)
+
+
+class _Crossed(NamedTuple):
+    since: int
+    f: Fence
+
+
+class _Tail:
+    """What was read of another inbox so far."""
+
+    def __init__(self, start: _Start, inbox: str, first: int) -> None:
+        self.start = start
+        self.inbox = inbox
+        self.entries: list[InboxEntry] = []
+        self.last = first - 1
+
+    @property
+    def high(self) -> Fence:
+        return high_of(entry.record for entry in self.entries if entry.record is not None)
+
+    def read(self) -> None:
+        """Read what is new."""
+        inbox = self.start._inbox(self.inbox)
+        trimmed = self.entries and inbox.entries and inbox.entries[0].s > self.last
+        if trimmed and Bug.NO_REACH not in self.start.sim.bugs:
+            raise InboxGoneError(self.inbox)
+        self.entries += [entry for entry in inbox.entries if entry.s > self.last]
+        self.last = max(self.last, self.entries[-1].s if self.entries else 0)
+
+    def shows(self, f: Fence) -> bool:
+        """Whether the fence has shown up in every partition, after another look."""
+        self.read()
+        high = self.high
+        return all(high.get(name, -1) >= offset for name, offset in f.items())
+
+
+def send_fence(sim: "Simulation", inboxes: Any) -> Generator[str, None, tuple[str, Fence]]:
     """Put a fence into every partition of the source topics; its name and offsets."""
     name = f"fence{sim.number()}"
     record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(inboxes)))
@@ -44,336 +352,3 @@ def send_fence(sim: "Simulation", inboxes: Iterable[str]) -> Generator[str, None
             yield "fence: Kafka is away"
         f[source] = sim.kafka.accept(source, record, sim.t).offset
     return name, f
-
-
-def identify(node: Node, client: "Client", link: Link) -> Step:
-    """Register, wait, take the snapshot, READY."""
-    inbox = node.inbox
-    key = f"{node.name}-{node.sim.number()}"
-    session = Session(key, client.user, [Hop(inbox)])
-    try:
-        yield from node.enter(session)
-        yield "start: registered"
-        _still_here(node, link, inbox)
-        link.frames.append((node.s, Ready(key, inbox, node.sim.t)))  # type: ignore[arg-type]
-        node.attach(session, link, None)
-    except Lost:
-        link.open = False
-        node.leave(session)
-    finally:
-        node.joining.pop(key, None)
-
-
-def resume(node: Node, client: "Client", link: Link, key: str, inbox: str, seq: int) -> Step:
-    """Go on with a session after `seq`."""
-    session: Session | None = None
-    try:
-        yield "resume: begin"
-        while node.sim.redis.down:
-            yield "resume: Redis is away"
-        moved, known = _moves(node, link, key, inbox)
-        last = moved.hops[-1]
-        if _in_ring(node, known, moved, seq):
-            assert known is not None
-            yield "resume: claim"
-            _from_ring(node, known, moved, link, seq)
-            return
-        session = Session(key, client.user, list(moved.hops), moved.version)
-        yield from node.enter(session)
-        if last.inbox == node.inbox:
-            yield from _from_stream(node, session, link, seq)
-        else:
-            yield from _adopt(node, session, link, seq)
-    except (Lost, Invalid) as why:
-        if session is not None:
-            node.joining.pop(key, None)
-            if key not in node.sessions:
-                node.leave(session)
-        if isinstance(why, Invalid):
-            node.sim.invalidate(link, str(why))
-        link.open = False
-    finally:
-        if session is not None:
-            node.joining.pop(key, None)
-
-
-def _moves(node: Node, link: Link, key: str, inbox: str) -> tuple[Moved, Session | None]:
-    """The newest moves of a session, and what memory has of it."""
-    moved = node.sim.redis.stored.moved.get(key) or Moved(0, [Hop(inbox)])
-    known = node.sessions.get(key)
-    if key in node.joining or not node.ready or not link.open:
-        raise Lost
-    if node.token != node.sim.redis.token and Bug.NO_TOKEN not in node.sim.bugs:
-        raise Lost  # what was read of moves may be older than what we have
-    if known is not None and known.version > moved.version:
-        moved = Moved(known.version, known.hops)
-    return moved, known
-
-
-def _in_ring(node: Node, known: Session | None, moved: Moved, seq: int) -> bool:
-    """Whether memory has all that the client has not."""
-    last = moved.hops[-1]
-    first = last.base if Bug.EARLY_FROM_RING in node.sim.bugs else last.t
-    if last.inbox != node.inbox or first > seq or known is None or known.version != moved.version:
-        return False
-    if seq > node.s:
-        raise Invalid("seq too high")
-    return node.ring.floor <= seq
-
-
-def _still_here(node: Node, link: Link, inbox: str) -> None:
-    if not link.open or not node.ready or node.inbox != inbox:
-        raise Lost
-
-
-def _from_ring(node: Node, session: Session, moved: Moved, link: Link, seq: int) -> None:
-    _still_here(node, link, moved.hops[-1].inbox)
-    _claim(node, session, moved)
-    if node.ring.floor > seq or node.sessions.get(session.key) is not session:
-        raise Lost
-    node.sim.count("ring")
-    if session.link is not None:
-        session.link.open = False
-    session.replay.clear()
-    session.skip = session.hops[-1].f or None
-    node.attach(session, link, node.ring.after(seq))
-
-
-def _from_stream(node: Node, session: Session, link: Link, seq: int) -> Step:
-    """The last hop is here: from inboxes up to what the ring has. No fence, for nothing moves."""
-    inbox, last = node.inbox, session.hops[-1]
-    hops = path(session.hops, seq)
-    if hops is None:
-        raise Invalid("before its path")
-    yield "stream: read"
-    first = last.after(seq)
-    own = [entry for entry in _state(node, inbox).entries if entry.s >= first]
-    upto = min(node.s, max((entry.s for entry in own), default=first))
-    owed = _walk(node, session, hops, seq, Hop("", upto), own)
-    yield "stream: send"
-    _still_here(node, link, inbox)
-    if upto < max(node.ring.floor, last.t):
-        raise Lost
-    _claim(node, session, Moved(session.version, session.hops))
-    node.sim.count(f"stream over {len(hops)}")
-    _send(node, session, link, owed, last.f, node.ring.after(upto), announce=upto)
-
-
-def _adopt(node: Node, session: Session, link: Link, seq: int) -> Step:
-    """RESUME on another node: fence, read up to it, raise, write the hop, send."""
-    sim, own, redis = node.sim, node.inbox, node.sim.redis
-    hops = path(session.hops, seq)
-    if hops is None:
-        raise Invalid("before its path")
-    other, first = hops[-1].inbox, hops[-1].after(seq)
-    yield "adopt: begin"
-    if seq > _state(node, other).s:
-        raise Invalid("seq too high")
-    since = _state(node, own).s
-    tail = _Tail(node, other, first)
-    if Bug.NO_FENCE in sim.bugs:
-        tail.read()
-        f = {source: tail.high.get(source, -1) for source in SOURCES}
-    else:
-        _, f = yield from send_fence(sim, {own, other})
-        yield from tail.until(f, own)
-    yield "adopt: tell"
-    marker = _tell(node, session, other)
-    yield "adopt: raise"
-    t = _raise(node, marker)
-    yield "adopt: read to the marker"
-    if redis.down:
-        raise Lost
-    tail.read()
-    if Bug.CUT_AT_FENCE not in sim.bugs:
-        f = split_at(f, tail.entries, SCOPES[session.user], marker)
-    hop = Hop(own, t, f, -1 if Bug.EARLY_LOST in sim.bugs else since)
-    yield "adopt: walk"
-    owed = _walk(node, session, hops, seq, hop, [entry for entry in tail.entries if entry.s <= marker])
-    yield "adopt: walked"
-    if redis.down:
-        raise Lost
-    if redis.token != node.token and Bug.NO_TOKEN not in sim.bugs:
-        raise Lost
-    while node.s < t and tail.tries:
-        tail.tries -= 1
-        yield "adopt: read own inbox"
-    yield "adopt: write hop"
-    _still_here(node, link, own)
-    moved = _next(session, hop, bugs=sim.bugs)
-    if Bug.LATE_HOP not in sim.bugs:
-        _write(node, session, moved)
-    session.version, session.hops = moved.version, moved.hops
-    # From here on the session's history goes on in this inbox: it stays registered, whatever becomes of its socket.
-    if node.ring.floor > since or node.s < t:
-        link.open = False
-    early = _early(node, hop)
-    sim.count(f"adopted over {len(hops)}")
-    if early:
-        sim.count("early")
-    _send(node, session, link, [*owed, *early], f, node.ring.after(t), announce=t)
-    yield "adopt: sent"
-    if Bug.LATE_HOP in sim.bugs:
-        while session.replay:
-            yield "adopt: sent"
-        _write(node, session, moved, expected=moved.version - 1)
-
-
-def _claim(node: Node, session: Session, moved: Moved) -> None:
-    """Every resume writes a version: one that was begun elsewhere and is late cannot write its hop any more."""
-    if Bug.UNCLAIMED in node.sim.bugs:
-        return
-    session.version = moved.version
-    _write(node, session, Moved(moved.version + 1, moved.hops))
-    session.version += 1
-
-
-def _early(node: Node, hop: Hop) -> list[InboxEntry]:
-    """As in gateway.sessions.start: what the node had above the fence before it was raised."""
-    if hop.since < 0:
-        return []
-    dispatches = [node.ring[at].dispatch for at in range(node.ring.after(hop.since), node.ring.after(hop.t))]
-    early = [one for one in dispatches if above(one.record.position, hop.f)]
-    if Bug.EARLY_NUMBERS in node.sim.bugs:
-        return [InboxEntry(one.s, one.record) for one in early]
-    return [InboxEntry(s, one.record) for s, one in enumerate(early, start=hop.base + 1)]
-
-
-def _next(session: Session, hop: Hop, *, bugs: frozenset[Bug]) -> Moved:
-    """The session's moves with the hop to this node."""
-    if Bug.ONE_HOP in bugs:
-        return Moved(session.version + 1, [Hop(hop.inbox, 0, hop.f)])
-    return Moved(session.version + 1, [*session.hops, hop])
-
-
-def _write(node: Node, session: Session, moved: Moved, expected: int | None = None) -> None:
-    """Write a hop by compare-and-set."""
-    stored, redis = node.sim.redis.stored.moved, node.sim.redis
-    if redis.down:
-        raise Lost
-    there = stored.get(session.key)
-    wanted = session.version if expected is None else expected
-    if (there.version if there is not None else 0) != wanted and Bug.NO_CAS not in node.sim.bugs:
-        raise Lost
-    stored[session.key] = moved
-
-
-def _send(
-    node: Node,
-    session: Session,
-    link: Link,
-    owed: Iterable[InboxEntry],
-    f: Fence,
-    cursor: int,
-    announce: int | None = None,
-) -> None:
-    for entry in owed:
-        assert entry.record is not None
-        if sees(session.user, entry.record):
-            session.replay.append((entry.s, entry.record))
-    if announce is not None:
-        session.replay.append((announce, RESUMED))
-    session.skip = f or None
-    node.joining.pop(session.key, None)
-    node.attach(session, link, cursor)
-
-
-def _tell(node: Node, session: Session, other: str) -> int:
-    """Tell the node of the other inbox that its session moves; the marker's `s`."""
-    theirs = _state(node, other)
-    if Bug.NOT_TOLD in node.sim.bugs:
-        return theirs.s
-    return script.mark(theirs, f"MOVED {session.key}:{session.version}", node.sim.redis.now_ms)
-
-
-def _raise(node: Node, marker: int) -> int:
-    """Raise the own inbox above the other."""
-    redis = node.sim.redis
-    mine = redis.stored.inboxes.get(node.inbox)
-    if redis.down or mine is None:
-        raise Lost
-    if Bug.NO_RAISE in node.sim.bugs:
-        return mine.s
-    return script.raise_above(mine, marker, EARLY_NUMBERS, redis.now_ms)
-
-
-def _walk(
-    node: Node,
-    session: Session,
-    hops: list[Hop],
-    seq: int,
-    end: Hop,
-    last: list[InboxEntry],
-) -> list[InboxEntry]:
-    """What is owed from the inboxes on the path, checked to be whole. `last`: entries of the last one."""
-    owed: list[InboxEntry] = []
-    for hop, following in zip(hops, [*hops[1:], end], strict=True):
-        after, upto = max(seq, hop.base), following.base
-        first = hop.after(after)
-        state = _state(node, hop.inbox)
-        entries = last if following is end else [one for one in state.entries if first <= one.s <= upto]
-        _check_whole(node, session, entries, state, first)
-        owed += segment(entries, hop, after=after, upto=upto, next_f=following.f or None, cut=state.cut)
-    return owed
-
-
-def _state(node: Node, inbox: str) -> script.Inbox:
-    """An inbox that is whole and may be read."""
-    redis = node.sim.redis
-    if redis.down:
-        raise Lost
-    state = redis.stored.inboxes.get(inbox)
-    if state is None:
-        raise Invalid("inbox gone")
-    if (state.token != redis.token or not state.open) and Bug.NO_TOKEN not in node.sim.bugs:
-        raise Invalid("inbox not whole")
-    return state
-
-
-def _check_whole(
-    node: Node, session: Session, entries: list[InboxEntry], state: script.Inbox, after: int
-) -> None:
-    scopes = SCOPES[session.user]
-    if not reaches(entries, state.newest, scopes, after) and Bug.NO_REACH not in node.sim.bugs:
-        raise Invalid("out of reach")
-    if unregistered(entries, scopes, after):
-        raise Invalid("unregistered")
-
-
-class _Tail:
-    """What was read of another inbox so far."""
-
-    def __init__(self, node: Node, inbox: str, first: int) -> None:
-        self.node = node
-        self.inbox = inbox
-        self.entries: list[InboxEntry] = []
-        self.last = first - 1
-        self.tries = _FENCE_TRIES
-
-    @property
-    def high(self) -> Fence:
-        return high_of(entry.record for entry in self.entries if entry.record is not None)
-
-    def read(self) -> None:
-        """Read what is new."""
-        state = _state(self.node, self.inbox)
-        trimmed = self.entries and state.entries and state.entries[0].s > self.last
-        if trimmed and Bug.NO_REACH not in self.node.sim.bugs:
-            raise Invalid("trimmed while it was read")
-        self.entries += [entry for entry in state.entries if entry.s > self.last]
-        self.last = max(self.last, self.entries[-1].s if self.entries else 0)
-
-    def until(self, f: Fence, own: str) -> Step:
-        """Read until the fence has shown up in every partition."""
-        while self.tries:
-            self.tries -= 1
-            yield "adopt: read"
-            if self.node.inbox != own or not self.node.ready:
-                raise Lost
-            if self.node.sim.redis.down:
-                continue
-            self.read()
-            high = self.high
-            if all(high.get(name, -1) >= offset for name, offset in f.items()):
-                return
-        raise Lost

@@ -122,12 +122,16 @@ class Stored:
     first: dict[str, tuple[Position, int]] = field(default_factory=dict)
     """Per nonce the position that won, and the tick when the key goes."""
 
+    leases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Per node its inbox, and the tick when the key goes."""
+
     def copy(self) -> "Stored":
         return Stored(
             {name: inbox.copy() for name, inbox in self.inboxes.items()},
             {scope: set(fields) for scope, fields in self.presence.items()},
             dict(self.moved),
             dict(self.first),
+            dict(self.leases),
         )
 
 
@@ -163,6 +167,8 @@ class Redis:
             del self.stored.inboxes[name]
         for key in [key for key, (_, until) in self.stored.first.items() if until < t]:
             del self.stored.first[key]
+        for name in [name for name, (_, until) in self.stored.leases.items() if until < t]:
+            del self.stored.leases[name]
 
     def add(self, scope: str, field_: str) -> None:
         self.stored.presence.setdefault(scope, set()).add(field_)

@@ -56,7 +56,7 @@ class World:
         hand.answer(steps.RegisterAll(inbox))
         while isinstance(hand.wish, steps.RewriteMoves):
             hand.answer(hand.wish, [True] * len(hand.wish.moves))
-        hand.answer(steps.SendFence(inbox), ("fence", F))
+        hand.answer(steps.SendFence(frozenset({inbox})), ("fence", F))
         hand.answer(steps.Scopes, {"g:1", "u:7"})
         return made
 

@@ -20,7 +20,7 @@ from gateway.listening.admission import Admission, Bounds, Room
 from gateway.protocol.codes import CloseCode, Op
 from gateway.protocol.frames import Transport
 from gateway.recovery.path import Hop
-from gateway.sessions.start import EndError, InvalidSessionError
+from gateway.sessions.outcomes import EndError, InvalidSessionError
 from gateway.timers import Wheel
 from tests.unit.gateway_world import ALICE, ALL_INTENTS, GUILD_ID, World, user
 

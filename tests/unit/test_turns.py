@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.sessions import start
-from gateway.sessions.start import EndError, _turn
+from gateway.sessions import start_answers
+from gateway.sessions.outcomes import EndError
+from gateway.sessions.start_answers import turn
 
 OPEN = SimpleNamespace(open=True)
 
@@ -15,7 +16,7 @@ async def test_one_waits_until_another_is_done() -> None:
     turns, order = asyncio.Semaphore(1), []
 
     async def start(name: str, go_on: asyncio.Event) -> None:
-        async with _turn(turns, OPEN):
+        async with turn(turns, OPEN):
             order.append(name)
             await go_on.wait()
 
@@ -33,17 +34,17 @@ async def test_one_waits_until_another_is_done() -> None:
 async def test_a_turn_is_given_back_when_the_client_has_gone_or_the_start_fails() -> None:
     turns = asyncio.Semaphore(1)
     with pytest.raises(EndError, match="gone"):
-        async with _turn(turns, SimpleNamespace(open=False)):
+        async with turn(turns, SimpleNamespace(open=False)):
             pytest.fail("nobody is there")
     with pytest.raises(LookupError):
-        async with _turn(turns, OPEN):
+        async with turn(turns, OPEN):
             raise LookupError
     assert not turns.locked()
 
 
 async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "_TURN_S", 0.0)
+    monkeypatch.setattr(start_answers, "_TURN_S", 0.0)
     turns = asyncio.Semaphore(0)
     with pytest.raises(EndError, match="come again"):
-        async with _turn(turns, OPEN):
+        async with turn(turns, OPEN):
             pytest.fail("there is no place")

@@ -1,0 +1,51 @@
+"""The steps of an IDENTIFY: register, wait until Redis has it, and only then take the snapshot. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.delivery.session import Link, Session
+from gateway.recovery.wishes import Now, Steps
+from gateway.sessions.outcomes import come_again
+from gateway.sessions.resume_steps import WAIT_S, Node, check_still_here
+from gateway.sessions.session_wishes import Enter, Leave, Limit, UntilWhole
+
+__all__ = ["Begin", "identify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(Now[None]):
+    """Send READY and the guilds as the node knows them now, and connect the session."""
+
+    session: Session
+    link: Link
+
+
+def identify(node: Node, link: Link, make: Callable[[str], Session]) -> Steps[Session]:
+    """The steps; they raise EndError, and what was thrown into them.
+
+    Args:
+        node: where the client comes.
+        link: its socket.
+        make: makes the session, in an inbox.
+
+    """
+    try:
+        yield from UntilWhole()
+    except TimeoutError:
+        raise come_again("Redis is away") from None
+    inbox = node.progress.inbox
+    session = make(inbox)
+    try:
+        yield from Limit(WAIT_S)
+        yield from Enter(session)
+        yield from Limit(None)
+        check_still_here(node, session, link, inbox)
+    except BaseException as error:
+        if not isinstance(error, GeneratorExit):  # nobody answers any more
+            yield from Leave(session)
+        if isinstance(error, TimeoutError):
+            raise come_again("Redis or the database is away") from None
+        raise
+    # What was accepted before is in the snapshot, what comes from here on is in the inbox: nothing lies between.
+    yield from Begin(session, link)
+    return session
