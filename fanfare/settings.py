@@ -96,7 +96,7 @@ class Settings(BaseSettings):
         default=9100,
         ge=0,
         le=65535,
-        description="First internal port; each further process has the next one. 0: any.",
+        description="First internal port; each further process has the next one. 0: any free port.",
     )
     public_url: str = Field(
         default="",
@@ -115,16 +115,21 @@ class Settings(BaseSettings):
 
     # Kafka.
     chat_partitions: int = Field(
-        default=8, ge=1, le=10_000, description="Of `chat.events` and `chat.deliveries`, when they are made."
+        default=8,
+        ge=1,
+        le=10_000,
+        description="Partitions of `chat.events` and `chat.deliveries`, when they are made.",
     )
-    guild_partitions: int = Field(default=4, ge=1, le=10_000, description="Of the `guild` topics.")
-    location_partitions: int = Field(default=4, ge=1, le=10_000, description="Of the `location` topics.")
+    guild_partitions: int = Field(default=4, ge=1, le=10_000, description="Partitions of the `guild` topics.")
+    location_partitions: int = Field(
+        default=4, ge=1, le=10_000, description="Partitions of the `location` topics."
+    )
     session_timeout_ms: int = Field(
         default=3000,
         ge=1000,
         le=1_800_000,
         description="After this long without a heartbeat a worker's partitions go to another one. Brokers refuse less "
-        "than their group.min.session.timeout.ms (6000 where nobody changed it).",
+        "than their group.min.session.timeout.ms (6000 by default).",
     )
 
     # The services.
@@ -151,8 +156,8 @@ class Settings(BaseSettings):
         default=0.0,
         ge=0,
         le=600,
-        description="How long a gateway that is to stop still takes sockets while /readyz and /healthz say 503: longer "
-        "than the load balancer takes to notice.",
+        description="How long a gateway that was told to stop still takes sockets, while /readyz and /healthz say 503. "
+        "Set it to longer than the load balancer takes to notice.",
     )
     unidentified: int = Field(
         default=8192,
@@ -169,18 +174,18 @@ class Settings(BaseSettings):
     invalid_tokens_per_address: int = Field(
         default=10_000,
         ge=0,
-        description="An address that sends as many wrong tokens in 10 minutes is kept out for the rest of them. 0: any "
-        "number.",
+        description="An address that sends as many wrong tokens within 10 minutes is kept out until these are over. "
+        "0: any number.",
     )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks, with commas between, of proxies whose X-Forwarded-For names the client. "
-        "Default: nobody's is believed.",
+        "Default: no proxy is trusted.",
     )
     io_uring: bool = Field(
         default=True,
-        description="Whether a gateway writes to many sockets in one system call, by io_uring, where the kernel and "
-        "the container let it.",
+        description="Whether a gateway writes to many sockets in one system call, by io_uring, if the kernel and "
+        "the container allow it.",
     )
     send_limit: int = Field(
         default=0,

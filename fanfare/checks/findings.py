@@ -8,14 +8,14 @@ __all__ = ["Finding", "Level", "error", "refusals", "waits", "warning"]
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     ERROR = "error"
-    """A process refuses to start: going on would lose or mix up messages, or cannot work."""
+    """A process refuses to start: it could not work, or would lose or mix up messages."""
     WAITS = "waits"
-    """A process starts and waits, and goes on by itself when it is mended."""
+    """A process starts and waits, and goes on by itself when the trouble is mended."""
     WARNING = "warning"
-    """It works, and is likely not meant."""
+    """It works, but was probably not meant so."""
 
 
 class Finding(NamedTuple):
@@ -37,7 +37,7 @@ def waits(about: str, said: str) -> Finding:
 
 
 def warning(about: str, said: str) -> Finding:
-    """A finding that only is said."""
+    """A finding that is only logged."""
     return Finding(Level.WARNING, about, said)
 
 

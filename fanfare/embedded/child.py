@@ -18,9 +18,9 @@ __all__ = ["Child", "Mode", "RestartDelays", "Spec", "State", "launch_command"]
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 PROBE_INTERVAL_S = 0.05
-# Deaths before it was ever ready after which a start is given up.
+# A child that dies this often, and was never ready, makes the start fail.
 START_DEATHS = 3
-# How long after the exit we go on reading what it, or a process it left, still writes.
+# How long after its exit we go on reading the output of a child, and of processes that it left behind.
 LAST_WORDS_S = 0.5
 LINE_BYTES = 64 * 1024
 ERROR_LINES = 4
@@ -167,7 +167,7 @@ class Child:
             await process.wait()
 
     def reload(self) -> None:
-        """Send SIGHUP; to one that is starting, as soon as it heeds it."""
+        """Send SIGHUP; a process that is starting gets it once it handles it."""
         if self.state == "starting":
             self._reload = True
         elif self.state == "running" and self._process is not None:

@@ -1,4 +1,4 @@
-"""`fanfare up --detach`: starts the supervisor in the background and waits for its word."""
+"""`fanfare up --detach`: starts the supervisor in the background and waits until it says that all is ready."""
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
 """The services of a running `fanfare up`: how many of each there are, and changing that while they work.
 
-A process that leaves is told to stop and finishes what it has: a worker's partitions go to the others, a gateway's
-clients resume elsewhere. So one change at a time, one process after the other.
+A process that leaves is told to stop and finishes its work: a worker's partitions go to the others, a gateway's clients
+resume on other nodes. So there is one change at a time, one process after the other.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Fleet:
         self._changing = asyncio.Lock()
 
     async def scale(self, wanted: Mapping[str, int]) -> list[Change]:
-        """Have so many of each role that is named; returns when they are ready, or gone.
+        """Start or stop processes until there are so many of each role; returns when they are ready, or gone.
 
         Raises:
             UpError: a role or number cannot be, another change is under way, or a process does not get ready: then

@@ -25,7 +25,7 @@ __all__ = ["prepare_kafka"]
 HOST = "127.0.0.1"
 HEAP_MB = 384
 STOP_S = 4.0
-# Fewer than the default 50, which cost seconds at a first start; enough to spread our groups over brokers.
+# Partitions of the topic of offsets: the default of 50 costs seconds at a first start; these still spread our groups.
 INTERNAL_PARTITIONS = 8
 
 
@@ -165,7 +165,7 @@ def _check_meta(data: Path, cluster: str, node: int) -> None:
 
 
 async def _format(jars: list[Path], home: Path, node: _Node, nodes: list[_Node], cluster: str) -> None:
-    """Make a node's data folder. It gets its name last: one cut short is not taken for whole."""
+    """Make a node's data folder. It gets its name last, so that a half-made folder is not taken for a whole one."""
     fresh = home / f"{node.number}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     config = home / f"{node.number}.format.properties"

@@ -55,7 +55,7 @@ def main() -> None:
     # A shell that starts us in the background leaves SIGINT ignored, and an ignored signal survives exec.
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    # Who makes use of it says so; it ends nobody.
+    # SIGHUP ends no child: a program that makes use of it installs its own handler.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell is wanted

@@ -47,7 +47,7 @@ class Output:
     """The terminal: one stream of prefixed lines. A terminal that went away is no reason to stop."""
 
     def __init__(self, stream: TextIO | None = None, *, children: bool = True) -> None:
-        """`children` is false where only our own lines are wanted: each child has a log of its own anyway."""
+        """`children` is false if only our own lines are wanted: each child has a log of its own anyway."""
         self._printer = Printer(stream or sys.stdout, width=len("notifier.1"))
         self._children = children
         self._colours: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Ports: the ones people set are used or refused by name; 0 means any free one."""
+"""Ports: a port that is set is used, or refused by its setting's name; 0 means any free port."""
 
 import errno
 import random

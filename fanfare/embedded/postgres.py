@@ -171,7 +171,7 @@ def _check_version(data: Path) -> None:
 
 
 async def _initdb(home: Path, data: Path, password: str, mode: Mode) -> None:
-    """Make the data folder. It gets its name last: one that was cut short is not taken for whole."""
+    """Make the data folder. It gets its name last, so that a half-made folder is not taken for a whole one."""
     fresh = home / "data.new"
     await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
     words = home / "password"

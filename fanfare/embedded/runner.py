@@ -21,10 +21,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def run_until_stopped(settings: Settings, plan: Plan, folder: DataFolder, ready_fd: int = -1) -> int:
-    """Start, wait for SIGINT or SIGTERM, stop. A second signal kills what still runs. SIGHUP goes on to the services.
+    """Start, wait for SIGINT or SIGTERM, stop. A second signal kills what still runs. SIGHUP is passed to the services.
 
-    `ready_fd` is where the one that started us in the background is told how the start went. Answers the exit
-    status.
+    `ready_fd` is the descriptor by which a parent that started us in the background learns how the start went. Answers
+    the exit status.
     """
     output = Output(children=ready_fd < 0)
     stack = Stack(settings, plan, folder, output)

@@ -223,7 +223,7 @@ class Stack:
         )
 
     async def _check_installation(self, settings: Settings) -> None:
-        """Whether the stores are ours, and fit for us; those that are new become ours."""
+        """Check that the stores are ours, and that Fanfare works on them; new stores become ours."""
         from fanfare.checks.findings import refusals  # noqa: PLC0415 - slow to import
         from fanfare.checks.marks import claim, settle  # noqa: PLC0415
         from fanfare.checks.program import check  # noqa: PLC0415
@@ -337,7 +337,7 @@ class _all_or_none:  # noqa: N801 - reads as the verb it is
 
 
 async def _until(patience_s: float, what: str, work: Callable[[], Awaitable[Any]]) -> Any:
-    """Do it, again and again for `patience_s`; what it raises in the end is told in one line."""
+    """Try a call again and again for `patience_s`; the last error becomes an UpError of one line."""
     deadline = asyncio.get_running_loop().time() + patience_s
     while True:
         try:

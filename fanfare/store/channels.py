@@ -106,7 +106,7 @@ class Channels:
     async def update_channel(self, channel_id: int, *, by: int = 0, **changes: Any) -> Change[Channel]:
         """Change fields of a guild's channel, named as in the model; `overwrites` is the whole new tuple.
 
-        What is in a category and has its overwrites keeps in step with it.
+        Channels in a category that have the category's overwrites keep in step with it.
 
         Raises:
             NotFoundError: there is no such channel in a guild.
@@ -150,7 +150,7 @@ class Channels:
             return change.done(len(moves))
 
     async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
-        """Take a channel out of its guild; what was in a category stays. Raises NotFoundError, RightsError."""
+        """Take a channel out of its guild; channels in a deleted category stay. Raises NotFoundError, RightsError."""
         async with changing(self._db, await self._guild_of(channel_id)) as change:
             old = await _channel(change, channel_id)
             await change.permit(by, rights.channel_deleted, old)

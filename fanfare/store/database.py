@@ -48,10 +48,10 @@ _LOST: Final = ("connection is closed", "connection was closed", "cannot call", 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """What PostgreSQL refuses whatever is asked becomes a StoreUnavailableError.
+    """Turn an error that has nothing to do with the statement into a StoreUnavailableError.
 
-    It is away, takes no writes, lacks a table or does not give us a right: that is for its operator to mend. What only
-    is wrong with a statement of ours is raised as it is.
+    PostgreSQL is away, takes no writes, lacks a table or does not give us a right: that is for its operator to mend. An
+    error of the statement itself is raised as it is.
     """
     try:
         yield
@@ -126,7 +126,7 @@ async def _unless_read_only(connection: Connection) -> None:
     """Before a connection is given back: one that can never write is ended.
 
     The server says so by itself, from version 14 on. It may have been set only for a moment, as before a failover, and
-    the session keeps it. Otherwise nothing has to be done: nobody leaves settings or listeners behind.
+    the session keeps it. Otherwise nothing has to be done: no caller leaves settings or listeners behind.
     """
     facts = connection.get_settings()
     if "on" in (getattr(facts, "default_transaction_read_only", ""), getattr(facts, "in_hot_standby", "")):

@@ -1,4 +1,4 @@
-"""How a gateway learns whose tokens were revoked: all of them when it connects, each further one as it is committed.
+"""How a gateway learns of revoked tokens: of all when it connects, and of each further one when it is committed.
 
 By LISTEN and not by a record through Kafka, because a user who only uses REST has no inbox on a node, and because what
 PostgreSQL says here is the truth itself: a node that starts or comes back reads it there, whatever it has missed.
@@ -22,7 +22,7 @@ from fanfare.telemetry.logs import Action
 
 __all__ = ["follow"]
 
-# A connection that is dead without a word is noticed after this, and the time of one statement.
+# After this, and the time of one statement, a dead connection that nobody closed is noticed.
 _PING_S: Final = 1.0
 _PAGE: Final = 10_000
 # A connection that lasted this long was a good one: the next outage is a new one.

@@ -4,7 +4,7 @@
 -- Answers {'ok' | 'gone', epoch, number appended}.
 local epoch = redis.call('GET', KEYS[3])
 local last = tonumber(redis.call('HGET', KEYS[2], 's'))
--- A stream without its entries would be made anew by the next one, and nobody would miss them.
+-- A stream that was lost would be made anew by the next append, and nobody would notice the lost entries.
 if not last or redis.call('EXISTS', KEYS[1]) == 0 then return {'gone', epoch, 0} end
 
 local floor = s_now(ARGV[1])
