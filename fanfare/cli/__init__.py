@@ -44,12 +44,13 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import capacity, check, dead_letters, kafka, people, top
+    from fanfare.cli import autoscale, capacity, check, dead_letters, kafka, people, top
 
     app.add_typer(kafka.topics_app, name="topics")
     app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
     app.command("groups")(kafka.groups)
     app.command("top")(top.top)
+    app.command("autoscale")(autoscale.autoscale)
     app.command("kafka", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
         kafka.kafka
     )

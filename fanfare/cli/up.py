@@ -37,6 +37,12 @@ def up(
     claim: Annotated[
         bool, typer.Option("--claim", help="Make one installation of the stores, whatever they belonged to.")
     ] = False,
+    autoscale: Annotated[
+        bool,
+        typer.Option(
+            "--autoscale", help="Add and take away workers by their lag, as `fanfare autoscale` does."
+        ),
+    ] = False,
     ready_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Start everything, and go on until Ctrl-C or `fanfare down`."""
@@ -50,11 +56,12 @@ def up(
         options += ["--procfile", str(procfile)] if procfile else []
         options += ["--stores-only"] if stores_only else []
         options += ["--claim"] if claim else []
+        options += ["--autoscale"] if autoscale else []
         sys.exit(start_detached(folder, options))
     from fanfare.embedded.runner import run_until_stopped
     from fanfare.embedded.stack import Plan
 
-    plan = Plan(procfile or _default_procfile(), scale, stores_only, claim)
+    plan = Plan(procfile or _default_procfile(), scale, stores_only, claim, autoscale)
     sys.exit(asyncio.run(run_until_stopped(settings, plan, folder, ready_fd)))
 
 

@@ -81,6 +81,10 @@ class Fleet:
                 await self._supervisor.start_ready([child.spec], _START_S)
             return [child.spec.name for child in children]
 
+    def count(self, role: str) -> int:
+        """How many processes of a role there are."""
+        return len(self._of(role))
+
     def _check(self, role: str, count: int) -> None:
         if role not in self._roles:
             raise UpError(f"there is no service {role!r}: there are {', '.join(self._roles) or 'none'}")

@@ -45,6 +45,8 @@ class Plan:
     stores_only: bool = False
     claim: bool = False
     """Whether stores that belonged to another installation are to become ours."""
+    autoscale: bool = False
+    """Whether workers are added and taken away by their lag."""
 
 
 class Stack:
@@ -94,6 +96,11 @@ class Stack:
             "restart": partial(self._restart, settings),
         }
         await self._control.enter_async_context(serve(self._folder, handlers))
+        if self._plan.autoscale and not self._plan.stores_only:
+            from fanfare.embedded.autoscaling import autoscaling  # noqa: PLC0415 - slow to import
+
+            scaling = autoscaling(settings, self._fleet, commands, self._output)
+            await self._control.enter_async_context(scaling)
         run = self._describe(settings, demo)
         write_atomically(self._folder.run_file, json.dumps(run, indent=1) + "\n")
         return run
