@@ -172,7 +172,7 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
     allow = deny = NONE
     for overwrite in channel.overwrites:
         if overwrite.type == 1:
-            # A class of people who are nobody special (0) is nobody's overwrite, whatever stands in the database.
+            # User id 0 stands for a class of members without rights of their own: no overwrite is theirs.
             own = overwrite if user_id and overwrite.id == user_id else own
         elif overwrite.id == guild.id:
             everyone = overwrite

@@ -18,7 +18,7 @@ _Q = TypeVar("_Q")
 
 
 class Shared(Generic[_K, _T]):
-    """Questions that many ask at one time: each answer is for all who asked before the question was sent."""
+    """Shared questions: an answer is for every task that asked before the question was sent."""
 
     def __init__(self, ask: Callable[[_K], Awaitable[_T]]) -> None:
         """Args: ask: sends the question of a key, and returns the answer."""
@@ -103,7 +103,7 @@ class Gathered(Generic[_Q, _T]):
 
 
 async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel tasks and wait until each of them is done; what they raise is left to those who look at them."""
+    """Cancel tasks and wait until each of them is done; their errors stay in them, for code that looks at them."""
     left = {task for task in tasks if not task.done()}
     while left:
         for task in left:

@@ -28,7 +28,7 @@ class Problem(StrEnum):
 
     PLAIN = "it does not speak TLS"
     TLS = "it speaks TLS"
-    CLOSED = "it closed the connection after the handshake, as one that wants a certificate of ours"
+    CLOSED = "it closed the connection after the handshake: it probably wants a client certificate"
 
 
 class Certificate:

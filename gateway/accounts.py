@@ -66,7 +66,7 @@ class Accounts:
             try:
                 await asyncio.wait_for(self._known.wait(), _WAIT_S)
             except TimeoutError:
-                raise StoreUnavailableError("what was revoked could not be read yet") from None
+                raise StoreUnavailableError("the revoked tokens could not be read yet") from None
         if holder.generation > self._generations.get(holder.user, 0):
             # The token was issued after a revocation that we are about to hear of, or before an old copy of the
             # database that lacks the revocation was put back.

@@ -132,7 +132,7 @@ class Node:
             connection.reconnect()
         await self._until_closed(_GRACE_S)
         for connection in list(self.connections):
-            connection.stop(CloseCode.SERVICE_RESTART, "this node stops: resume")
+            connection.stop(CloseCode.SERVICE_RESTART, "this node stops: reconnect and resume")
         await self._until_closed(_GRACE_S)
         for connection in list(self.connections):
             connection.abort()

@@ -235,7 +235,7 @@ class BatchRunner:
         if trouble not in ONE_RECORD:
             return ""
         return (
-            f"to do without the record that the partition is held at: `fanfare dead-letters bury "
+            f"to set the record aside at which the partition is held: `fanfare dead-letters bury "
             f"{position.topic} {position.partition} {position.offset} --group {self._group}`"
         )
 

@@ -79,7 +79,7 @@ async def tls_problem(settings: Settings) -> str:
             case Problem.CLOSED:
                 what = f"FANFARE_KAFKA_CERT is {settings.kafka_cert or 'not set'}"
             case _:
-                authority = settings.kafka_ca or "not set, so those count that the system trusts"
+                authority = settings.kafka_ca or "not set, so the authorities count that the system trusts"
                 what = f"FANFARE_KAFKA_CA is {authority}"
         return f"{host}:{port}: {why}; {what}"
     return ""

@@ -380,7 +380,7 @@ class Consumer:
         while True:
             await asyncio.sleep(COMMIT_INTERVAL_S)
             if why := ended(consumer_tasks(self._client)):
-                raise FatalError(f"the consumer of {self._group} would not get on any more: {why}")
+                raise FatalError(f"the consumer of {self._group} is stuck: {why}")
             lanes = list(self._lanes.values())
             for lane in lanes:
                 high = self._client.highwater(self._names.partition(lane.partition))
@@ -412,7 +412,7 @@ class Consumer:
         try:
             await asyncio.wait_for(self._client.commit(offsets), timeout)
         except (CommitFailedError, IllegalStateError):
-            outcome = "rebalance"  # the partitions are on their way to others, who do this work again
+            outcome = "rebalance"  # the partitions go to other members, which do this work again
         except (KafkaError, TimeoutError) as error:
             outcome = "error"
             self._log.warning("commit failed", action=Action.COMMIT_FAILED, error=repr(error))

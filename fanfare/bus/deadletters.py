@@ -155,7 +155,7 @@ class DeadLetters:
         except TimeoutError:
             topics = ", ".join(self._topics)
             raise LettersAwayError(
-                f"no way to {topics} in {_START_S:.0f} s: are these topics there, and may we write to them?"
+                f"{topics}: not reached in {_START_S:.0f} s. Do these topics exist, and may we write to them?"
             ) from None
 
     async def _post(self, position: Position, letter: Letter, appended_ms: int, error: Exception) -> None:

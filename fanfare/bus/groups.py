@@ -1,4 +1,4 @@
-"""Consumer groups: who is in them, what each member has, and how far behind it is."""
+"""Consumer groups: their members, the partitions of each member, and how far behind it is."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping

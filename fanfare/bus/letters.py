@@ -190,7 +190,7 @@ def _renewed(
 
 
 async def drop(settings: Settings, letter: DeadLetter) -> None:
-    """Note that nothing is to become of a letter.
+    """Note that nothing more is to be done about a letter.
 
     Raises:
         LetterError: it is done already.

@@ -49,7 +49,7 @@ class Names:
         return name.startswith(self._before)
 
     def asked(self, name: str) -> str:
-        """The name without the prefix, as a person asks for it, who may have written the prefix or not."""
+        """The name without the prefix; a person may have written it with the prefix or without."""
         return name.removeprefix(self._before)
 
     def listed(self, names: Iterable[str]) -> list[str]:

@@ -42,7 +42,7 @@ class Stuck:
             self._count = 0
             return ""
         self._count += 1
-        return "Kafka takes records, and not ours" if self._count >= PROBES else ""
+        return "Kafka can take records, but takes none of ours" if self._count >= PROBES else ""
 
     def replaced(self) -> None:
         """Another client took its place."""

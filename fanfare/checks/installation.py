@@ -100,7 +100,7 @@ def secret_problem(known: str, ours: Sequence[str], installation: str) -> str:
         return ""
     return (
         f"PostgreSQL belongs to installation {installation}, and FANFARE_SECRET is not that installation's: tokens and "
-        "sessions of its other processes would not be taken. Set it to the same value, "
+        "sessions of its other processes would not be accepted. Set it to the same value, "
         "set FANFARE_PREFIX to run another installation beside it, or run `fanfare claim` (or `fanfare up --claim`) "
         "after you changed the secret"
     )

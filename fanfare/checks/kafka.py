@@ -154,7 +154,7 @@ def judge_topics(names: Names, every: Mapping[str, TopicSpec], cluster: Cluster)
                 warning(
                     _ABOUT,
                     f"topic {one.name} has {one.partitions} partitions instead of {every[source].partitions}, as the "
-                    "settings say; more of them put a channel into another partition, so stop everything before",
+                    "settings say; changing that moves channels to other partitions, so stop everything before",
                 )
             )
     if len(cluster.brokers) >= 3:
@@ -176,14 +176,22 @@ def judge_configs(topic: Topic, spec: TopicSpec, config: Mapping[str, str], brok
     if "compact" in config.get("cleanup.policy", "delete") and spec.name != INSTALLATION:
         wrong(error, "cleanup.policy", "all but the newest record of a channel would vanish")
     if spec.log_append_time and config.get("message.timestamp.type") == "CreateTime":
-        wrong(error, "message.timestamp.type", "set it to LogAppendTime: repeated sends are told by it")
+        wrong(
+            error,
+            "message.timestamp.type",
+            "set it to LogAppendTime: Fanfare needs that time to drop repeated sends",
+        )
     if config.get("unclean.leader.election.enable") == "true":
         wrong(warning, "unclean.leader.election.enable", "accepted messages may be lost")
     in_sync = int(config.get("min.insync.replicas", "1"))
     if in_sync > topic.replicas:
         wrong(error, "min.insync.replicas", f"it has {topic.replicas} replicas, so nothing can be written")
     elif in_sync < 2 and brokers >= 3:
-        wrong(warning, "min.insync.replicas", "with three brokers, 2 keeps what one of them loses")
+        wrong(
+            warning,
+            "min.insync.replicas",
+            "set it to 2: with three brokers, a record is then kept when one of them is lost",
+        )
     _sizes(spec, config, wrong)
     return found
 
@@ -197,13 +205,17 @@ def _sizes(
     keep_ms = int(config.get("retention.ms", "-1"))
     least_s = 2 * NONCE_WINDOW_S if spec.log_append_time else RESUME_WINDOW_S
     if 0 <= keep_ms < least_s * 1000:
-        wrong(error, "retention.ms", f"records are needed for {least_s:.0f} s at the least")
+        wrong(error, "retention.ms", f"records have to be kept for at least {least_s:.0f} s")
     elif 0 <= keep_ms < spec.retention_ms:
         wrong(warning, "retention.ms", f"`fanfare topics create` makes it {spec.retention_ms}")
     if int(config.get("retention.bytes", "-1")) >= 0:
         wrong(warning, "retention.bytes", "a burst may delete what has not been read yet")
     if int(config.get("max.message.bytes", str(_MESSAGE_BYTES))) < _MESSAGE_BYTES:
-        wrong(warning, "max.message.bytes", f"larger records are held; Kafka's own is {_MESSAGE_BYTES}")
+        wrong(
+            warning,
+            "max.message.bytes",
+            f"a larger record holds its partition; Kafka's default is {_MESSAGE_BYTES}",
+        )
 
 
 def judge_timeouts(settings: Settings, config: Mapping[str, str]) -> list[Finding]:

@@ -88,7 +88,7 @@ def _refused(settings: Settings, away: StoreUnavailableError) -> Finding:
         what = f"FANFARE_POSTGRES_CA is {authority}, and FANFARE_POSTGRES has the sslmode"
         return error(_ABOUT, f"{why}; {what}")
     if "rejected SSL upgrade" in str(away):
-        return error(_ABOUT, f"{Problem.PLAIN}; the sslmode in FANFARE_POSTGRES wants it")
+        return error(_ABOUT, f"{Problem.PLAIN}; the sslmode in FANFARE_POSTGRES requires TLS")
     return waits(_ABOUT, str(away))
 
 

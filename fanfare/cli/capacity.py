@@ -13,13 +13,15 @@ __all__ = ["capacity"]
 
 def capacity(
     users: Annotated[float, typer.Option(help="People, such as 1e6.", min=1)],
-    guilds: Annotated[float, typer.Option(help="Guilds they are in.", min=1)],
+    guilds: Annotated[float, typer.Option(help="Guilds that there are.", min=1)],
     msgs_per_s: Annotated[float, typer.Option(help="Messages a second, at the peak.", min=0)],
     *,
-    online: Annotated[float, typer.Option(help="The part of them that is online then.", min=0, max=1)] = 0.2,
-    guilds_per_user: Annotated[float, typer.Option(help="Guilds that one is in.", min=0)] = 5.0,
+    online: Annotated[
+        float, typer.Option(help="The part of the people that is online then.", min=0, max=1)
+    ] = 0.2,
+    guilds_per_user: Annotated[float, typer.Option(help="Guilds that each person is in.", min=0)] = 5.0,
     node_gb: Annotated[float, typer.Option(help="Memory that a gateway may use.", min=0.1)] = 2.0,
-    kafka_cores: Annotated[float, typer.Option(help="Of all brokers together.", min=0.1)] = 6.0,
+    kafka_cores: Annotated[float, typer.Option(help="Cores of all brokers together.", min=0.1)] = 6.0,
     postgres_cores: Annotated[float, typer.Option(help="Of the database.", min=0.1)] = 4.0,
     replicas: Annotated[int, typer.Option(help="Of each partition.", min=1)] = 3,
     units: Annotated[Path | None, typer.Option(help="Another file of unit costs.")] = None,

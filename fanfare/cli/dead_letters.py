@@ -94,7 +94,7 @@ def retry(ids: _Ids = None, *, every: _All = False) -> None:
 
 @dead_letters_app.command("drop")
 def drop_(ids: _Ids = None, *, every: _All = False) -> None:
-    """Note that nothing is to become of them: `list` leaves them out. They stay in Kafka until they expire."""
+    """Note that nothing more is to be done about them: `list` leaves them out. They stay in Kafka until they expire."""
     settings = settings_of_stores()
 
     async def one(letter: DeadLetter) -> str:
@@ -112,9 +112,9 @@ def bury(
     *,
     group: Annotated[str, typer.Option(help="Whose partition is held: fanout, notifier or archiver.")],
 ) -> None:
-    """Have a record set aside at which a partition is held, as the log of the held process says.
+    """Order that a record be set aside at which a partition is held; the log of the held process names the record.
 
-    The next ones are handled then. It is a dead letter like others, and can be brought back.
+    Then the next records are handled. The record is a dead letter like others, and can be brought back.
     """
     from fanfare.presence.bury import order
     from fanfare.presence.client import connect
@@ -129,7 +129,7 @@ def bury(
             await redis.aclose()
 
     _run(tell())
-    typer.echo(f"{group} sets {topic}/{partition}/{offset} aside if it is held at it")
+    typer.echo(f"if {group} is held at {topic}/{partition}/{offset}, it sets this record aside")
 
 
 def _chosen(settings: Settings, ids: list[str] | None, *, every: bool) -> list[DeadLetter]:
@@ -147,7 +147,7 @@ def _chosen(settings: Settings, ids: list[str] | None, *, every: bool) -> list[D
 
 
 def _each(chosen: list[DeadLetter], work: Callable[[DeadLetter], Awaitable[str]]) -> None:
-    """Do it with each; what cannot be done with one keeps none of the others from it."""
+    """Do something with each letter; an error with one does not keep it from the others."""
 
     async def run() -> bool:
         good = True

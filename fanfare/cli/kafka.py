@@ -111,13 +111,13 @@ def tail_(
         bool, typer.Option("--from-beginning", help="What is there already, too.")
     ] = False,
     group: Annotated[
-        str | None, typer.Option(help="Share the partitions with all who name this group.")
+        str | None, typer.Option(help="Share the partitions with all tails that name this group.")
     ] = None,
     partition: Annotated[int | None, typer.Option(help="Only this one.")] = None,
 ) -> None:
     """Print key, partition, offset, headers and value of each record, until Ctrl-C.
 
-    Several at once each see all, or share the partitions if they name the same group.
+    Of several tails each sees all records, unless they name the same group: then they share the partitions.
     """
     if group is not None and partition is not None:
         raise typer.BadParameter("a group shares out the partitions itself", param_hint="--partition")
@@ -180,7 +180,7 @@ def kafka(
 ) -> None:
     """Run one of Kafka's own tools, on the embedded jars; `fanfare kafka` alone lists them.
 
-    The bootstrap server is filled in where it is not given, and how to log in.
+    If the arguments do not say where the brokers are and how to log in, the settings do.
     """
     from fanfare.embedded.jars import default_folder, verify
     from fanfare.embedded.java import TOOLS, tool_command, with_brokers

@@ -1,4 +1,4 @@
-"""`fanfare user`, `token`, `guild` and `channel`: who there is, made from a shell.
+"""`fanfare user`, `token`, `guild` and `channel`: make and list people, guilds and channels from a shell.
 
 These write to the database; running gateways pass on what happens in a guild. The stores are those in
 the settings, or else what `fanfare up` runs in FANFARE_HOME.
@@ -166,7 +166,7 @@ def _revoke(name: str, *, as_json: bool) -> None:
     if as_json:
         _print_json({"id": str(user.id), "name": user.username})
     else:
-        print(f"no token that {user.username} has counts any more; `fanfare token {name}` prints a new one")
+        print(f"all tokens of {user.username} are void now; `fanfare token {name}` prints a new one")
 
 
 @guild_app.command("create")

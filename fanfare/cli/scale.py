@@ -24,9 +24,9 @@ def scale(
         ),
     ] = True,
 ) -> None:
-    """Have so many processes of each role; those that leave finish what they have.
+    """Start or stop processes until there are so many of each role; processes that leave finish their work.
 
-    Returns when the new ones are ready and the others are gone, and says how long deliveries waited meanwhile.
+    Returns when new processes are ready and the others are gone, and says how long deliveries waited meanwhile.
     """
     counts = {}
     for part in (part for word in wanted for part in word.split(",") if part):

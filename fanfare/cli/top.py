@@ -36,7 +36,7 @@ def top(
     every_s: Annotated[float, typer.Option("--every", min=0.2, help="Seconds between two looks.")] = 1.0,
     every_topic: Annotated[bool, typer.Option("--all", help="Also topics in which nothing happens.")] = False,
 ) -> None:
-    """Show who has which partition, lag, rates, delivery times and sessions, until Ctrl-C.
+    """Show which member has which partition, lag, rates, delivery times and sessions, until Ctrl-C.
 
     Where the output is no terminal the page is printed once.
     """

@@ -166,7 +166,7 @@ class Window:
 
 
 def figures(before: Sample, after: Sample) -> Figures:
-    """What two samples say; the same one twice says nothing of rates."""
+    """The figures from two samples; the same sample twice gives rates of 0."""
     over_s = after.at_s - before.at_s
     was = {process.name: process for process in before.processes}
     grown = {one.name: _grown(was.get(one.name), one) for one in after.processes}

@@ -100,6 +100,6 @@ async def tls_problem(settings: Settings) -> str:
         case Problem.TLS:
             what = "FANFARE_REDIS begins with redis://, and needs rediss://"
         case _:
-            authority = settings.redis_ca or "not set, so those count that the system trusts"
+            authority = settings.redis_ca or "not set, so the authorities count that the system trusts"
             what = f"FANFARE_REDIS_CA is {authority}"
     return f"{host}:{port}: {why}; {what}"

@@ -79,7 +79,7 @@ class Changing:
             name: of the dispatch.
             payload: its `d`.
             channel: the channel it is about, if it is about one.
-            users: whom it is about, so that their inboxes get it besides the guild's.
+            users: the users that it is about: their inboxes get it besides the guild's.
             before: what was in the place of the payload, where the payload does not say it; never shown to clients.
 
         """

@@ -136,7 +136,7 @@ class Channels:
         """
         async with changing(self._db, guild_id) as change:
             now = await change.state(by)
-            # Once for all moves: the guild stays locked meanwhile. In step may be whoever some category names.
+            # Once for all moves: the guild stays locked meanwhile. Any member that a category names may be needed.
             categories = [one for one in now.channels.values() if one.type == CATEGORY]
             if in_step and (named := _named(*categories)):
                 now = await change.state(by, *named)

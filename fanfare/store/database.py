@@ -63,7 +63,7 @@ async def translated() -> AsyncIterator[None]:
         trouble = trouble_of(error)
         if trouble in ONE_RECORD:
             raise
-        said = "PostgreSQL is away" if trouble is Trouble.AWAY else f"PostgreSQL says no ({trouble})"
+        said = "PostgreSQL is away" if trouble is Trouble.AWAY else f"PostgreSQL refuses ({trouble})"
         tls = reason(error)
         why = f"{tls}, see FANFARE_POSTGRES_CA" if tls else f"{type(error).__name__}: {error}"
         raise StoreUnavailableError(f"{said}: {why}", trouble) from error

@@ -55,7 +55,11 @@ async def follow(store: Store, learn: Callable[[int, int], None], caught_up: Cal
                 backoff = Backoff()
             if backoff.first():
                 say = log.warning if isinstance(error, StoreUnavailableError) else log.error
-                say("revoked tokens cannot be asked for", action=Action.DATABASE_AWAY, why=str(error))
+                say(
+                    "the database cannot be asked which tokens are revoked",
+                    action=Action.DATABASE_AWAY,
+                    why=str(error),
+                )
             await backoff.wait()
 
 

@@ -57,7 +57,7 @@ class Action(StrEnum):
     RELAY = "relay"
     TOKENS = "tokens"
     RELOAD = "reload"
-    # A library spoke.
+    # A line of a library.
     LIBRARY = "library"
 
 

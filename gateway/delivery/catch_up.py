@@ -42,9 +42,9 @@ class Trouble(NamedTuple):
     """Whether the session cannot be resumed from memory."""
 
 
-_TOO_SLOW: Final = Trouble("too slow: resume")
+_TOO_SLOW: Final = Trouble("too slow: reconnect and resume")
 # A resume then reads it from the inbox, or tells the client that it cannot be had.
-_UNKNOWN: Final = Trouble("the guild is not known at this place: resume", forget=True)
+_UNKNOWN: Final = Trouble("a guild's past is not known here: reconnect and resume", forget=True)
 
 
 class CatchUp:

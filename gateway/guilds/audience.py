@@ -111,11 +111,11 @@ class View:
         self.snapshot: tuple[bytes, bool] | None = None
         """What GUILD_CREATE says to everybody, and whether without members (gateway.guilds.snapshot)."""
         self.channel_lists: dict[frozenset[int], bytes] = {}
-        """The channels that it names to those who see these (gateway.guilds.snapshot)."""
+        """Lists of channels as clients see them, by the channels that a member sees (gateway.guilds.snapshot)."""
         self.special: frozenset[int] = frozenset()
         """The users with rights of their own: the owner, and those named in an overwrite."""
         self.json: dict[int, bytes] = {}
-        """The channels as clients see them, as far as anybody asked. So with the next two."""
+        """The channels as clients see them, filled as they are asked for. So are the next two."""
         self.held: dict[int, dict[Rights, int]] = {}
         """Permission bits, per channel."""
         self.seen: dict[Rights, frozenset[int]] = {}

@@ -312,7 +312,7 @@ class Sends:
             said = f"the clock of the broker that leads {position.topic}/{position.partition} is {ahead_s:.0f} s ahead"
             if self._skewed.now(time.monotonic()):
                 self._logger.error("a message is dropped", action=Action.CLOCK, why=said)
-            raise RefusedError(f"{said}: it drops what is sent now")
+            raise RefusedError(f"{said}: what is sent now is dropped")
         _check_in_time(ident)
 
     async def _note(

@@ -256,7 +256,7 @@ class Dialogue:
         self._starts += 1
         if self._starts > STARTS:
             return self._close(
-                CloseCode.RATE_LIMITED, f"{STARTS} tries to begin a session at most: connect again"
+                CloseCode.RATE_LIMITED, f"{STARTS} tries to begin a session at most: reconnect"
             )
         return None
 
