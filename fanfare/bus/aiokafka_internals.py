@@ -55,7 +55,7 @@ async def partitions_of(consumer: Any, topic: str) -> set[int]:
 
 
 def replace_send(consumer: Any, make: Callable[[Send], Send]) -> None:
-    """Put what `make` answers in the place of the function by which a consumer sends requests; `make` gets that one."""
+    """Replace the function by which a consumer sends requests: `make` gets the present one, and returns the new one."""
     client = consumer._client  # noqa: SLF001
     client.send = make(client.send)
 

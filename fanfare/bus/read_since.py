@@ -44,7 +44,7 @@ async def read_since(settings: Settings, topic: str, since_ms: int) -> AsyncGene
         max_partition_fetch_bytes=1024 * 1024,
     )
     try:
-        # Cancelled in the middle, aiokafka would leave a connection open.
+        # If this were cancelled in the middle, aiokafka would leave a connection open.
         await uninterrupted(client.start(), _START_S)
         partitions = sorted(client.assignment())
         if not partitions:

@@ -26,7 +26,7 @@ async def read_whole(settings: Settings, topic: str) -> list[bytes] | None:
         **connection(settings),
         group_id=None,
         enable_auto_commit=False,
-        # Not `seek_to_beginning`: a reset to the end that is under way already would win.
+        # Not `seek_to_beginning`: aiokafka's own reset to the end may be under way already, and would win.
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
     )

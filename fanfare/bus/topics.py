@@ -227,8 +227,8 @@ async def describe(settings: Settings, names: Iterable[str]) -> list[TopicInfo]:
 def differences(info: TopicInfo, spec: TopicSpec) -> list[str]:
     """How a topic differs from what it should be, in words.
 
-    Nothing of this is changed by us: another partition count would break the order of what is in the log, and
-    settings may have been changed on purpose.
+    Fanfare does not change any of this: another partition count would break the order of what is in the log, and an
+    operator may have changed settings on purpose.
     """
     said = []
     if len(info.partitions) != spec.partitions:

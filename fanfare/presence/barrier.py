@@ -24,7 +24,7 @@ async def barrier(redis: Redis, guild_id: int, version: int, timeout_s: float) -
         timeout_s: how long to wait.
 
     Raises:
-        TimeoutError: not within that time; the change stands all the same, and will be heard of.
+        TimeoutError: they do not within that time; the change is stored all the same, and will be delivered.
         redis.RedisError: Redis is away.
 
     """

@@ -152,7 +152,7 @@ async def renew(redis: Redis, node: str, inbox: str) -> None:
     """Keep the inbox and the node's lease alive.
 
     Raises:
-        InboxGoneError: it was gone already, so entries may be missing.
+        InboxGoneError: the inbox was gone already, so entries may be missing.
 
     """
     args = [_ms(INBOX_TTL_S), _ms(NODE_LEASE_S), inbox]

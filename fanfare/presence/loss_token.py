@@ -45,7 +45,7 @@ class LossToken:
     async def of(self, redis: Redis) -> str:
         """The token.
 
-        What is read between two calls with the same answer was read from a Redis that lost nothing meanwhile.
+        If two calls answer the same, everything that was read between them is from a Redis that lost nothing meanwhile.
 
         Args:
             redis: the client, which calls `connected`.

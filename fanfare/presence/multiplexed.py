@@ -95,10 +95,10 @@ class _Line(asyncio.Protocol):
         return 0 if self.closed else self._transport.get_write_buffer_size()
 
     async def ask(self, commands: Sequence[_Command]) -> list[Any]:
-        """Write commands, at least one, and wait for their answers; an error of Redis is one of them.
+        """Write commands, at least one, and wait for their answers; an error that Redis answers is an answer, too.
 
         Raises:
-            redis.ConnectionError: the connection was lost; they may have been carried out or not.
+            redis.ConnectionError: the connection was lost; the commands may have been carried out or not.
             redis.TimeoutError: no answer came, or too much waits to be sent.
             redis.DataError: a command cannot be sent: it has an argument of a type that Redis has no form for, or it
                 would let everybody else wait.
@@ -217,7 +217,7 @@ class LineRedis(Redis):
         return _LinePipeline(self, transaction, shard_hint)
 
     async def ask(self, commands: Sequence[_Command]) -> list[Any]:
-        """The answers to commands as they come from Redis; an error of Redis is one of them.
+        """The answers to commands as they come from Redis; an error that Redis answers is an answer, too.
 
         Raises:
             redis.ConnectionError: there is no connection, or it was lost meanwhile.

@@ -23,12 +23,12 @@ from fanfare.trouble import PASSES, Trouble
 __all__ = ["NoWorkerNumberError", "SnowflakeLease", "unleased"]
 
 _NUMBERS: Final = 1008
-# Tools that make an id or two take one of these at random where they cannot lease one.
+# A tool that makes an id or two takes one of these numbers at random if it cannot lease one.
 _UNLEASED: Final = range(_NUMBERS, 1024)
-# Often, because a Redis that was emptied gives our number to somebody else until we notice.
+# Renewed often, because a Redis that was emptied may lease our number to another process until we notice.
 _RENEW_S: Final = 1.0
 _RETRY_S: Final = 0.2
-# How long before the lease ends in Redis we stop to trust it.
+# We stop trusting the lease this long before it ends in Redis.
 _MARGIN_S: Final = 2.0
 
 # Renew what is ours, take it again where it is gone: 1 if it is ours now.

@@ -28,7 +28,7 @@ class Progress:
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
 
     def take(self, entry: InboxEntry) -> bool:
-        """Note an entry; whether it is an event for sessions."""
+        """Note an entry; returns whether it is an event for sessions."""
         self.s = entry.s
         record = entry.record
         if record is None or (self.cut and not above(record.position, self.cut)):

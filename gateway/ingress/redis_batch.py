@@ -32,7 +32,7 @@ class RedisBatch:
             queue: puts at least one command into the pipeline it is given.
 
         Raises:
-            RedisError: a command failed, or Redis is away: then it may have been carried out or not.
+            RedisError: a command failed, or Redis is away: then the commands may have been carried out or not.
 
         """
         return await self._trips.of(queue)

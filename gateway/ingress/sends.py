@@ -193,7 +193,7 @@ class Sends:
 
     @staticmethod
     async def _answer(sending: "asyncio.Task[Any]", deadline: float) -> Any:
-        """How a sending ended, or by the deadline *unknown*."""
+        """The outcome of a sending; *unknown* if there is none by the deadline."""
         left = deadline - asyncio.get_running_loop().time()
         done, _ = await asyncio.wait((sending,), timeout=max(left, 0))
         if not done or sending.cancelled():

@@ -31,7 +31,7 @@ class Claims(msgspec.Struct, frozen=True, array_like=True):
     inbox: str
     """Where the session began."""
     generation: int = 0
-    """Of the user's tokens when it began: once these are revoked, it cannot be resumed with a newer token either."""
+    """The user's generation of tokens when it began: once that is revoked, no newer token can resume the session."""
 
 
 class SessionIds:
