@@ -174,6 +174,8 @@ class Consumer:
         elif not work.cancelled():
             self._died.cancel()
             work.result()
+        elif not stopping.is_set():
+            raise FatalError(f"{work.get_name()} was cancelled, and not by us")
 
     async def _work(self) -> None:
         await self._join()
@@ -321,8 +323,13 @@ class Consumer:
             lane.done = messages[-1].offset + 1
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Note that a lane's task died: then the whole member ends."""
-        if not task.cancelled() and (error := task.exception()) is not None and not self._death.done():
+        """Note that a lane's task ended before its time: then the whole member ends."""
+        if self._death.done():
+            return
+        if task.cancelled():
+            if any(lane.task is task and not lane.closing for lane in self._lanes.values()):
+                self._death.set_exception(FatalError(f"{task.get_name()} was cancelled, and not by us"))
+        elif (error := task.exception()) is not None:
             self._death.set_exception(error)
 
     @property

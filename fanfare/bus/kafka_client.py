@@ -73,7 +73,7 @@ class KafkaClient:
         self._watching: asyncio.Task[None] | None = None
         self.counts: dict[str, int] = {}
         """Partitions of each topic, when the client started."""
-        self.problem = ""
+        self._problem = ""
         """What keeps it from connecting again, and does not pass by itself; or ''."""
 
     @property
@@ -109,6 +109,15 @@ class KafkaClient:
             self._log.info("Kafka is there", action=Action.KAFKA_BACK)
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch(), name="producer watch")
+
+    @property
+    def problem(self) -> str:
+        """Why records will not get on, though Kafka is there; '' if they do."""
+        if self._watching is not None and self._watching.done():
+            return "the producer is watched no more, as the task that does it has ended: restart the process"
+        if self._watching is not None and self._client is None and self._renewing is None:
+            return "the producer has no connection, and nothing makes one: restart the process"
+        return self._problem
 
     async def leave_be(self) -> None:
         """Replace the client no more, whatever it does."""
@@ -224,12 +233,12 @@ class KafkaClient:
                 try:
                     await self.start()
                 except Exception as error:  # noqa: BLE001 - see above
-                    self.problem = f"the producer cannot connect again: {error!r}"
+                    self._problem = f"the producer cannot connect again: {error!r}"
                     if backoff.first():
                         self._log.error("not connected again", action=Action.KAFKA_AWAY, error=repr(error))
                     await backoff.wait()
                 else:
-                    self.problem = ""
+                    self._problem = ""
                     return
         finally:
             self._renewing = None

@@ -85,6 +85,8 @@ class SnowflakeLease:
     @property
     def problem(self) -> str:
         """Why no id can be made, or soon none will be though Redis is there, for people; or ''."""
+        if self._task is not None and self._task.done():
+            return "the worker number is renewed no more, as the task that does it has ended: restart the process"
         if self._refused:
             return f"the worker number cannot be renewed {self._why}"
         return "" if self.number is not None else f"no worker number is leased {self._why}".strip()

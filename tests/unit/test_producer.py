@@ -371,6 +371,24 @@ async def test_e7_a_renewal_that_is_refused_is_said_and_tried_again(
     assert producer.available
 
 
+async def test_e7_a_renewal_that_somebody_cancels_is_said(
+    producer: Producer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    watching = producer._kafka._watching = asyncio.create_task(asyncio.Event().wait())
+    monkeypatch.setattr(producer._kafka, "_connect", never)
+    producer._kafka._replace()
+    renewing = producer._kafka._renewing
+    assert renewing is not None
+    await turn()
+    assert producer.problem == ""
+    await end((renewing,))
+    assert "restart the process" in producer.problem
+    await end((watching,))
+
+
 async def test_e7_siblings_a_watchman_that_fails_goes_on(
     producer: Producer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
