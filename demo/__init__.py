@@ -3,6 +3,7 @@
 It stands upon `torture`, whose system, senders, receivers and checker it uses.
 
     plan        the steps of `fanfare demo scale`, and how long each takes (pure)
+    wording     what is said of each step (pure)
     story       what happened, as the pages show it (pure)
     stalls      how long deliveries stood still in each step (pure)
     crowd       the people of a guild: senders, and sessions that see all

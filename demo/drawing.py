@@ -95,7 +95,7 @@ def svg(story: Story) -> str:
     """The picture."""
     until_s = max(story.ended_s, 1.0)
     moments = [moment for moment in story.moments if moment.at_s <= until_s]
-    lag_ticks = ticks(max((moment.lag for moment in moments), default=0))
+    lag_ticks = ticks(max((moment.lag for moment in moments), default=0), 5)
     room = _room(story)
     rate_ticks = ticks(
         max([*(moment.rate for moment in moments), *(most for _, _, most in room)], default=0), 3
@@ -120,7 +120,7 @@ def svg(story: Story) -> str:
         area = [(line[0][0], 0.0), *line, (line[-1][0], 0.0)]
         parts.append(f'<path class="lag" stroke="none" d="{lag.path(area)}Z"/>')
         parts.append(f'<path class="lag" style="fill:none" stroke-width="2" d="{lag.path(line)}"/>')
-        line = [(moment.at_s, moment.rate) for moment in moments]
+        line = [(moment.at_s, moment.rate) for moment in moments[1:] or moments]  # the first knows no rate
         parts.append(f'<path class="rate" fill="none" stroke-width="2" d="{rate.path(line)}"/>')
     parts += _rooms(room, rate, story)
     parts += _owners(moments, have)
@@ -160,7 +160,8 @@ def _steps(steps: Sequence[Step], partitions: int, panel: _Panel, bottom: float)
         first, _, rest = step.name.partition(" ")
         yield f"<g><title>{escape(step.name)}: {escape(step.why)}</title>"
         yield _text(x + 4, 18, first, "text", "start", 12, bold=True)
-        idle = ": idle" if first == "add" and step.members > partitions else ""
+        idle = " idle" if first == "add" and step.members > partitions else ""
+        rest = rest if " and " not in rest else rest.removeprefix("fanout")
         yield _text(x + 4, 33, rest + idle, "text", "start", 11)
         yield "</g>"
 

@@ -5,6 +5,7 @@ from typing import Final, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -74,14 +75,14 @@ def _head(story: Story) -> Text:
     return text.append(": a budget for this page, which --no-budget lifts.")
 
 
-def _step(story: Story) -> Text:
+def _step(story: Story) -> RenderableType:
     step = story.steps[-1]
-    text = Text.assemble((f" {len(story.steps)}. {step.name}: ", "bold"), step.why)
+    text = Text.assemble((f"{len(story.steps)}. {step.name}: ", "bold"), step.why)
     if step.command:
-        text.append("\n $ ", "dim").append(step.command, "bold").append(
-            f"   {step.said}" if step.said else "", "dim"
-        )
-    return text
+        text.append("\n$ ", "dim").append(step.command, "bold")
+    if step.said:
+        text.append(f"\n  {step.said}", "dim")
+    return Padding(text, (0, 1))
 
 
 def _partitions(story: Story, now: Moment) -> Table:
@@ -150,7 +151,7 @@ def summary(story: Story) -> RenderableType:
     for step in story.steps:
         cells = (f"{step.lag_before:,} -> {step.lag_after:,}", f"{step.rate:.0f}", f"{step.gap_s:.2f} s")
         table.add_row(step.name, str(step.members), *cells)
-    text = Text(" A gap: nothing of a partition came though something waited there.\n", "dim")
+    text = Text.assemble((" A gap: nothing of a partition came though something waited there.\n", "dim"))
     for reader in story.readers:
         text.append(f"\n {reader.group:<10}has read {reader.read:,} of {reader.of:,} records")
     counts = f"lost {story.lost}, doubled {story.doubled}, reordered {story.reordered}"

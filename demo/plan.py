@@ -43,12 +43,12 @@ def plan(partitions: int) -> list[Planned]:
 
     """
     few = partitions - 1
-    steps = [Planned(Kind.ALONE, "fanout.1 alone", 1, 28)]
-    steps += [Planned(Kind.ADD, f"add fanout.{count}", count, 12) for count in range(2, partitions + 1)]
+    steps = [Planned(Kind.ALONE, "fanout.1 alone", 1, 26)]
+    steps += [Planned(Kind.ADD, f"add fanout.{count}", count, 11) for count in range(2, partitions + 1)]
     steps += [
-        Planned(Kind.SPARE, f"add fanout.{partitions + 1}", partitions + 1, 8),
-        Planned(Kind.REMOVE, f"remove fanout.{partitions + 1} and .{partitions}", few, 10),
-        Planned(Kind.KILL, "kill fanout.2", few, 18),
+        Planned(Kind.SPARE, f"add fanout.{partitions + 1}", partitions + 1, 12),
+        Planned(Kind.REMOVE, f"remove fanout.{partitions + 1} and .{partitions}", few, 12),
+        Planned(Kind.KILL, "kill fanout.2", few, 17),
     ]
     whole = sum(step.share for step in steps)
     return [step._replace(share=step.share / whole) for step in steps]

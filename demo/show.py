@@ -15,6 +15,7 @@ from demo.crowd import Crowd, make_guild
 from demo.plan import BUDGET, LOAD, PARTITIONS, Kind, Planned, plan
 from demo.stalls import arrivals, longest, stalls
 from demo.story import Moment, Reader, Step, Story, Worker
+from demo.wording import words
 from fanfare.bus.producer import partition_of
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.observe.collect import Collector
@@ -178,7 +179,7 @@ class Show:
 
     async def _step(self, planned: Planned) -> None:
         share_s = planned.share * self.choice.seconds
-        step = Step(planned.name, *_words(planned, self.story), planned.members, self._now())
+        step = Step(planned.name, *words(planned, self.story), planned.members, self._now())
         self.story.steps.append(step)
         self.page.say(f"{step.name}: {step.why}")
         step.lag_before = self._lag
@@ -293,38 +294,11 @@ class Show:
 
     def _busiest(self) -> str:
         for channel, count in self._analytics.channels.most_common(1):
-            return f"your own: {count:,} messages in #{self._names.get(channel, '?')}, the busiest channel"
+            return f"your own, counts: #{self._names.get(channel, '?')} has most, {count:,}"
         return ""
 
 
 _NOTES: Final = {FANOUT: "to everybody who is online", "archiver": "into PostgreSQL", GROUP: "your own"}
-
-
-def _words(planned: Planned, story: Story) -> tuple[str, str]:
-    """The command of a step, and what it shows."""
-    partitions = story.partitions
-    scale = f"fanfare scale fanout={planned.members} --no-probe"
-    if planned.kind is Kind.ALONE:
-        why = "one fan-out has all partitions"
-        if story.budget:
-            why += f", and may do {story.budget:.0f} of the {story.load:.0f} messages/s that come: lag grows"
-        return "", why + "."
-    if planned.kind is Kind.ADD:
-        share, more = divmod(partitions, planned.members)
-        each = f"each has {share} of the {partitions} partitions"
-        if more:
-            each = f"{partitions} partitions for {planned.members}, so that {more} of them has {share + 1}"
-        return scale, f"the group shares out anew: {each}."
-    if planned.kind is Kind.SPARE:
-        return scale, (
-            f"one too many. {CHAT_EVENTS} has {partitions} partitions, and each of them has one owner already, so "
-            f"fanout.{planned.members} is idle."
-        )
-    if planned.kind is Kind.REMOVE:
-        return scale, "two leave: each finishes what it has, commits, and the others go on at once."
-    return "kill -9", (
-        "nobody says goodbye. Kafka notices after 3 s without a heartbeat, and others go on from what was committed."
-    )
 
 
 def _machine() -> str:

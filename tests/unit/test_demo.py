@@ -17,6 +17,7 @@ from demo.plan import BUDGET, LOAD, Kind, plan
 from demo.stalls import arrivals, longest, stalls
 from demo.story import Moment, Reader, Step, Story, Worker, result
 from demo.web import page
+from demo.wording import words
 from torture.history import Attempt, History, Outcome, SessionLog
 
 
@@ -71,7 +72,10 @@ def story() -> Story:
                 150,
             ),
         ],
-        readers=[Reader("fanout", 150, 150, "live"), Reader("analytics", 149, 150, "your <own>")],
+        readers=[
+            Reader("fanout", 150, 150, "live"),
+            Reader("analytics", 14_987, 15_018, "your <own>, counts: #cooking has most, 12,345"),
+        ],
         accepted=150,
         delivered=1200,
     )
@@ -90,6 +94,23 @@ def test_the_plan_adds_up(partitions):
 def test_the_load_overruns_one_fan_out_and_not_two():
     """Else the lag does not grow at first, or does not fall when the second one comes."""
     assert BUDGET < LOAD < 2 * BUDGET
+
+
+def test_each_step_says_what_it_shows():
+    told = empty()
+    told.budget = BUDGET
+    said = [words(step, told) for step in plan(told.partitions)]
+    assert [command for command, _ in said] == [
+        "",
+        *(f"fanfare scale fanout={count} --no-probe" for count in (2, 3, 4, 5, 3)),
+        "kill -9",
+    ]
+    assert "may do 30 of the 45 messages/s that come: lag grows" in said[0][1]
+    assert "two of the four partitions each" in said[1][1]
+    assert "four partitions for three members, so one has two" in said[2][1]
+    assert "one of the four partitions each" in said[3][1]
+    assert "so fanout.5 is idle" in said[4][1]
+    assert "lag" not in words(plan(4)[0], empty())[1]
 
 
 # Stalls
@@ -217,7 +238,7 @@ def test_the_page_shows_what_was_counted():
         "1,200",
         "add fanout.2",
         "0.20 s",
-        "149",
+        "14,987",
         "your <own>",
         "<some> & machine",
         "a <message> was lost",
@@ -301,7 +322,7 @@ def test_json():
         "rate": 60.0,
         "gap_s": 0.2,
     }
-    assert said["groups"]["analytics"] == {"read": 149, "of": 150}
+    assert said["groups"]["analytics"] == {"read": 14987, "of": 15018}
 
 
 def test_pictures_as_files(tmp_path):
