@@ -132,6 +132,13 @@ class Settings(BaseSettings):
         "than their group.min.session.timeout.ms (6000 by default).",
     )
 
+    instance: str = Field(
+        default="",
+        pattern=r"^[a-zA-Z0-9._-]{0,200}$",
+        description="Of a worker: a name that it keeps when it is started again, such as the name of its pod in a "
+        "StatefulSet (static membership). Another one for each process; see what it costs, below.",
+    )
+
     # The services.
     batch_records: int = Field(
         default=500,

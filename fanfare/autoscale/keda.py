@@ -64,10 +64,10 @@ def manifest(scaled: Scaled, servers: str, aim: Aim) -> str:
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
-  name: {scaled.role}
+  name: fanfare-{scaled.role}
 spec:
   scaleTargetRef:
-    name: {scaled.role}
+    name: fanfare-{scaled.role}
   minReplicaCount: {aim.least}
   maxReplicaCount: {most}  # the partitions of its largest topic
   pollingInterval: 5

@@ -195,7 +195,9 @@ class Consumer:
                 raise self._session_timeout() from None
             except (KafkaError, OSError) as error:
                 if trouble_of(error) in _HOPELESS:
-                    raise FatalError(f"Kafka does not let the group {self._group} join: {error!r}") from error
+                    raise FatalError(
+                        f"Kafka does not let the group {self._group} join: {error!r}{self._twin()}"
+                    ) from error
                 away = is_outage(error)
                 why = f"no broker answers at {bootstrap(self._settings)}" if away else repr(error)
                 if not away:
@@ -235,6 +237,8 @@ class Consumer:
         client = AIOKafkaConsumer(
             **connection(self._settings),
             group_id=self._names.kafka(self._group),
+            # With one, the group waits for this member instead of giving its partitions to others when it leaves.
+            group_instance_id=self._settings.instance or None,
             client_id=self._settings.process or f"fanfare-{self._group}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -254,6 +258,11 @@ class Consumer:
         client.subscribe([self._names.kafka(topic) for topic in self._topics], listener=_Listener(self))
         return client
 
+    def _twin(self) -> str:
+        """What may be wrong where this is a static member: aiokafka 0.14 does not know the error that brokers give."""
+        name = self._settings.instance
+        return f"; is another process FANFARE_INSTANCE={name}, too?" if name else ""
+
     def _session_timeout(self) -> FatalError:
         return FatalError(
             f"the brokers refuse a session timeout of {self._settings.session_timeout_ms} ms: set "
@@ -272,7 +281,7 @@ class Consumer:
             except KafkaError as error:
                 if trouble_of(error) in _HOPELESS:
                     # Such as a fenced instance: aiokafka would wait for ever for someone to look at it.
-                    raise FatalError(f"consumer group {self._group}: {error!r}") from error
+                    raise FatalError(f"consumer group {self._group}: {error!r}{self._twin()}") from error
                 failed_s = time.monotonic()
                 self._holds.hold(_KAFKA, error)
                 await backoff.wait()

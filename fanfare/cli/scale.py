@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,6 +12,14 @@ from fanfare.embedded.folder import DataFolder
 from fanfare.environment import load_settings
 
 __all__ = ["restart", "scale"]
+
+# What it means that there is none of a role.
+_WITHOUT: Final = {
+    "gateway": "nobody can connect until there is one again; who was connected can resume on it for two minutes",
+    "fanout": "events wait in Kafka until there is one again",
+    "notifier": "deliveries wait in Kafka until there is one again, for an hour",
+    "archiver": "messages wait in Kafka to be archived until there is one again",
+}
 
 
 def scale(
@@ -41,8 +50,8 @@ def scale(
         if as_json:
             print(json.dumps(change | {"gap_s": said["gap_s"]}))
         else:
-            print(_in_words(change))
-    if probe and not as_json:
+            print("\n".join(_in_words(change)))
+    if probe and not as_json and any(change["started"] or change["stopped"] for change in said["changes"]):
         print(_waited(said))
 
 
@@ -61,15 +70,33 @@ def restart(
         print(_waited(said))
 
 
-def _in_words(change: dict[str, Any]) -> str:
-    done = [f"started {name}" for name in change["started"]] + [
-        f"stopped {name}" for name in change["stopped"]
+def _in_words(change: dict[str, Any]) -> Iterator[str]:
+    """What became of a role, and what follows from it."""
+    role = change["role"]
+    done = [
+        *(f"started {name}" for name in change["started"]),
+        *(f"stopped {name}" for name in change["stopped"]),
     ]
-    said = ", ".join(done) or "nothing to do"
-    return f"{change['role']}: {change['from']} -> {change['to']} ({said}) in {change['seconds']:.1f} s"
+    if not done:
+        yield f"{role}: there are {change['to']} already, so nothing changed"
+        return
+    yield f"{role}: {change['from']} -> {change['to']} ({', '.join(done)}) in {change['seconds']:.1f} s"
+    if not change["to"]:
+        yield f"{role}: {_WITHOUT.get(role, 'there is none now')}"
+    if idle := change["idle"]:
+        has = "has" if len(idle) == 1 else "have"
+        yield (
+            f"{role}: {', '.join(idle)} {has} no partition of {change['topic']}: the others have one each, and it "
+            "would take over if one of them left"
+        )
 
 
 def _waited(said: dict[str, Any]) -> str:
+    if said["gap_s"] is None:
+        return "how long deliveries waited was not measured: without a fanout and a notifier nothing is delivered"
     if said["missing"]:
-        return f"deliveries still wait: {said['missing']} of our probes have not come (is a service at 0?)"
+        return (
+            f"deliveries still wait: {said['missing']} of our probes have not come after 15 s; is there a backlog? "
+            "`fanfare top` shows it"
+        )
     return f"the longest that a delivery waited meanwhile: {1000 * said['gap_s']:.0f} ms"

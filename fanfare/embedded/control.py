@@ -106,6 +106,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ha
         said = {"error": str(error)}
     except (ValueError, KeyError, TypeError, TimeoutError):
         said = {"error": "a request is one line of JSON with `do`"}
+    except Exception as error:  # noqa: BLE001 - who asked has to learn of it, and `fanfare up` goes on
+        said = {"error": f"it failed: {error!r}"}
     with contextlib.suppress(OSError):
         writer.write(json.dumps(said).encode() + b"\n")
         await writer.drain()

@@ -45,7 +45,8 @@ class Fleet:
         """Args: make: the spec of a role's process with a number; roles: what may be scaled."""
         self._supervisor = supervisor
         self._make = make
-        self._roles = roles
+        self.roles = roles
+        """What may be scaled."""
         self._changing = asyncio.Lock()
 
     async def scale(self, wanted: Mapping[str, int]) -> list[Change]:
@@ -56,8 +57,7 @@ class Fleet:
                 what was started for this is stopped again.
 
         """
-        for role, count in wanted.items():
-            self._check(role, count)
+        self.check(wanted)
         async with self._alone():
             return [await self._scale_one(role, count) for role, count in wanted.items()]
 
@@ -72,9 +72,9 @@ class Fleet:
             children = [
                 child for child in self._supervisor.children if what in {child.spec.name, child.spec.role}
             ]
-            children = [child for child in children if child.spec.role in self._roles]
+            children = [child for child in children if child.spec.role in self.roles]
             if not children:
-                names = ", ".join(sorted(child.spec.name for role in self._roles for child in self._of(role)))
+                names = ", ".join(sorted(child.spec.name for role in self.roles for child in self._of(role)))
                 raise UpError(f"there is no process and no service {what!r}: there are {names or 'none'}")
             for child in children:
                 await self._supervisor.remove(child)
@@ -85,11 +85,18 @@ class Fleet:
         """How many processes of a role there are."""
         return len(self._of(role))
 
-    def _check(self, role: str, count: int) -> None:
-        if role not in self._roles:
-            raise UpError(f"there is no service {role!r}: there are {', '.join(self._roles) or 'none'}")
-        if not 0 <= count <= MOST_OF_A_KIND:
-            raise UpError(f"{role}={count} is not a number from 0 to {MOST_OF_A_KIND}")
+    def check(self, wanted: Mapping[str, int]) -> None:
+        """Look whether there can be so many.
+
+        Raises:
+            UpError: there is no such role, or no such number.
+
+        """
+        for role, count in wanted.items():
+            if role not in self.roles:
+                raise UpError(f"there is no service {role!r}: there are {', '.join(self.roles) or 'none'}")
+            if not 0 <= count <= MOST_OF_A_KIND:
+                raise UpError(f"{role}={count} is not a number from 0 to {MOST_OF_A_KIND}")
 
     @contextlib.asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

@@ -156,6 +156,8 @@ class Services:
         name = f"{role}.{number}"
         env = _environment(settings, self.addresses, sockets, self.folder)
         env |= {f"{PREFIX}PROCESS": name, f"{PREFIX}INTERNAL_PORT": str(port)}
+        if settings.instance:
+            env[f"{PREFIX}INSTANCE"] = f"{settings.instance}.{name}"
         fds: tuple[int, ...] = ()
         if role == GATEWAY:
             fds = (sockets.rest.fileno(), sockets.gateway.fileno())

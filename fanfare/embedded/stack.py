@@ -3,18 +3,18 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from fanfare.embedded import ports
+from fanfare.embedded.changes import Changes
 from fanfare.embedded.child import Spec
-from fanfare.embedded.control import Handlers, serve
+from fanfare.embedded.control import serve
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.fleet import Fleet
 from fanfare.embedded.folder import DataFolder, write_atomically
@@ -91,11 +91,8 @@ class Stack:
             self._output.say("starting " + ", ".join(spec.name for spec in specs))
             await self._supervisor.start_ready(specs, SERVICE_TIMEOUT_S)
             self._fleet = Fleet(self._supervisor, services.one, list(commands))
-        handlers: Handlers = {
-            "scale": partial(self._scale, settings),
-            "restart": partial(self._restart, settings),
-        }
-        await self._control.enter_async_context(serve(self._folder, handlers))
+        changes = Changes(settings, self._fleet, self._output)
+        await self._control.enter_async_context(serve(self._folder, changes.handlers))
         if self._plan.autoscale and not self._plan.stores_only:
             from fanfare.embedded.autoscaling import autoscaling  # noqa: PLC0415 - slow to import
 
@@ -121,20 +118,6 @@ class Stack:
     def kill(self) -> None:
         """Kill what runs, at once."""
         self._supervisor.kill()
-
-    async def _scale(self, settings: Settings, request: dict[str, Any]) -> Any:
-        wanted = {str(role): int(count) for role, count in request["wanted"].items()}
-        said = ", ".join(f"{role}={count}" for role, count in wanted.items())
-        self._output.say(f"asked for {said}")
-        async with _waits(settings) if request.get("probe", True) else _not_measured() as waits:
-            changes = await self._fleet.scale(wanted)
-        return {"changes": [change.describe() for change in changes], **waits}
-
-    async def _restart(self, settings: Settings, request: dict[str, Any]) -> Any:
-        self._output.say(f"asked to restart {request['what']}")
-        async with _waits(settings) as waits:
-            names = await self._fleet.restart(str(request["what"]))
-        return {"restarted": names, **waits}
 
     def _open_sockets(self) -> Sockets:
         host = self._settings.host
@@ -303,22 +286,6 @@ class Stack:
             "processes": processes,
         }
         write_atomically(self._folder.state_file, json.dumps(state) + "\n")
-
-
-@asynccontextmanager
-async def _waits(settings: Settings) -> AsyncIterator[dict[str, Any]]:
-    """How long deliveries waited during the block: filled in at its end."""
-    from fanfare.embedded.waits import Waits  # noqa: PLC0415 - slow to import
-
-    found: dict[str, Any] = {}
-    async with Waits(settings) as waits:
-        yield found
-    found |= {"gap_s": round(waits.longest_s, 3), "missing": waits.missing}
-
-
-@asynccontextmanager
-async def _not_measured() -> AsyncIterator[dict[str, Any]]:
-    yield {"gap_s": None, "missing": 0}
 
 
 def _nothing(role: str, _: int) -> Spec:

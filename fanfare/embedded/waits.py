@@ -42,16 +42,24 @@ class Waits:
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        producer = Producer(self._settings, topics=[CHAT_EVENTS])
-        await producer.start()
-        self._stack.push_async_callback(producer.stop)
-        redis = connect(self._settings, client_name="fanfare-waits")
-        self._stack.push_async_callback(redis.aclose)
-        reader = connect(self._settings, client_name="fanfare-waits-reader", may_block=True)
-        self._stack.push_async_callback(reader.aclose)
-        first = await inboxes.create(
-            redis, self._inbox, self._inbox, floor=0, token=await loss_token(redis), is_open=False
-        )
+        """Begin; waits as long as Kafka is away.
+
+        Raises:
+            RedisError: Redis is away.
+
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            producer = Producer(self._settings, topics=[CHAT_EVENTS])
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+            redis = connect(self._settings, client_name="fanfare-waits")
+            stack.push_async_callback(redis.aclose)
+            reader = connect(self._settings, client_name="fanfare-waits-reader", may_block=True)
+            stack.push_async_callback(reader.aclose)
+            first = await inboxes.create(
+                redis, self._inbox, self._inbox, floor=0, token=await loss_token(redis), is_open=False
+            )
+            self._stack = stack.pop_all()
         self._tasks = [
             asyncio.create_task(self._post(producer), name="waits post"),
             asyncio.create_task(self._read(reader, first), name="waits read"),

@@ -13,6 +13,8 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import dead_letters_of
 from fanfare.errors import FatalError
 from fanfare.record import Position, Record
+from fanfare.settings import Settings
+from fanfare.telemetry import metrics
 from tests.integration.bus_fixtures import own_topic, read, running, unique, until
 from tests.integration.store_fixtures import settings_of
 
@@ -275,3 +277,44 @@ async def test_waits_for_topics_and_can_be_stopped_meanwhile(settings):
     asyncio.get_running_loop().call_later(0.2, stopping.set)
     await member.run(stopping)
     assert not member.joined
+
+
+def static(settings: Settings, name: str) -> Settings:
+    return settings.model_copy(update={"instance": name})
+
+
+async def test_a_static_member_that_is_started_again_has_its_partitions_and_the_others_keep_theirs(
+    settings, topic, producer
+):
+    """What StatefulSets are told to set it for; without it, both starts move partitions."""
+    group, seen = unique("group"), Seen()
+    stays = Consumer(static(settings, "pod-0"), group, [topic], seen.handle)
+    leaves, again = (Consumer(static(settings, "pod-1"), group, [topic], seen.handle) for _ in range(2))
+    async with running(stays):
+        async with running(leaves):
+            await until(lambda: stays.joined and leaves.joined and len(leaves.facts()["assigned"]) == 2)
+            had = leaves.facts()["assigned"]
+        rebalances = metrics.REBALANCES.labels(group)._value.get()
+        async with running(again):
+            await until(lambda: again.joined)
+            assert again.facts()["assigned"] == had
+            for number in range(20):
+                await producer.send(topic, record(number), key=number)
+            await until(lambda: len(seen.ids) == 20)
+            # One more: that of the member that has come back.
+            assert metrics.REBALANCES.labels(group)._value.get() == rebalances + 1
+
+
+async def test_the_partitions_of_a_static_member_that_leaves_wait_for_the_session_timeout(
+    settings, topic, producer
+):
+    """It is what static membership costs: said in docs/operations.md."""
+    group, seen = unique("group"), Seen()
+    stays = Consumer(static(settings, "pod-0"), group, [topic], seen.handle)
+    leaves = Consumer(static(settings, "pod-1"), group, [topic], seen.handle)
+    async with running(stays):
+        async with running(leaves):
+            await until(lambda: stays.joined and leaves.joined and len(leaves.facts()["assigned"]) == 2)
+        # Members that leave are gone from the group at once; this one is not.
+        assert len((await describe_groups(settings))[group]["members"]) == 2
+        await until(lambda: len(stays.facts()["assigned"]) == 4)

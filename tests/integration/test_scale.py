@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import re
+import signal
 import stat
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +19,16 @@ from tests.stack import Stack
 from tests.world import processes_of, whole_again
 
 pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Iterator[Stack]:
+    """A system of its own, with two partitions of chat.events."""
+    partitions = {"chat_partitions": "2", "guild_partitions": "1", "location_partitions": "1"}
+    system = Stack(tmp_path_factory.mktemp("small"), settings=partitions)
+    system.start()
+    yield system
+    system.stop()
 
 
 async def fanfare(stack: Stack, *words: str) -> tuple[int, str]:
@@ -120,6 +133,57 @@ async def test_what_cannot_be_is_said(stack, words, said):
     status, answer = await fanfare(stack, *words)
     assert status != 0
     assert said in " ".join(answer.replace("│", " ").split())
+
+
+async def test_that_nothing_changed_is_said(stack):
+    status, said = await fanfare(stack, "scale", "fanout=2", "notifier=2")
+    there = "there are 2 already, so nothing changed"
+    assert (status, said.splitlines()) == (0, [f"fanout: {there}", f"notifier: {there}"])
+
+
+async def test_at_0_events_wait_until_there_is_one_again(stack, nodes, world, online):
+    sender = await online(nodes[0], world.people[0])
+    reader = await online(nodes[1], world.people[1])
+    status, said = await fanfare(stack, "scale", "fanout=0")
+    assert status == 0, said
+    assert "fanout: 2 -> 0 (stopped fanout.2, stopped fanout.1)" in said
+    assert "fanout: events wait in Kafka until there is one again" in said
+    assert "was not measured: without a fanout and a notifier nothing is delivered" in said
+    sent = [(await sender.send(world.channels[0], f"message {number}"))["id"] for number in range(3)]
+    status, said = await fanfare(stack, "scale", "fanout=2")
+    assert status == 0, said
+    assert "fanout: 0 -> 2" in said
+    got = [await reader.until("MESSAGE_CREATE", channel_id=str(world.channels[0])) for _ in sent]
+    assert [event.d["id"] for event in got] == sent
+    await whole_again(stack)
+
+
+async def test_a_member_beyond_the_partitions_is_named(small):
+    status, said = await fanfare(small, "scale", "fanout=3")
+    assert status == 0, said
+    assert re.search(r"fanout: fanout\.[123] has no partition of chat\.events", said)
+    status, said = await fanfare(small, "scale", "fanout=2", "--json")
+    assert (status, json.loads(said)["idle"]) == (0, [])
+    status, said = await fanfare(small, "scale", "fanout=1")
+    assert status == 0, said
+
+
+@pytest.mark.parametrize(("store", "name"), [("kafka", "Kafka"), ("redis", "Redis")])
+async def test_while_a_store_is_away_nothing_is_changed_and_it_is_said(small, store, name):
+    """`fanfare scale` hung until Kafka was back, and while Redis was away it said that `fanfare up` had ended."""
+    before = {process["name"]: process["pid"] for process in await processes_of(small)}
+    (pid,) = (pid for process, pid in before.items() if process.startswith(store))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        status, said = await fanfare(small, "scale", "fanout=2")
+        assert status == 1
+        assert f"{name} does not answer" in said
+        assert "nothing was changed" in said
+        state = json.loads((small.home / "state.json").read_text())
+        assert {process["name"]: process["pid"] for process in state["processes"]} == before
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await whole_again(small)
 
 
 async def test_one_change_at_a_time(stack):

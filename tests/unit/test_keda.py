@@ -26,6 +26,7 @@ def test_the_numbers_are_those_of_the_autoscaler():
     assert values(text, "minReplicaCount") == ["2"]
     assert values(text, "periodSeconds") == ["10", "90"]
     assert values(text, "topic") == ["blue.chat.events", "blue.guild.events"]
+    assert values(text, "name") == ["fanfare-fanout", "fanfare-fanout"]  # as in k8s/base
     assert set(values(text, "consumerGroup")) == {"blue.fanout"}
 
 
