@@ -1,14 +1,17 @@
 """Inboxes of other nodes that are being read, one reader for all the sessions that come from one."""
 
 import asyncio
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fanfare.presence import inboxes
 from fanfare.presence.client import Redis
 from fanfare.presence.inboxes import InboxEntry
+from gateway.recovery.crossing import LastS
 from gateway.recovery.path import Fence
+from gateway.recovery.tail import OldestS, ReadBetween, ReadOn, Seen, read_to, read_until
+from gateway.recovery.wishes import Wish, fulfil, nothing_at_once
 
 __all__ = ["Tail", "Tails", "read_all"]
 
@@ -50,13 +53,7 @@ class Tail:
         self._redis = redis
         self._waiting = waiting
         self._turns = turns or asyncio.Semaphore()
-        self._inbox = inbox
-        self._first = first
-        self._last = first - 1
-        self._entries: list[InboxEntry] = []
-        self._unfenced: list[InboxEntry] = []
-        """Those that are no fences: when thousands of sessions move, most are."""
-        self._high: Fence = {}
+        self._seen = Seen(inbox, first)
         self._lock = asyncio.Lock()
 
     async def until(self, first: int, f: Fence) -> None:
@@ -67,13 +64,7 @@ class Tail:
 
         """
         async with self._lock:
-            if first < self._first:
-                earlier = await read_all(self._redis, self._inbox, first, self._first - 1)
-                self._entries[:0] = earlier
-                self._unfenced[:0] = filter(_no_fence, earlier)
-                self._first = first
-            while any(self._high.get(name, -1) < offset for name, offset in f.items()):
-                await self._read()
+            await fulfil(read_until(self._seen, first, f), nothing_at_once, self._answer)
 
     async def upto(self, s: int) -> None:
         """Read to an `s` that the inbox has.
@@ -83,48 +74,25 @@ class Tail:
 
         """
         async with self._lock:
-            while self._last < s:
-                await self._read()
-
-    async def _read(self) -> None:
-        async with self._turns:
-            page = await inboxes.read(self._waiting, self._inbox, self._last, count=_PAGE, block_ms=_BLOCK_MS)
-        if not page:
-            # The connection may lead to a server that was the primary once, and gets nothing more.
-            await self._waiting.connection_pool.disconnect(inuse_connections=False)
-            await inboxes.last_s(self._redis, self._inbox)
-            return
-        if self._entries and await inboxes.oldest_s(self._redis, self._inbox) > self._last:
-            raise inboxes.InboxGoneError(self._inbox)  # trimmed between two pages
-        self._last = page[-1].s
-        self._entries += page
-        self._unfenced += filter(_no_fence, page)
-        for entry in page:
-            if entry.record is not None:
-                topic, partition, offset = entry.record.position
-                self._high[f"{topic}/{partition}"] = offset
+            await fulfil(read_to(self._seen, s), nothing_at_once, self._answer)
 
     def entries(self, first: int, last: int) -> list[InboxEntry]:
         """The entries read, from `s` = first to last; of fences only one that is the first of all."""
-        found = _between(self._unfenced, first, last)
-        oldest = bisect_left(self._entries, first, key=_s)
-        if oldest < len(self._entries) and self._entries[oldest].s <= last:
-            entry = self._entries[oldest]
-            if not _no_fence(entry):
-                found.insert(0, entry)
-        return found
+        return self._seen.between(first, last)
 
-
-def _s(entry: InboxEntry) -> int:
-    return entry.s
-
-
-def _no_fence(entry: InboxEntry) -> bool:
-    return entry.record is None or not entry.record.fence
-
-
-def _between(entries: list[InboxEntry], first: int, last: int) -> list[InboxEntry]:
-    return entries[bisect_left(entries, first, key=_s) : bisect_right(entries, last, key=_s)]
+    async def _answer(self, wish: Wish[Any]) -> Any:
+        match wish:
+            case ReadOn(inbox, after):
+                async with self._turns:
+                    return await inboxes.read(self._waiting, inbox, after, count=_PAGE, block_ms=_BLOCK_MS)
+            case ReadBetween(inbox, first, last):
+                return await read_all(self._redis, inbox, first, last)
+            case OldestS(inbox):
+                return await inboxes.oldest_s(self._redis, inbox)
+            case LastS(inbox):
+                return await inboxes.last_s(self._redis, inbox)
+            case _:
+                raise NotImplementedError(wish)
 
 
 class Tails:

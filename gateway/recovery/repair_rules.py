@@ -41,6 +41,7 @@ class SafeOffsets:
         """Args: ends: the end offsets when the node started, before anybody was registered."""
         self._offsets: Offsets = dict(ends)
         self._probe: tuple[Offsets, int] | None = None
+        self._lost = False
 
     def restart(self, ends: Mapping[str, int]) -> None:
         """Begin anew at the present end offsets: nobody is registered."""
@@ -57,40 +58,35 @@ class SafeOffsets:
         return self._probe is not None
 
     def probe(self, committed: Mapping[str, int], end: int) -> None:
-        """Note what may become safe.
+        """Note what may become safe; not while the inbox is lost.
+
+        What was committed then may stand in what is lost, and the node's token is soon the one of its next inbox.
 
         Args:
             committed: the notifier group's committed offsets; partitions without one are left out.
             end: the last `s` of the inbox, looked up *after* the committed offsets were fetched.
 
         """
-        self._probe = (dict(committed), end)
+        if not self._lost:
+            self._probe = (dict(committed), end)
 
     def covered(self, s: int) -> bool:
         """Whether the node, having taken everything up to `s`, has read what is probed. Then check the token."""
         return self._probe is not None and s >= self._probe[1]
 
-    def settle(self, s: int, *, whole: bool) -> None:
-        """Take over what is covered.
-
-        Args:
-            s: how far the node had read *before* the token was fetched.
-            whole: whether the token fetched is still the inbox's.
-
-        """
-        if self._probe is None or (whole and s < self._probe[1]):
-            return
-        if whole:
+    def settle(self, s: int) -> None:
+        """Take over what is covered: nothing was lost after the node had read to `s`."""
+        if self._probe is not None and self.covered(s):
             self._raise(self._probe[0])
-        self._probe = None
+            self._probe = None
 
     def lost(self) -> None:
         """The inbox is lost: what is probed says nothing any more."""
-        self._probe = None
+        self._probe, self._lost = None, True
 
     def replayed(self, reached: Mapping[str, int]) -> None:
-        """A replay is finished: everything below is dispatched."""
-        self._probe = None
+        """A replay is finished: everything below is dispatched, and the next inbox is whole."""
+        self._probe, self._lost = None, False
         self._raise(reached)
 
     def _raise(self, offsets: Mapping[str, int]) -> None:

@@ -22,10 +22,10 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.inbox_reader import NodeInbox
 from gateway.protocol.codes import CloseCode
 from gateway.recovery import path_store
-from gateway.recovery.crossing import SendFence
+from gateway.recovery.crossing import LastS, SendFence
 from gateway.recovery.fences import Fences
 from gateway.recovery.repair_rules import Offsets, SafeOffsets
-from gateway.recovery.wishes import Now, Wish, fulfil
+from gateway.recovery.wishes import Now, Wish, fulfil, nothing_at_once
 from gateway.registrations import PresenceWriter
 from gateway.sessions import repair_steps as steps
 from gateway.sessions.session_wishes import CheckWhole, Close, Forget
@@ -175,15 +175,25 @@ class Repairer:
             await reading.aclose()
 
     async def _probe(self, client: Any) -> None:
-        """Fetch what the notifiers have committed; it is safe once the inbox is read to the end it has now."""
-        committed = await committed_offsets(self._settings, client, _NOTIFIER_GROUP)
-        offsets = {f"{topic}/{partition}": offset for (topic, partition), offset in committed.items()}
-        self._safe.probe(offsets, await inboxes.last_s(self._redis, self._inbox.name))
-        while self._safe.probing and not self._safe.covered(self._hub.s):
-            await asyncio.sleep(_POLL_S)
-        read = self._hub.s
-        await self._inbox.whole()
-        self._safe.settle(read, whole=True)
+        """Find out once what has become safe."""
+
+        async def answer(wish: Wish[Any]) -> Any:
+            match wish:
+                case steps.Committed():
+                    committed = await committed_offsets(self._settings, client, _NOTIFIER_GROUP)
+                    return {
+                        f"{topic}/{partition}": offset for (topic, partition), offset in committed.items()
+                    }
+                case LastS(inbox):
+                    return await inboxes.last_s(self._redis, inbox)
+                case steps.ReadSome():
+                    return await asyncio.sleep(_POLL_S)
+                case CheckWhole():
+                    return await self._inbox.whole()
+                case _:
+                    raise NotImplementedError(wish)
+
+        await fulfil(steps.track(self._hub, self._safe), nothing_at_once, answer)
 
     def _partitions(self) -> list[tuple[str, int]]:
         return [

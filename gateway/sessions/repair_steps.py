@@ -11,13 +11,14 @@ from fanfare.presence.inboxes import InboxEntry, InboxGoneError
 from fanfare.record import Record
 from gateway.delivery.progress import Progress
 from gateway.delivery.session import Session
-from gateway.recovery.crossing import SendFence
+from gateway.recovery.crossing import LastS, SendFence
 from gateway.recovery.path import Fence, Moved
 from gateway.recovery.repair_rules import LEAP, Offsets, RepairError, Replay, SafeOffsets, move_to
 from gateway.recovery.wishes import Now, Steps, Wish
 from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 
 __all__ = [
+    "Committed",
     "CreateInbox",
     "DeliveryEnds",
     "Dispatch",
@@ -26,11 +27,13 @@ __all__ = [
     "NotKeptError",
     "OpenUp",
     "Pause",
+    "ReadSome",
     "RegisterAll",
     "RewriteMoves",
     "Scopes",
     "StoreAwayError",
     "repair",
+    "track",
 ]
 
 _PAGE: Final = 500
@@ -110,6 +113,16 @@ class DeliveryEnds(Wish[Offsets]):
 
 
 @dataclass(frozen=True, slots=True)
+class Committed(Wish[Offsets]):
+    """The offsets of the deliveries that the notifiers have committed; partitions without one are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSome(Wish[None]):
+    """Let the node read on in its inbox for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause(Wish[None]):
     """Wait a little: a store is away."""
 
@@ -131,6 +144,18 @@ class Dispatch(Now[None]):
 @dataclass(frozen=True, slots=True)
 class GiveUp(Now[None]):
     """What was missed is not to be had: tell every session, and forget them all."""
+
+
+def track(node: Node, safe: SafeOffsets) -> Steps[None]:
+    """Find out once what has become safe; it may go on beside a repair. They raise InboxGoneError if it is lost."""
+    committed = yield from Committed()
+    # Commits follow appends: so what was committed stands at or below the end that the inbox has only after that.
+    safe.probe(committed, (yield from LastS(node.progress.inbox)))
+    while safe.probing and not safe.covered(node.progress.s):
+        yield from ReadSome()
+    read = node.progress.s
+    yield from CheckWhole()
+    safe.settle(read)
 
 
 def repair(node: Node, safe: SafeOffsets) -> Steps[None]:

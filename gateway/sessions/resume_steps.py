@@ -28,6 +28,7 @@ from gateway.recovery.path import (
 )
 from gateway.recovery.path_store import MovesGoneError
 from gateway.recovery.registered import Missing
+from gateway.recovery.tail import ReadBetween
 from gateway.recovery.wishes import Now, Steps, Wish
 from gateway.sessions.outcomes import EndError, InvalidSessionError, come_again
 from gateway.sessions.session_wishes import (
@@ -49,7 +50,6 @@ __all__ = [
     "Lease",
     "Node",
     "NotedGuilds",
-    "ReadBetween",
     "ReadMarked",
     "ReadMoves",
     "ReadUntil",
@@ -119,15 +119,6 @@ class Turn(Wish[None]):
     inbox: str
     first: int
     """The lowest `s` that is of interest."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBetween(Wish[list[InboxEntry]]):
-    """The entries of an inbox from `s` = first on, up to last (None: the newest)."""
-
-    inbox: str
-    first: int
-    last: int | None
 
 
 @dataclass(frozen=True, slots=True)

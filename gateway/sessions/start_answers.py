@@ -23,6 +23,7 @@ from gateway.recovery.fences import Crossing, Fences
 from gateway.recovery.other_inboxes import Tail, Tails, read_all
 from gateway.recovery.path_store import Moves
 from gateway.recovery.registered import Asked, Registered
+from gateway.recovery.tail import ReadBetween
 from gateway.recovery.wishes import Now, Wish
 from gateway.registrations import PresenceWriter
 from gateway.sessions import resume_steps as steps
@@ -196,7 +197,7 @@ class OneStart:
                 # The tail is held while waiting, so that what was read of it is there for all who come from it.
                 self._tail = self._held.enter_context(node.tails.of(inbox, first))
                 await self._held.enter_async_context(turn(node.turns, self._link))
-            case steps.ReadBetween(inbox, first, last):
+            case ReadBetween(inbox, first, last):
                 answer = await read_all(node.redis, inbox, first, last)
             case steps.State(inbox):
                 answer = await node.states.of(inbox)

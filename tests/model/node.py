@@ -108,9 +108,9 @@ class Node:
 
     def run(self) -> Step:
         """Read the inbox, keep it alive, repair it when it is lost."""
-        from tests.model.repair import repair, safe_offsets
+        from tests.model.repair import repair, safe_offsets, track
 
-        redis, kafka = self.sim.redis, self.sim.kafka
+        redis = self.sim.redis
         self.safe = safe_offsets(self)
         yield "node: create"
         while redis.down:
@@ -120,33 +120,28 @@ class Node:
         )
         self.ring = Ring(_RING_EVENTS * _EVENT_BYTES, self.s)
         self.ready = True
-        committed: dict[str, int] | None = None
+        self.steps.append(track(self))
         while True:
             yield "node: read"
             if redis.down:
                 continue
             if self.lost():
-                committed = None
                 yield from repair(self)
                 continue
             inbox = redis.stored.inboxes[self.inbox]
             inbox.expires = self.sim.t + INBOX_TTL
             self.renew_lease(self.inbox)
             self.read(inbox)
-            if committed is None and not self.safe.probing:
-                committed = {name: offset for name, offset in kafka.committed.items() if "deliveries" in name}
-            elif committed is not None:
-                self.safe.probe(committed, inbox.s)
-                committed = None
-            elif self.safe.covered(self.s):
-                self.safe.settle(self.s, whole=redis.token == self.token)
 
     def lost(self) -> bool:
         """Whether the inbox is not whole any more."""
         inbox = self.sim.redis.stored.inboxes.get(self.inbox)
         if inbox is None:
             if Bug.PLAIN_LEASE in self.sim.bugs and self.token == self.sim.redis.token:
-                self.sim.redis.stored.inboxes[self.inbox] = script.Inbox(self.s, self.token, open=True)
+                made = script.Inbox(
+                    self.s, self.token, open=True, entries=[InboxEntry(self.s, None, "START")]
+                )
+                self.sim.redis.stored.inboxes[self.inbox] = made
                 for scope, name in self.registrations():
                     self.sim.redis.add(scope, name)
                 return False

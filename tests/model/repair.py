@@ -4,8 +4,9 @@ from collections.abc import Generator
 from typing import Any
 
 from fanfare.presence.inboxes import InboxGoneError
-from gateway.recovery.crossing import SendFence
+from gateway.recovery.crossing import LastS, SendFence
 from gateway.recovery.repair_rules import SafeOffsets
+from gateway.recovery.wishes import nothing_at_once
 from gateway.sessions import repair_steps as steps
 from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 from tests.model import append as script
@@ -15,7 +16,7 @@ from tests.model.node import Node
 from tests.model.starts import send_fence
 from tests.model.world import SCOPES, SOURCES, Step, deliveries_of
 
-__all__ = ["repair", "safe_offsets"]
+__all__ = ["repair", "safe_offsets", "track"]
 
 
 def safe_offsets(node: Node) -> SafeOffsets:
@@ -52,6 +53,16 @@ def repair(node: Node) -> Step:
         steps.repair(node, node.safe), lambda wish: _do(node, wish), lambda wish: _ask(node, wish)
     )
     node.ready = True
+
+
+def track(node: Node) -> Step:
+    """Follow what becomes safe, all the time."""
+    while True:
+        yield "safe: begin"
+        try:
+            yield from drive(steps.track(node, node.safe), nothing_at_once, lambda wish: _ask(node, wish))
+        except (InboxGoneError, steps.StoreAwayError):
+            continue
 
 
 def _do(node: Node, wish: Any) -> Any:
@@ -95,6 +106,19 @@ def _ask(node: Node, wish: Any) -> Generator[str, None, Any]:
             return (yield from send_fence(sim, inboxes))
         case steps.NextDeliveries(starts):
             return (yield from _next_deliveries(node, starts))
+        case steps.Committed():
+            yield "safe: committed"
+            if sim.kafka.down:
+                raise steps.StoreAwayError("Kafka is away")
+            return {name: offset for name, offset in sim.kafka.committed.items() if "deliveries" in name}
+        case LastS(inbox):
+            yield "safe: end"
+            _reach_redis(node)
+            if inbox not in redis.stored.inboxes:
+                raise InboxGoneError(inbox)
+            return redis.stored.inboxes[inbox].s
+        case steps.ReadSome():
+            yield "safe: wait"
         case CheckWhole():
             yield "repair: replayed"
             _reach_redis(node)

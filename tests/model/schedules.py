@@ -383,7 +383,8 @@ def expired(stage: Stage) -> None:
     stage.reading = True
     stage.begin(stage.a)
     freeze(stage.a)
-    stage.ticks(INBOX_TTL + 30, 0.07)
+    stage.ticks(INBOX_TTL - 10, 0.03)
+    stage.ticks(50, 0.25)
     stage.a.paused = 0
     stage.ticks(30)
     stage.read(5)

@@ -234,7 +234,7 @@ class Simulation:
         links = [(one, one.link) for one in node.sessions.values() if one.link is not None]
         return (
             node.ready
-            and len(node.steps) == 2
+            and len(node.steps) == 3
             and inbox is not None
             and node.s >= inbox.s
             and all(session.cursor is None for session, link in links if link.dead_at is None)

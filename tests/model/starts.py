@@ -4,10 +4,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from fanfare.model import User
-from fanfare.presence.inboxes import InboxEntry, InboxGoneError, InboxState
+from fanfare.presence.inboxes import InboxGoneError, InboxState
 from fanfare.record import FENCE, INBOXES, Record
 from gateway.delivery.session import Session
-from gateway.recovery import crossing
+from gateway.recovery import crossing, tail
 from gateway.recovery.path import Fence, Hop, Moved
 from gateway.recovery.registered import Missing
 from gateway.sessions import identify_steps
@@ -18,7 +18,7 @@ from tests.model import append as script
 from tests.model.bugs import Bug
 from tests.model.drive import drive
 from tests.model.node import Link, Node, sees
-from tests.model.world import MEMBERS, SOURCES, Step, high_of
+from tests.model.world import MEMBERS, SOURCES, Step
 
 if TYPE_CHECKING:
     from tests.model.clients import Client
@@ -123,7 +123,7 @@ class _Start:
         """Inboxes on its path."""
         self.early = False
         """Whether there was an early part."""
-        self.tail: _Tail | None = None
+        self.seen: tail.Seen | None = None
         self.late: tuple[int, Moved] | None = None
         """A planted bug: moves that are written after the frames."""
 
@@ -151,6 +151,10 @@ class _Start:
                 self.early = bool(early)
                 return True
             case steps.Attach(session, link, cursor):
+                if Bug.NO_FENCE in self.sim.bugs and session.skip:
+                    # There is nothing that it could wait for.
+                    high = node.progress.high
+                    session.skip = {name: min(at, high.get(name, -1)) for name, at in session.skip.items()}
                 node.attach(session, link, cursor)
             case identify_steps.Begin(session, link):
                 link.frames.append((node.s, Ready(session.key, node.inbox, self.sim.t)))
@@ -181,8 +185,8 @@ class _Start:
                 self._reach()
                 return redis.stored.moved.get(key)
             case steps.Turn(inbox, first):
-                self.tail = _Tail(self, inbox, first)
-            case steps.ReadBetween(inbox, first, last):
+                self.seen = tail.Seen(inbox, first)
+            case tail.ReadBetween(inbox, first, last):
                 yield "stream: read"
                 return [one for one in self._inbox(inbox).entries if first <= one.s <= (last or one.s)]
             case steps.State(inbox):
@@ -212,15 +216,23 @@ class _Start:
             case steps.Cross(own, other, _):
                 self.adopting = True
                 if Bug.NO_FENCE in bugs:
-                    self.tail.read()
-                    return _Crossed(
-                        self._inbox(own).s, {source: self.tail.high.get(source, -1) for source in SOURCES}
-                    )
+                    yield "adopt: read"
+                    page = [one for one in self._inbox(other).entries if one.s > self.seen.last]
+                    if page:
+                        self.seen.add(page)
+                    f = {source: self.seen.high.get(source, -1) for source in SOURCES}
+                    return _Crossed(self._inbox(own).s, f)
                 return _Crossed(*(yield from drive(crossing.cross(own, [other]), self.do, self.ask)))
             case crossing.SendFence(inboxes):
                 return (yield from send_fence(self.sim, inboxes))
-            case steps.ReadUntil(_, _, f):
-                yield from self._until("adopt: read", lambda: self.tail.shows(f))
+            case steps.ReadUntil(_, first, f):
+                yield from drive(tail.read_until(self.seen, first, f), self.do, self.ask)
+            case tail.ReadOn(inbox, after):
+                yield from self._until("adopt: read", self._more(inbox, after))
+                return [entry for entry in self._inbox(inbox).entries if entry.s > after]
+            case tail.OldestS(inbox):
+                entries = self._inbox(inbox).entries
+                return 0 if Bug.NO_REACH in bugs else entries[0].s
             case steps.Registrations(inbox, session):
                 yield "adopt: registrations"
                 self._reach()
@@ -247,8 +259,8 @@ class _Start:
                 return mine.s if Bug.NO_RAISE in bugs else script.raise_above(mine, s, gap, self.redis.now_ms)
             case steps.ReadMarked(_, first, marker):
                 yield "adopt: read to the marker"
-                self.tail.read()
-                return [entry for entry in self.tail.entries if first <= entry.s <= marker]
+                yield from drive(tail.read_to(self.seen, marker), self.do, self.ask)
+                return self.seen.between(first, marker)
             case _:
                 raise NotImplementedError(wish)
         return None
@@ -260,6 +272,11 @@ class _Start:
             if not self.tries:
                 raise TimeoutError
             yield label
+
+    def _more(self, inbox: str, after: int) -> Any:
+        """Whether an inbox has entries after `s`; looked for at least once."""
+        looks = iter([False])
+        return lambda: next(looks, True) and any(one.s > after for one in self._inbox(inbox).entries)
 
     def _reach(self) -> None:
         if self.redis.down:
@@ -310,35 +327,6 @@ class _Start:
 class _Crossed(NamedTuple):
     since: int
     f: Fence
-
-
-class _Tail:
-    """What was read of another inbox so far."""
-
-    def __init__(self, start: _Start, inbox: str, first: int) -> None:
-        self.start = start
-        self.inbox = inbox
-        self.entries: list[InboxEntry] = []
-        self.last = first - 1
-
-    @property
-    def high(self) -> Fence:
-        return high_of(entry.record for entry in self.entries if entry.record is not None)
-
-    def read(self) -> None:
-        """Read what is new."""
-        inbox = self.start._inbox(self.inbox)
-        trimmed = self.entries and inbox.entries and inbox.entries[0].s > self.last
-        if trimmed and Bug.NO_REACH not in self.start.sim.bugs:
-            raise InboxGoneError(self.inbox)
-        self.entries += [entry for entry in inbox.entries if entry.s > self.last]
-        self.last = max(self.last, self.entries[-1].s if self.entries else 0)
-
-    def shows(self, f: Fence) -> bool:
-        """Whether the fence has shown up in every partition, after another look."""
-        self.read()
-        high = self.high
-        return all(high.get(name, -1) >= offset for name, offset in f.items())
 
 
 def send_fence(sim: "Simulation", inboxes: Any) -> Generator[str, None, tuple[str, Fence]]:

@@ -11,7 +11,7 @@ from tests.model.simulation import Simulation
 from tests.model.world import CHANNELS
 
 RUN = settings(
-    max_examples=20,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -1,6 +1,6 @@
 """Kafka and Redis as plain state, and who is in which guild."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -183,12 +183,3 @@ class Redis:
         """Remove the registrations of an inbox that is gone."""
         for fields in self.stored.presence.values():
             fields -= {name for name in fields if name.rpartition("@")[2] == inbox}
-
-
-def high_of(records: Iterable[Record]) -> dict[str, int]:
-    """The highest position per source partition."""
-    found: dict[str, int] = {}
-    for record in records:
-        topic, partition, offset = record.position
-        found[f"{topic}/{partition}"] = offset
-    return found

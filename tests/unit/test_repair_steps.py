@@ -48,6 +48,8 @@ class World:
             progress=self.progress, sessions={session.key: session for session in sessions}
         )
         self.hand = ByHand(steps.repair(self.node, self.safe))
+        self.tracked = SafeOffsets(SAFE)
+        """Those of a node that has lost nothing."""
 
     def up_to_reading(self, *, inbox: str = "n.2", first_s: int = 1_000_000_000) -> steps.CreateInbox:
         """Answer everything up to the first wish for deliveries."""
@@ -203,3 +205,73 @@ def test_more_than_there_are_numbers_makes_it_begin_again_further_up():
     world.hand.answer(steps.NextDeliveries, ("chat.deliveries/0", records))
     world.hand.answer(steps.Pause)
     world.hand.expect(steps.CreateInbox)
+
+
+def test_what_was_committed_is_safe_when_the_node_has_read_to_the_end_and_nothing_was_lost():
+    world = World()
+    hand = ByHand(steps.track(world.node, world.tracked))
+    hand.answer(steps.Committed, {"chat.deliveries/0": 15})
+    hand.answer(steps.LastS("n.1"), 60)
+    hand.answer(steps.ReadSome)
+    world.progress.s = 60
+    hand.answer(steps.ReadSome)
+    assert world.tracked.offsets == SAFE, "whether something was lost shows only now"
+    hand.answer(steps.CheckWhole)
+    assert hand.wish is None
+    assert world.tracked.offsets == {"chat.deliveries/0": 15, "chat.deliveries/1": 20}
+
+
+def test_nothing_is_safe_after_a_loss():
+    world = World()
+    hand = ByHand(steps.track(world.node, world.tracked))
+    hand.answer(steps.Committed, {"chat.deliveries/0": 15})
+    hand.answer(steps.LastS, 50)
+    with pytest.raises(InboxGoneError):
+        hand.fail(steps.CheckWhole, InboxGoneError("n.1"))
+    assert world.tracked.offsets == SAFE
+
+
+def test_a_repair_that_begins_meanwhile_ends_the_waiting():
+    world = World()
+    hand = ByHand(steps.track(world.node, world.tracked))
+    hand.answer(steps.Committed, {"chat.deliveries/0": 15})
+    hand.answer(steps.LastS, 60)
+    world.tracked.lost()
+    hand.answer(steps.ReadSome)
+    hand.answer(steps.CheckWhole)
+    assert hand.wish is None
+    assert world.tracked.offsets == SAFE
+
+
+def test_nothing_becomes_safe_in_the_middle_of_a_repair():
+    """Once the model ran the gateway's own steps, it lost an event by this.
+
+    Redis was rolled back. What the notifiers had committed was fetched, and then the end of the old inbox, which the
+    rolled back Redis still had, and which was below what the node had read. By then the repair had taken the new
+    token, so all seemed whole, and the deliveries were read from behind what had been lost.
+    """
+    world = World()
+    hand = ByHand(steps.track(world.node, world.tracked))
+    hand.answer(steps.Committed, {"chat.deliveries/0": 15})
+    world.tracked.lost()
+    hand.answer(steps.LastS, 40)
+    hand.answer(steps.CheckWhole)
+    assert hand.wish is None
+    assert world.tracked.offsets == SAFE
+
+
+def test_after_a_repair_offsets_become_safe_again():
+    world = World()
+    world.tracked.lost()
+    world.tracked.replayed({"chat.deliveries/0": 12})
+    world.tracked.probe({"chat.deliveries/0": 15}, 40)
+    assert world.tracked.probing
+    world.tracked.settle(40)
+    assert world.tracked.offsets["chat.deliveries/0"] == 15
+
+
+def test_safe_offsets_never_fall():
+    safe = SafeOffsets({"chat.deliveries/0": 10})
+    safe.probe({"chat.deliveries/0": 5}, 1)
+    safe.settle(1)
+    assert safe.offsets == {"chat.deliveries/0": 10}

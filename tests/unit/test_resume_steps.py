@@ -17,6 +17,7 @@ from gateway.recovery.crossing import LastS
 from gateway.recovery.path import Hop, Moved
 from gateway.recovery.path_store import MovesGoneError
 from gateway.recovery.registered import Missing
+from gateway.recovery.tail import ReadBetween
 from gateway.sessions import identify_steps
 from gateway.sessions import resume_steps as steps
 from gateway.sessions import session_wishes as wishes
@@ -91,7 +92,7 @@ class World:
         for inbox, entries in inboxes:
             self.hand.answer(steps.State(inbox), at(**state))
             if entries is not None:
-                self.hand.answer(steps.ReadBetween, entries)
+                self.hand.answer(ReadBetween, entries)
         self.hand.answer(wishes.CheckWhole)
 
     def ends(self, error: type[BaseException], match: str | None, act, *args) -> None:
@@ -244,7 +245,7 @@ def test_what_the_ring_and_memory_do_not_have_is_read_from_the_inbox(seq, known,
     world.progress.s = T
     world.begin(moved)
     world.enter()
-    world.hand.expect(steps.ReadBetween)
+    world.hand.expect(ReadBetween)
 
 
 # From the own inbox
@@ -256,7 +257,7 @@ def test_from_the_own_inbox_up_to_what_the_node_has_taken():
     world.hand.expect(steps.Turn(OWN, 55))
     world.enter()
     entries = [entry(50, 50), entry(55, 55), entry(57, 57), entry(70, 70), entry(110, 110)]
-    world.hand.answer(steps.ReadBetween(OWN, 55, None), entries)
+    world.hand.answer(ReadBetween(OWN, 55, None), entries)
     world.walk((OWN, None))
     moves = world.hand.answer(steps.WriteMoves, True)
     assert moves == steps.WriteMoves(KEY, 0, Moved(1, [Hop(OWN)]))
@@ -276,7 +277,7 @@ def test_what_was_sent_of_another_inbox_is_left_out_of_the_ring():
     world = World(seq=58)
     world.begin(Moved(1, [Hop(OWN, 50, f)]))
     world.enter()
-    world.hand.answer(steps.ReadBetween, [entry(58, 58), entry(60, 60), entry(70, 70), entry(100, 100)])
+    world.hand.answer(ReadBetween, [entry(58, 58), entry(60, 60), entry(70, 70), entry(100, 100)])
     world.walk((OWN, None))
     world.hand.answer(steps.WriteMoves, True)
     world.hand.answer(steps.Keep)
@@ -294,26 +295,26 @@ def reading(**kind) -> World:
 
 def test_an_inbox_that_does_not_reach_back_makes_the_client_told():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(90, 90)])
+    world.hand.answer(ReadBetween, [entry(90, 90)])
     world.ends(InvalidSessionError, "reach", world.hand.answer, steps.State, at())
 
 
 def test_an_inbox_that_stopped_receiving_a_guild_makes_the_client_told():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55), InboxEntry(60, None, "UNREG g:1")])
+    world.hand.answer(ReadBetween, [entry(55, 55), InboxEntry(60, None, "UNREG g:1")])
     world.ends(InvalidSessionError, "unregistered", world.hand.answer, steps.State, at())
 
 
 def test_an_inbox_of_another_token_may_lack_anything():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55)])
+    world.hand.answer(ReadBetween, [entry(55, 55)])
     world.hand.answer(steps.State, at(token="older"))
     world.ends(InvalidSessionError, "whole", world.hand.answer, wishes.CheckWhole)
 
 
 def test_what_is_lost_while_it_is_read_makes_the_client_come_again():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55)])
+    world.hand.answer(ReadBetween, [entry(55, 55)])
     world.hand.answer(steps.State, at())
     world.ends(EndError, "lost", world.hand.fail, wishes.CheckWhole, InboxGoneError(OWN))
 
@@ -323,14 +324,14 @@ def test_what_is_lost_while_it_is_read_makes_the_client_come_again():
 )
 def test_an_inbox_that_is_not_open_is_being_repaired_or_never_will_be(present, error):
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55)])
+    world.hand.answer(ReadBetween, [entry(55, 55)])
     world.hand.answer(steps.State, at(open=False))
     world.ends(error, "repaired", world.hand.answer, steps.Lease("b"), present)
 
 
 def test_a_ring_that_has_moved_on_meanwhile_makes_the_client_come_again():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55), entry(70, 70)])
+    world.hand.answer(ReadBetween, [entry(55, 55), entry(70, 70)])
     world.walk((OWN, None))
     world.ring.clear(120)
     world.ends(EndError, "too slow", world.hand.answer, steps.WriteMoves, True)
@@ -342,14 +343,14 @@ def test_a_client_within_the_early_part_is_not_resumed_below_t():
     world.progress.s = T
     world.begin(Moved(1, [Hop(OWN, T, {}, 60)]))
     world.enter()
-    world.hand.answer(steps.ReadBetween(OWN, 60, None), [entry(60, 60), entry(90, 90)])
+    world.hand.answer(ReadBetween(OWN, 60, None), [entry(60, 60), entry(90, 90)])
     world.walk((OWN, None))
     world.ends(EndError, "too slow", world.hand.answer, steps.WriteMoves, True)
 
 
 def test_who_cannot_be_told_what_it_may_see_is_forgotten_and_told():
     world = reading()
-    world.hand.answer(steps.ReadBetween, [entry(55, 55), entry(70, 70)])
+    world.hand.answer(ReadBetween, [entry(55, 55), entry(70, 70)])
     world.walk((OWN, None))
     world.hand.answer(steps.WriteMoves, True)
     world.hand.answer(steps.Keep)
@@ -370,7 +371,7 @@ def test_a_guild_that_was_joined_on_the_way_needs_the_database():
     world = World(seq=55)
     world.begin()
     world.enter(asked=False)
-    world.hand.answer(steps.ReadBetween, [entry(55, 55), entry(57, 57, **JOINS)])
+    world.hand.answer(ReadBetween, [entry(55, 55), entry(57, 57, **JOINS)])
     world.hand.answer(steps.State, at())
     world.ends(EndError, "database", world.hand.answer, wishes.CheckWhole)
 
@@ -461,7 +462,7 @@ def test_over_several_inboxes_each_part_ends_where_the_next_begins():
     world.hand.answer(steps.ReadMarked(OTHER, 20, 69_000), theirs)
     world.hand.answer(steps.State("x.1"), at())
     oldest = [entry(25, 25), entry(28, 44), entry(29, 45)]
-    world.hand.answer(steps.ReadBetween("x.1", 25, 30), oldest)
+    world.hand.answer(ReadBetween("x.1", 25, 30), oldest)
     world.hand.answer(steps.State(OTHER), at())
     world.hand.answer(wishes.CheckWhole)
     world.progress.s = T
