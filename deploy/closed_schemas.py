@@ -33,6 +33,8 @@ def close(schema: Any) -> Any:
             closed[name] = {key: close(inner) for key, inner in value.items() if key not in _LEFT_OUT}
         elif name in {"items", "additionalProperties"}:
             closed[name] = close(value)
+        elif name == "pattern":
+            closed[name] = value.replace("^(?i)", "(?i)^")  # Go's way to write it
         elif name not in _LEFT_OUT:
             closed[name] = value
     if closed.pop("x-kubernetes-int-or-string", False):

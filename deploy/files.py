@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import yaml
 
+from deploy.alerts import rules
+from deploy.dashboards import DASHBOARDS, dashboard
 from deploy.kafka_objects import topics, users
 from deploy.kubernetes import ROOT, settings_of
 from deploy.redis_users import redis_users
@@ -17,6 +19,13 @@ from deploy.redis_users import redis_users
 __all__ = ["made", "main"]
 
 _BY: Final = "# Made by `python -m deploy.files` from the code: change that, and run it again.\n"
+
+
+_OBJECT: Final = {
+    "apiVersion": "monitoring.coreos.com/v1",
+    "kind": "PrometheusRule",
+    "metadata": {"name": "fanfare"},
+}
 
 
 def _yaml(objects: Iterable[Mapping[str, Any]]) -> str:
@@ -31,9 +40,15 @@ def made() -> dict[Path, str]:
     """Each file that is made, and what it has to say."""
     settings = settings_of((ROOT / "k8s/base/settings.env").read_text())
     strimzi = ROOT / "k8s/components/strimzi"
+    monitoring = ROOT / "k8s/components/monitoring"
+    boards = {f"{board['uid']}.json": _json(board) for board in map(dashboard, DASHBOARDS)}
     return {
+        **{ROOT / "deploy/grafana/dashboards" / name: text for name, text in boards.items()},
+        **{monitoring / name: text for name, text in boards.items()},
         strimzi / "topics.yaml": _yaml(topics(settings)),
         strimzi / "users.yaml": _yaml(users(settings)),
+        ROOT / "deploy/prometheus/rules.yaml": _yaml([rules()]),
+        monitoring / "rules.yaml": _yaml([_OBJECT | {"spec": rules()}]),
         ROOT / "k8s/overlays/dev/users.acl": redis_users(),
     }
 

@@ -441,6 +441,7 @@ class Connection(asyncio.Protocol):
         if not self.open:
             return
         self.open = False
+        metrics.CLOSES.labels(str(int(code))).inc()
         if self._ws.state is Wire.OPEN:
             self._ws.send_close(code, reason)
             self._flush()

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 
 __all__ = [
+    "CLOSES",
     "CONNECTIONS",
     "CUT",
     "DELIVERY_SECONDS",
@@ -21,6 +22,12 @@ __all__ = [
 ]
 
 CONNECTIONS: Final = Gauge("fanfare_gateway_connections", "Open websockets.", registry=REGISTRY)
+CLOSES: Final = Counter(
+    "fanfare_gateway_closes",
+    "Websockets that this node closed, by close code; 4000: the client was too slow, or something failed here.",
+    ["code"],
+    registry=REGISTRY,
+)
 UNIDENTIFIED: Final = Gauge(
     "fanfare_unidentified_connections",
     "Connections of a public port that have not identified.",
