@@ -10,7 +10,7 @@ SCALE ?=
 TESTS ?= tests/unit tests/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test coverage k8s torture fuzz bench clean lock format
+.PHONY: help setup run check test coverage k8s parts torture fuzz bench clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,9 @@ test: check k8s  ## Everything: check, 90 s of faults at random, and the tests a
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
 	$(BIN)/python -m deploy.promtool
 	$(BIN)/python -m pytest tests/k8s
+
+parts: setup  ## Print the list of all parts, with versions, hashes and licences (CycloneDX).
+	@$(BIN)/python -m deploy.parts
 
 coverage: setup $(STAMPS)/dev  ## Which lines and branches tests miss: make coverage [TESTS=tests/unit]. Some minutes.
 	$(BIN)/coverage erase
