@@ -20,4 +20,4 @@ class InvalidSessionError(Exception):
 
 def come_again(why: str) -> EndError:
     """The connection has to be closed; the session can be resumed."""
-    return EndError(CloseCode.UNKNOWN_ERROR, f"{why}: come again")
+    return EndError(CloseCode.UNKNOWN_ERROR, f"{why}: reconnect and resume")

@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 WAIT_S = 10.0
-"""How long a start waits for the database or Redis before the client is told to come again."""
+"""How long a start waits for the database or Redis before the client is told to reconnect."""
 
 
 class Node(Protocol):

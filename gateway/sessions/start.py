@@ -44,7 +44,7 @@ from gateway.sessions.start_answers import OneStart, StartAnswers, turn
 __all__ = ["Starter"]
 
 # Starts that need more than the ring, under way at one time. When all clients come at once, more would only run into
-# the time limits together, and come again, and so on.
+# the time limits together, reconnect, and so on.
 _TURNS: Final = 256
 # `s` of all but the last frame of a start: no inbox has it, so a start cut short cannot be resumed.
 UNFINISHED: Final = 1

@@ -129,7 +129,7 @@ async def test_cut_again_and_again_while_messages_flow(
         client = await dial(nodes[hops % 2], session)
         await client.ask_to_resume()
     assert session.messages == await publishing
-    assert codes <= {4000}  # "come again"
+    assert codes <= {4000}  # "reconnect and resume"
     last = await publish(nodes[0], world, 1)
     await client.until("MESSAGE_CREATE")
     assert session.messages[-1:] == last

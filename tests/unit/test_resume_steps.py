@@ -529,7 +529,7 @@ def test_what_changes_before_the_hop_is_written_leaves_the_session_where_it_was(
             world.ring.clear(120)  # it cannot be told whether a guild was joined
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.ends(EndError, "come again", world.hand.answer, wishes.Limit)
+    world.ends(EndError, "reconnect and resume", world.hand.answer, wishes.Limit)
 
 
 def test_the_slower_one_of_two_nodes_gives_up_before_any_frame():
@@ -553,7 +553,7 @@ def test_once_the_hop_is_written_the_session_is_kept_whatever_comes(change):
         world.link.open = False
     else:
         world.ring.clear(120)
-    world.ends(EndError, "come again", world.hand.answer, steps.Keep(world.made))
+    world.ends(EndError, "reconnect and resume", world.hand.answer, steps.Keep(world.made))
 
 
 def test_more_early_events_than_numbers_make_the_client_come_again(monkeypatch):

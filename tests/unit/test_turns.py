@@ -45,6 +45,6 @@ async def test_a_turn_is_given_back_when_the_client_has_gone_or_the_start_fails(
 async def test_who_waits_too_long_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start_answers, "_TURN_S", 0.0)
     turns = asyncio.Semaphore(0)
-    with pytest.raises(EndError, match="come again"):
+    with pytest.raises(EndError, match="reconnect and resume"):
         async with turn(turns, OPEN):
             pytest.fail("there is no place")
