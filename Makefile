@@ -27,7 +27,7 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit
 
-test: check k8s  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
+test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
 	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not bench and not image"
 

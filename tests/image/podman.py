@@ -68,6 +68,15 @@ class Podman:
         self("import", str(archive), BASE)
         archive.unlink()
 
+    def problem(self) -> str:
+        """Why this machine can run no container at all, whatever is in it; '' if it can."""
+        try:
+            self.make_base()
+        except (subprocess.SubprocessError, OSError) as error:
+            return f"no base image can be made of the distribution's packages: {error!r}"
+        done = self("run", "--rm", "--pull=never", "--network=none", BASE, "/bin/true", check=False)
+        return "" if done.returncode == 0 else f"podman cannot run a container: {done.stderr[-500:]}"
+
     def build(self) -> None:
         """Our image; the requirements are fetched outside of it, by whatever this machine is set up with."""
         wheels = self.folder / "wheels"

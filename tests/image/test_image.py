@@ -30,7 +30,8 @@ def podman(tmp_path_factory) -> Iterator[Podman]:
         pytest.skip(f"THE IMAGE WAS NOT BUILT AND NOT RUN: this machine lacks {', '.join(lacking)}")
     made = Podman(tmp_path_factory.mktemp("podman"))
     try:
-        made.make_base()
+        if why := made.problem():
+            pytest.skip(f"THE IMAGE WAS NOT BUILT AND NOT RUN: {why}")
         made.build()
         yield made
     finally:
