@@ -179,9 +179,9 @@ async def main(service: Service) -> None:
         stack.push_async_callback(tails.aclose)
         starter = Starter(
             settings,
-            redis,
-            store,
-            fences,
+            redis=redis,
+            store=store,
+            fences=fences,
             hub=hub,
             inbox=inbox,
             presence=presence,
@@ -189,8 +189,6 @@ async def main(service: Service) -> None:
             accounts=accounts,
             tails=tails,
         )
-        repairer = Repairer(settings, redis, producer, fences, hub=hub, inbox=inbox, presence=presence)
-        await repairer.start()
         ingress = assemble(
             settings,
             log=producer,
@@ -214,12 +212,22 @@ async def main(service: Service) -> None:
             admission=admission_of("gateway", settings, room),
             background=background,
         )
+        repairer = Repairer(
+            settings,
+            redis=redis,
+            producer=producer,
+            fences=fences,
+            hub=hub,
+            inbox=inbox,
+            presence=presence,
+            give_up=node.give_up,
+        )
+        await repairer.start()
 
         service.problem = lambda: (
             presence.problem or worker.problem or producer.problem or inbox.problem or ingress.problem
         )
         _ = service.supervise(presence.run(), "presence")
-        repairer.give_up = node.give_up
 
         async def repair(lost: InboxGoneError) -> None:
             if isinstance(lost, HoleError):

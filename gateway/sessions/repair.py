@@ -1,6 +1,7 @@
 """Repairs the node after its inbox was lost: the I/O that gateway.sessions.repair_steps wishes for."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from fanfare.bus.batches import Incoming, TopicPartition
@@ -31,7 +32,7 @@ from gateway.sessions import repair_steps as steps
 from gateway.sessions.session_wishes import CheckWhole, Close, Forget
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
 __all__ = ["Repairer"]
 
@@ -48,14 +49,16 @@ class Repairer:
     def __init__(
         self,
         settings: Settings,
+        *,
         redis: Redis,
         producer: Producer,
         fences: Fences,
-        *,
         hub: Hub,
         inbox: NodeInbox,
         presence: PresenceWriter,
+        give_up: Callable[[], None],
     ) -> None:
+        """Args: give_up: tells every session that it is not whole."""
         self._settings = settings
         self._redis = redis
         self._producer = producer
@@ -65,8 +68,7 @@ class Repairer:
         self._presence = presence
         self._safe = SafeOffsets({})
         self._reading: AsyncGenerator[tuple[TopicPartition, list[Incoming]], None] | None = None
-        self.give_up: Callable[[], None] = lambda: None
-        """Tell every session that it is not whole. The node replaces it."""
+        self._give_up = give_up
         self._log = logs.get("repair")
 
     async def start(self) -> None:
@@ -117,7 +119,7 @@ class Repairer:
                 return self._presence.scopes()
             case steps.GiveUp():
                 self._log.error("the missed events are not kept any more", action=Action.INBOX_LOST)
-                self.give_up()
+                self._give_up()
             case _:
                 raise NotImplementedError(wish)
         return None

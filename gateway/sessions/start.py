@@ -56,10 +56,10 @@ class Starter:
     def __init__(
         self,
         settings: Settings,
+        *,
         redis: Redis,
         store: Store,
         fences: Fences,
-        *,
         hub: Hub,
         inbox: NodeInbox,
         presence: PresenceWriter,
