@@ -16,7 +16,7 @@ from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError, RateLimitedError, not_found, unauthorized
-from gateway.rest import application, channels, gateway, guilds, members, messages, roles, users
+from gateway.rest import application, channels, gateway_url, guilds, members, messages, roles, users
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
 from gateway.rest.protocol import CORS
 from gateway.rest.server import identified, invalid
@@ -28,7 +28,7 @@ MAX_BODY_BYTES: Final = 256 * 1024
 # The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
 
-_MODULES: Final = (application, channels, gateway, guilds, members, messages, roles, users)
+_MODULES: Final = (application, channels, gateway_url, guilds, members, messages, roles, users)
 ROUTES: Final = [route for module in _MODULES for route in module.ROUTES]
 """Every route, without the prefix."""
 _NOBODY: Final = User(id=0, username="")

@@ -9,8 +9,8 @@ from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
 from gateway.ingress.errors import ApiError, unknown_channel
 from gateway.ingress.forms import Form
-from gateway.rest.changes import channel_fields, overwrite, refuse_others
 from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import channel_fields, overwrite, refuse_others
 
 __all__ = ["ROUTES"]
 

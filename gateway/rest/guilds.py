@@ -11,8 +11,8 @@ from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import FormError, unknown_channel
 from gateway.ingress.forms import forms_of
-from gateway.rest.changes import channel_fields, refuse_others
 from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import channel_fields, refuse_others
 
 __all__ = ["ROUTES"]
 

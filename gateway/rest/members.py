@@ -12,8 +12,8 @@ from fanfare.permissions import P
 from fanfare.rights import MAX_ROLES
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.errors import ApiError, unknown_member
-from gateway.rest.changes import refuse_others
 from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import refuse_others
 
 __all__ = ["ROUTES"]
 

@@ -12,8 +12,8 @@ from fanfare.rights import MAX_ROLES
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import ApiError
 from gateway.ingress.forms import forms_of
-from gateway.rest.changes import refuse_others, role_fields, role_position
 from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import refuse_others, role_fields, role_position
 
 __all__ = ["ROUTES"]
 

@@ -7,7 +7,7 @@ import pytest
 from fanfare.model import Overwrite
 from gateway.ingress.errors import FormError
 from gateway.ingress.forms import Form
-from gateway.rest.changes import channel_fields, overwrite, refuse_others, role_fields
+from gateway.rest.fields import channel_fields, overwrite, refuse_others, role_fields
 
 
 def refused(form: Form) -> set[str]:
