@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from fanfare.embedded import ports
-from fanfare.embedded.changes import Changes
 from fanfare.embedded.child import Spec
 from fanfare.embedded.control import serve
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.fleet import Fleet
 from fanfare.embedded.folder import DataFolder, write_atomically
 from fanfare.embedded.output import Output
+from fanfare.embedded.scaling import Changes
 from fanfare.embedded.services import Addresses, Services, Sockets, parse_scale, read_procfile
 from fanfare.embedded.supervisor import Supervisor
 from fanfare.settings import Settings
