@@ -78,7 +78,7 @@ def _in_words(change: dict[str, Any]) -> Iterator[str]:
         *(f"stopped {name}" for name in change["stopped"]),
     ]
     if not done:
-        yield f"{role}: there are {change['to']} already, so nothing changed"
+        yield f"{role}: there {'is' if change['to'] == 1 else 'are'} {change['to']} already, so nothing changed"
         return
     yield f"{role}: {change['from']} -> {change['to']} ({', '.join(done)}) in {change['seconds']:.1f} s"
     if not change["to"]:
