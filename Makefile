@@ -29,7 +29,7 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 
 test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
-	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not bench and not image"
+	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not long and not image"
 
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
 	$(BIN)/python -m deploy.promtool

@@ -41,7 +41,7 @@ class Facts(NamedTuple):
 
 async def check_redis(settings: Settings, roles: Sequence[str]) -> list[Finding]:
     """Ask the configured Redis."""
-    client = connect(settings, client_name="fanfare-check")
+    client = connect(settings, client_name="fanfare-check", replica_too=True)
     try:
         info: dict[str, Any] = await client.info()
         before = now_s()

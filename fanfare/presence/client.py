@@ -34,6 +34,7 @@ def connect(
     client_name: str = "fanfare",
     connected: Callable[[], None] | None = None,
     may_block: bool = False,
+    replica_too: bool = False,
 ) -> LineRedis:
     """A client of the Redis in the settings; it connects when it is first used, and again after an outage.
 
@@ -42,9 +43,10 @@ def connect(
         client_name: shown by CLIENT LIST.
         connected: called for each new connection, before it is used.
         may_block: it belongs to one task, which may let it wait for entries.
+        replica_too: it may be a replica, which takes no writes and may lag.
 
     """
-    client: LineRedis = _client(LineRedis, settings, client_name, connected)
+    client: LineRedis = _client(LineRedis, settings, client_name, connected, replica_too=replica_too)
     client.may_block = may_block
     return client
 
@@ -55,13 +57,21 @@ def connect_apart(settings: Settings, *, client_name: str) -> Redis:
     return client
 
 
-def _client(kind: Any, settings: Settings, client_name: str, connected: Callable[[], None] | None) -> Any:
+def _client(
+    kind: Any,
+    settings: Settings,
+    client_name: str,
+    connected: Callable[[], None] | None,
+    *,
+    replica_too: bool = False,
+) -> Any:
     keys.use_prefix(settings.prefix)
     options: dict[str, Any] = {"ssl_ca_certs": str(settings.redis_ca)} if settings.redis_ca else {}
 
     async def on_connect(connection: AbstractConnection) -> None:
         await connection.on_connect()
-        await _check_primary(connection)
+        if not replica_too:
+            await _check_primary(connection)
         if connected is not None:
             connected()
 

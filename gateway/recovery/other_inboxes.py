@@ -84,7 +84,11 @@ class Tail:
         match wish:
             case ReadOn(inbox, after):
                 async with self._turns:
-                    return await inboxes.read(self._waiting, inbox, after, count=_PAGE, block_ms=_BLOCK_MS)
+                    page = await inboxes.read(self._waiting, inbox, after, count=_PAGE, block_ms=_BLOCK_MS)
+                if not page:
+                    # The connection may lead to a server that was the primary once, and gets nothing more.
+                    await self._waiting.connection_pool.disconnect(inuse_connections=False)
+                return page
             case ReadBetween(inbox, first, last):
                 return await read_all(self._redis, inbox, first, last)
             case OldestS(inbox):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.bench]
+pytestmark = [pytest.mark.system, pytest.mark.long]
 _ROOT = Path(__file__).parents[2]
 _CASES = {
     "last_hop": {"50", "50 burst", "50 zlib", "50 mixed"},

@@ -45,6 +45,7 @@ class Text(HTMLParser):
         self.said += data
 
 
+@pytest.mark.long
 async def test_consumers_come_and_the_lag_falls(tmp_path):
     """Somebody watches this to learn what a group does: so it has to do that, and to have lost nothing meanwhile."""
     pages = ("--html", "page.html", "--plot", "picture.svg")
@@ -98,6 +99,7 @@ async def opened(page: Path, word: str) -> None:
     assert dom.index("<svg") < dom.index("partition 3") < dom.index("</svg>")
 
 
+@pytest.mark.long
 async def test_the_tour_through_kafka(tmp_path):
     """Every command of it has run, as it is printed, and each record that was written was read."""
     status, out, error = await demo(tmp_path, "kafka", "--yes")

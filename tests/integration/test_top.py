@@ -79,12 +79,13 @@ def screens(stack: Stack) -> list[str]:
             stack.environment | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "40"},
         )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 40, 80, 0, 0))
-    said = b""
+    said, told = b"", False
     with contextlib.suppress(OSError):  # Linux says so at the end of a terminal
         while piece := os.read(terminal, 65536):
             said += piece
-            if said.count(b"fanfare") >= 3 and b"notifier.1" in said:
+            if not told and said.count(b"fanfare") >= 3 and b"notifier.1" in said:
                 os.kill(pid, signal.SIGINT)
+                told = True
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 0, said.decode()
