@@ -287,18 +287,22 @@ async def test_e8_a_missing_lease_of_a_worker_number_is_taken_again(stack, nodes
     """By whoever had it, or by somebody else: then the first one takes another number."""
     world = await make_world(stack, people=1)
     async with redis_of(stack) as redis:
-        names = await redis.keys(keys.worker(0).replace("0", "*"))
-        await redis.delete(*names)
-        # The first one that renews finds that its number has been given away.
-        stolen = names[0]
-        await redis.set(stolen, "somebody else", px=10_000)
+
+        async def leases() -> set[bytes]:
+            return set(await redis.keys(keys.worker(0).replace("0", "*")))
+
+        async def all_nodes_have_one(but: frozenset[bytes]) -> bool:
+            return len(await leases() - but) >= len(nodes)
+
+        # With those of processes that are gone: their leases have yet to end.
+        await redis.delete(*await leases())
+        await eventually(lambda: all_nodes_have_one(frozenset()))
+        stolen = next(iter(await leases()))
+        await redis.set(stolen, "somebody else", px=60_000)
+        await eventually(lambda: all_nodes_have_one(frozenset({stolen})))
         ids = [ident for node in nodes for ident in await said(node, world, 20)]
         assert len(set(ids)) == len(ids)
-
-        async def leased() -> bool:
-            return len(set(await redis.keys(keys.worker(0).replace("0", "*"))) - {stolen}) >= len(names)
-
-        await eventually(leased)
+        await redis.delete(stolen)
     await whole_again(stack)
 
 
