@@ -53,8 +53,7 @@ class Trimmer:
         """Trim what is due. Raises RedisError; then the rest stays due."""
         while self._due:
             channel, offset = next(iter(self._due.items()))
-            await _TRIM.run(
-                self._redis, [keys.recent(channel), keys.recent_bodies(channel)], [RECENT_KEPT, offset]
-            )
+            names = [keys.recent(channel), keys.recent_bodies(channel), keys.reactions(channel)]
+            await _TRIM.run(self._redis, names, [RECENT_KEPT, offset])
             if self._due.get(channel) == offset:
                 del self._due[channel]

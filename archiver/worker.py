@@ -7,8 +7,9 @@ nothing.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from archiver.reactions import CLEARED_SQL, GONE_SQL, PUT_SQL, Reactions, reactions_of
 from archiver.recent import Trimmer
-from archiver.rows import BadPayloadError, Logged, Made, PositionRow, creates, fold, position_row
+from archiver.rows import BadPayloadError, Fold, Logged, Made, PositionRow, creates, fold, position_row
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
 from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
 from fanfare.presence.bury import told_by
@@ -51,6 +52,9 @@ _TABLES: Final = {
     "batch_made": "SELECT channel_id, id, author_id, nonce, version, deleted, body FROM messages",
     "batch_changed": "SELECT channel_id, id, version, deleted, body FROM messages",
     "batch_positions": "SELECT channel_id, id, author_id, at_ms, body FROM positions",
+    "batch_reactions": "SELECT channel_id, message_id, emoji, user_id, version, present FROM reactions",
+    "batch_cleared": "SELECT channel_id, message_id, emoji, version FROM reactions",
+    "batch_gone": "SELECT channel_id, message_id FROM reactions",
 }
 
 
@@ -82,9 +86,9 @@ class Archiver:
 
     async def _messages(self, entries: Sequence[Logged]) -> set[int]:
         """Archive messages; the channels touched."""
-        new = creates(entries)
-        if not new and not fold(entries, ()).changed:
-            return set()  # typing, reactions, fences
+        new, reactions = creates(entries), reactions_of(entries)
+        if not new and not reactions and not fold(entries, ()).changed:
+            return set()  # typing, fences
         async with self._database.transaction() as connection:
             known = await _known(connection, new) if new else []
             result = fold(entries, known)
@@ -94,7 +98,12 @@ class Archiver:
             if result.changed:
                 await _copy(connection, "batch_changed", result.changed.values())
                 await connection.execute(_CHANGED)
-        return {row.channel_id for row in new} | {channel_id for channel_id, _ in result.changed}
+            await _react(connection, reactions, result)
+        return (
+            {row.channel_id for row in new}
+            | {channel_id for channel_id, _ in result.changed}
+            | reactions.channels
+        )
 
     async def _positions(self, rows: Sequence[PositionRow]) -> None:
         if not rows:
@@ -139,6 +148,20 @@ async def _known(connection: Connection, new: Sequence[Made]) -> list[Made]:
         [row.nonce for row in new],
     )
     return [Made(*row) for row in rows]
+
+
+async def _react(connection: Connection, reactions: Reactions, messages: Fold) -> None:
+    """What a batch does to reactions. Those of a message that is deleted are never shown again."""
+    if reactions.cleared:
+        await _copy(connection, "batch_cleared", reactions.cleared)
+        await connection.execute(CLEARED_SQL)
+    if reactions.rows:
+        await _copy(connection, "batch_reactions", reactions.rows.values())
+        await connection.execute(PUT_SQL)
+    gone = [key for key, change in messages.changed.items() if change.deleted]
+    if gone:
+        await _copy(connection, "batch_gone", gone)
+        await connection.execute(GONE_SQL)
 
 
 async def _copy(connection: Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:

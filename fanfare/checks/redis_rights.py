@@ -24,7 +24,7 @@ def _gateway() -> list[tuple[str, ...]]:
     inbox, at, lease = keys.inbox("*"), keys.at("*"), keys.lease("*")
     moved, moves = keys.moved("*"), keys.moves("*")
     guild, user, applied = keys.guild_nodes(0), keys.user_sessions(0), keys.applied(0)
-    recent, bodies = keys.recent(0), keys.recent_bodies(0)
+    recent, bodies, reactions = keys.recent(0), keys.recent_bodies(0), keys.reactions(0)
     nonce, first, slow, worker = keys.nonce(0, 0, "*"), keys.first(0, 0, "*"), keys.slow(0, 0), keys.worker(0)
     return [
         ("exists", inbox), ("pexpire", at, "1"), ("xadd", inbox, "*", "m", "x"), ("xread", "STREAMS", inbox, "0"),
@@ -35,7 +35,8 @@ def _gateway() -> list[tuple[str, ...]]:
         ("hset", user, "x", "1"), ("hget", user, "x"),
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
         ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
-        ("get", nonce), ("set", nonce, ""), ("del", nonce),
+        ("hgetall", reactions), ("hget", reactions, "0"), ("hlen", reactions), ("hset", reactions, "0", ""),
+        ("pexpire", reactions, "1"), ("get", nonce), ("set", nonce, ""), ("del", nonce),
         ("set", slow, ""), ("pttl", slow), ("get", slow), ("del", slow),
         ("get", first), ("set", first, ""), ("get", worker),
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
@@ -63,10 +64,10 @@ def _notifier() -> list[tuple[str, ...]]:
 
 
 def _archiver() -> list[tuple[str, ...]]:
-    recent, bodies = keys.recent(0), keys.recent_bodies(0)
+    recent, bodies, reactions = keys.recent(0), keys.recent_bodies(0), keys.reactions(0)
     return [
         ("zcard", recent), ("zrange", recent, "0", "0"), ("zrem", recent, "0"), ("hmget", bodies, "0"),
-        ("hdel", bodies, "0"), ("get", keys.bury("*", "*")),
+        ("hdel", bodies, "0"), ("hgetall", reactions), ("hdel", reactions, "0"), ("get", keys.bury("*", "*")),
     ]  # fmt: skip
 
 

@@ -49,12 +49,14 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gateway": {
         **dict.fromkeys(_GUILD_TABLES, _CHANGE),
         "messages": ("SELECT",),
+        "reactions": ("SELECT",),
         # To note a new secret.
         "installation": ("SELECT", "UPDATE"),
         "alembic_version": ("SELECT",),
     },
     "archiver": {
         "messages": ("SELECT", "INSERT", "UPDATE"),
+        "reactions": _CHANGE,
         "positions": ("SELECT", "INSERT"),
         "installation": ("SELECT",),
         "alembic_version": ("SELECT",),

@@ -18,6 +18,7 @@ __all__ = [
     "moves",
     "nonce",
     "nonces_ready",
+    "reactions",
     "recent",
     "recent_bodies",
     "slow",
@@ -104,6 +105,14 @@ def recent(channel: int) -> str:
 def recent_bodies(channel: int) -> str:
     """Hash: message id -> `<offset>:<json>`, empty json where the message was deleted."""
     return f"{_before}channel:{{{channel}}}:bodies"
+
+
+def reactions(channel: int) -> str:
+    """Hash: `<message>:<user>:<emoji>` -> `<offset>:<1 or 0>`, what the database may not have of reactions yet.
+
+    User 0 stands for all users, and no emoji for all emojis: these were taken away.
+    """
+    return f"{_before}channel:{{{channel}}}:reactions"
 
 
 def nonce(user: int, channel: int, value: str) -> str:

@@ -7,14 +7,15 @@ from fanfare.store.channels import Channels
 from fanfare.store.database import Database
 from fanfare.store.guilds import Guilds
 from fanfare.store.messages import Messages
+from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
 from fanfare.store.users import Users
 
 __all__ = ["Store"]
 
 
-class Store(Users, Guilds, Roles, Channels, Messages):
-    """Users, guilds, roles, channels and messages in PostgreSQL.
+class Store(Users, Guilds, Roles, Channels, Messages, Reactions):
+    """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.
     """

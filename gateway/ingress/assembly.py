@@ -8,6 +8,7 @@ from fanfare.presence.client import Redis
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP
 from fanfare.settings import Settings
+from gateway.ingress import reactions
 from gateway.ingress.access import Access
 from gateway.ingress.history import History
 from gateway.ingress.ingress import Ingress
@@ -15,6 +16,7 @@ from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.nonces import SETTLE, Nonces
+from gateway.ingress.reacting import Reacting
 from gateway.ingress.recent import PUT
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
@@ -47,14 +49,25 @@ def assemble(
         node: this process's, whose lease in Redis says that it lives.
 
     """
-    batch = RedisBatch(redis, [PUT, SETTLE, SWAP])
+    batch = RedisBatch(redis, [PUT, SETTLE, SWAP, reactions.PUT])
     history = History(store, batch)
     rebuild = NonceRebuild(redis, partial(read_since, settings, CHAT_EVENTS))
     nonces = Nonces(redis, batch, loss, node, rebuild.unless_complete)
-    return Ingress(
-        access=Access(guilds, store),
+    access = Access(guilds, store)
+    sends = Sends(log=log, batch=batch, nonces=nonces, ids=ids, node=node, exists=history.exists)
+    reacting = Reacting(
+        access=access,
+        guilds=guilds,
         history=history,
-        sends=Sends(log=log, batch=batch, nonces=nonces, ids=ids, node=node, exists=history.exists),
+        seen=reactions.Seen(store, batch),
+        sends=sends,
+        limits=RateLimits(settings.send_limit, what="reactions"),
+    )
+    return Ingress(
+        access=access,
+        history=history,
+        reacting=reacting,
+        sends=sends,
         limits=RateLimits(settings.send_limit),
         slow_mode=SlowMode(batch),
         nonces=rebuild,

@@ -45,10 +45,14 @@ class History:
             StoreUnavailableError: the database is away, and the message is not cached.
 
         """
+        return (await self._current(channel, [await self.stored(channel, message)]))[0]
+
+    async def stored(self, channel: int, message: int) -> bytes:
+        """One message, with what it replies to as that was when it was sent. Raises as `message`."""
         body = await self._find(channel, message)
         if not body:
             raise unknown_message()
-        return (await self._current(channel, [body]))[0]
+        return body
 
     async def messages(
         self,

@@ -15,18 +15,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from prometheus_client import Counter
 
 from fanfare.clock import now_s
-from fanfare.constants import ANSWER_TIMEOUT_S
 from fanfare.ids import snowflake_ms
 from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.permissions import P
-from fanfare.record import CHANNEL, USERS, Record
+from fanfare.record import Record
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
-from fanfare.telemetry.metrics import REGISTRY
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, draft_of
 from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
@@ -35,6 +32,8 @@ from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
 from gateway.ingress.message_payloads import build, deletion, edited, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
+from gateway.ingress.reacting import Reacting
+from gateway.ingress.records import answer_by, record_of
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
@@ -44,20 +43,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Ingress"]
 
-# The answer has to travel, too.
-_ANSWER_S: Final = ANSWER_TIMEOUT_S - 0.3
 # Permissions, mentions and the like have to be known by then, or the send is refused.
 _PREPARE_S: Final = 2.5
 _READ_S: Final = 0.5
 # Deleting many at once is for messages of the last 14 days.
 _BULK_AGE_S: Final = 14 * 86_400
-
-ENCODINGS: Final = Counter(
-    "fanfare_payload_encodings",
-    "JSON encodings of event payloads: one per event, however many receive it.",
-    ["type"],
-    registry=REGISTRY,
-)
 
 
 class Ingress:
@@ -68,6 +58,7 @@ class Ingress:
         *,
         access: Access,
         history: History,
+        reacting: Reacting,
         sends: Sends,
         limits: RateLimits,
         slow_mode: SlowMode,
@@ -79,6 +70,7 @@ class Ingress:
         Args:
             access: who may do what where.
             history: messages as they can be read.
+            reacting: reactions to messages.
             sends: messages on their way.
             limits: of this node.
             slow_mode: of all nodes.
@@ -88,6 +80,7 @@ class Ingress:
         """
         self.access = access
         self.history = history
+        self.reacting = reacting
         self._sends = sends
         self._limits = limits
         self._slow_mode = slow_mode
@@ -141,7 +134,7 @@ class Ingress:
             ApiError: it must not be sent.
 
         """
-        deadline = _deadline()
+        deadline = answer_by()
         nonce = str(draft.nonce) if draft.enforce_nonce and draft.nonce is not None else ""
         async with refusing(_PREPARE_S):
             place = await self.access.place(author, channel_id)
@@ -165,11 +158,11 @@ class Ingress:
                 mentioned_users=users,
                 replied=replied,
             )
-            return _record(
+            return record_of(
                 place,
                 "MESSAGE_CREATE",
                 ident,
-                author,
+                author.id,
                 built.body,
                 nonce=nonce,
                 mentions=built.mentions,
@@ -226,7 +219,7 @@ class Ingress:
 
     async def edit(self, user: User, channel_id: int, message_id: int, edit: Edit) -> bytes:
         """Edit a message; its JSON afterwards. Raises as `send`; ApiError 10008, 50005."""
-        deadline = _deadline()
+        deadline = answer_by()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
@@ -240,11 +233,11 @@ class Ingress:
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self.access.mentioned(place, written, edit.allowed)
         built = edited(message, edit, now=datetime.now(UTC), mentioned=mentioned, mentioned_users=users)
-        record = _record(
+        record = record_of(
             place,
             "MESSAGE_UPDATE",
             self._sends.next_id(),
-            user,
+            user.id,
             built.body,
             mentions=built.mentions,
             gated=built.gated,
@@ -254,7 +247,7 @@ class Ingress:
 
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
         """Delete a message. Raises as `send`; ApiError 10008, 50013."""
-        deadline = _deadline()
+        deadline = answer_by()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
@@ -262,12 +255,12 @@ class Ingress:
             if int(message["author"]["id"]) != user.id:
                 place.require(P.MANAGE_MESSAGES)
         payload = deletion(message_id, place.channel)
-        record = _record(place, "MESSAGE_DELETE", self._sends.next_id(), user, payload)
+        record = record_of(place, "MESSAGE_DELETE", self._sends.next_id(), user.id, payload)
         await self._sends.change(record, [message_id], b"", deadline)
 
     async def delete_many(self, user: User, channel_id: int, message_ids: list[int]) -> None:
         """Delete messages; those that do not exist do not matter. Raises as `send`; ApiError 50034."""
-        deadline = _deadline()
+        deadline = answer_by()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
             if place.guild is None:
@@ -282,18 +275,18 @@ class Ingress:
         if not there:
             return
         payload = deletion(there, place.channel)
-        record = _record(place, "MESSAGE_DELETE_BULK", self._sends.next_id(), user, payload)
+        record = record_of(place, "MESSAGE_DELETE_BULK", self._sends.next_id(), user.id, payload)
         await self._sends.change(record, there, b"", deadline)
 
     async def typing(self, user: User, channel_id: int) -> None:
         """Say that somebody types. Raises as `send`."""
-        deadline = _deadline()
+        deadline = answer_by()
         async with refusing(_PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             place.require(P.SEND_MESSAGES)
         payload = typing(user, place.channel, place.member, datetime.now(UTC))
-        record = _record(place, "TYPING_START", self._sends.next_id(), user, payload)
+        record = record_of(place, "TYPING_START", self._sends.next_id(), user.id, payload)
         await self._sends.change(record, [], b"", deadline)
 
     async def message(self, user: User, channel_id: int, message_id: int) -> bytes:
@@ -302,7 +295,9 @@ class Ingress:
             place = await self.access.place(user, channel_id)
             place.require_messages()
             place.require(P.READ_MESSAGE_HISTORY)
-            return await self.history.message(channel_id, message_id)
+            body = await self.history.message(channel_id, message_id)
+            # The message may be known while the database is away, and then its reactions are not.
+            return (await self.reacting.seen.attach(channel_id, [body], user.id, certain=False))[0]
 
     async def messages(
         self,
@@ -323,9 +318,10 @@ class Ingress:
             place.require_messages()
             if not place.may(P.READ_MESSAGE_HISTORY):
                 return []
-            return await self.history.messages(
+            page = await self.history.messages(
                 channel_id, before=before, after=after, around=around, limit=limit
             )
+            return await self.reacting.seen.attach(channel_id, page, user.id)
 
     async def _stored(self, channel_id: int, message_id: int) -> Json:
         message: Json = msgspec.json.decode(await self.history.message(channel_id, message_id))
@@ -351,10 +347,6 @@ class Ingress:
             return None
 
 
-def _deadline() -> float:
-    return asyncio.get_running_loop().time() + _ANSWER_S
-
-
 def _check(place: Place, draft: Draft) -> None:
     """Raises: ApiError: this must not be sent here."""
     _check_says(place, has_embeds=bool(draft.embeds))
@@ -377,34 +369,3 @@ def _check_moderator(place: Place, edit: Edit, message: Json) -> None:
     if (message["flags"] ^ edit.flags) & ~SUPPRESS_EMBEDS:
         raise forbidden()
     place.require(P.MANAGE_MESSAGES)
-
-
-def _record(
-    place: Place,
-    event: str,
-    ident: int,
-    author: User,
-    payload: bytes,
-    *,
-    nonce: str = "",
-    mentions: tuple[int, ...] = (),
-    gated: tuple[int, int] | None = None,
-) -> Record:
-    """The record of an event whose payload was encoded for it."""
-    ENCODINGS.labels(event).inc()
-    channel = place.channel
-    direct = place.guild is None
-    return Record(
-        type=event,
-        id=ident,
-        at=int(now_s() * 1000),
-        audience=USERS if direct else CHANNEL,
-        guild=channel.guild_id,
-        channel=channel.id,
-        author=author.id,
-        nonce=nonce,
-        users=tuple(user.id for user in channel.recipients) if direct else (),
-        mentions=mentions,
-        gated=gated,
-        payload=payload,
-    )

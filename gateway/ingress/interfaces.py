@@ -6,8 +6,9 @@ from typing import Protocol
 
 from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Position, Record
+from fanfare.store.reactions import Apart, Counted
 
-__all__ = ["Guilds", "Ids", "Log", "Messages", "Stored"]
+__all__ = ["Guilds", "Ids", "Log", "Messages", "Reactions", "Stored"]
 
 
 class Log(Protocol):
@@ -64,7 +65,28 @@ class Messages(Protocol):
         """A page, newest first."""
 
 
-class Stored(Messages, Protocol):
+class Reactions(Protocol):
+    """Reactions as the archiver has stored them: `fanfare.store.reactions.Reactions`. Raises StoreUnavailableError."""
+
+    async def reactions(
+        self, channel_id: int, message_ids: Sequence[int], me: int, apart: Sequence[Apart] = ()
+    ) -> list[Counted]:
+        """The reactions to messages, counted."""
+
+    async def reacted(
+        self,
+        channel_id: int,
+        message_id: int,
+        emoji: str,
+        *,
+        after: int,
+        limit: int,
+        apart: Sequence[Apart] = (),
+    ) -> list[int]:
+        """Those who reacted with an emoji."""
+
+
+class Stored(Messages, Reactions, Protocol):
     """The database: `fanfare.store.Store`. Raises StoreUnavailableError."""
 
     async def channel(self, channel_id: int) -> Channel | None:

@@ -1,4 +1,4 @@
-"""How many messages a user may send to a channel, counted by this process. Pure: time is an argument."""
+"""How many messages and reactions a user may send to a channel, by this process. Pure: time is an argument."""
 
 from typing import Final, NamedTuple
 
@@ -25,9 +25,10 @@ class Quota(NamedTuple):
 class RateLimits:
     """Fixed windows of 5 s per user and channel."""
 
-    def __init__(self, limit: int) -> None:
-        """Args: limit: messages per window; 0: as many as they like."""
+    def __init__(self, limit: int, *, what: str = "messages") -> None:
+        """Args: limit: how many per window; 0: as many as they like; what: is counted, for clients."""
         self._limit = limit
+        self._what = what
         self._windows: dict[tuple[int, int], tuple[float, int]] = {}
 
     def take(self, user: int, channel: int, now: float) -> None:
@@ -46,7 +47,7 @@ class RateLimits:
             return
         began, count = self._window(user, channel, now)
         if count >= self._limit:
-            raise RateLimitedError(began + WINDOW_S - now, self._limit, f"messages-{channel}")
+            raise RateLimitedError(began + WINDOW_S - now, self._limit, f"{self._what}-{channel}")
         if not count and len(self._windows) > _SWEEP:
             self._windows = {key: one for key, one in self._windows.items() if now - one[0] < WINDOW_S}
         self._windows[user, channel] = (began, count + 1)
@@ -54,10 +55,10 @@ class RateLimits:
     def quota(self, user: int, channel: int, now: float) -> Quota:
         """What is left. Arguments as for `take`."""
         if not self._limit:
-            return Quota(_UNLIMITED, _UNLIMITED - 1, 1.0, "messages")
+            return Quota(_UNLIMITED, _UNLIMITED - 1, 1.0, self._what)
         began, count = self._window(user, channel, now)
         return Quota(
-            self._limit, self._limit - count, round(began + WINDOW_S - now, 3), f"messages-{channel}"
+            self._limit, self._limit - count, round(began + WINDOW_S - now, 3), f"{self._what}-{channel}"
         )
 
     def _window(self, user: int, channel: int, now: float) -> tuple[float, int]:

@@ -150,18 +150,40 @@ class Sends:
             UnknownOutcomeError: it was, and nothing is known.
 
         """
+
+        def note(pipe: Pipeline, offset: int) -> None:
+            for ident in seen:
+                recent.put(pipe, Seen(record.channel, ident, offset, body))
+
+        # Otherwise the cache would show the old state for long.
+        await self.produce(record, note if seen else None, deadline)
+
+    async def produce(
+        self, record: Record, note: Callable[[Pipeline, int], None] | None, deadline: float
+    ) -> None:
+        """Produce a record that can be no repetition, and take note of it.
+
+        Args:
+            record: the event.
+            note: queues what Redis is to know of it, given its offset; tried until Redis is back.
+            deadline: when to answer at the latest, in the loop's time.
+
+        Raises:
+            RefusedError: it was not handed over.
+            UnknownOutcomeError: it was, and nothing is known.
+
+        """
         posted = self._post(record)
 
         async def land() -> None:
             position = await _acknowledged(posted)
+            if note is None:
+                return
 
-            def note(pipe: Pipeline) -> None:
-                for ident in seen:
-                    recent.put(pipe, Seen(record.channel, ident, position.offset, body))
+            def queue(pipe: Pipeline) -> None:
+                note(pipe, position.offset)
 
-            if seen:
-                # Otherwise the cache would show the old state for long.
-                await self._note(note, note)
+            await self._note(queue, queue)
 
         await self._answer(self._start(land()), deadline)
 

@@ -1,6 +1,7 @@
 """The application: prefixes, who is asking, errors in the protocol's form, CORS, metrics and the request log."""
 
 import math
+import re
 import time
 from typing import Final
 
@@ -16,7 +17,17 @@ from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError, RateLimitedError, not_found, unauthorized
-from gateway.rest import application, channels, gateway_url, guilds, members, messages, roles, users
+from gateway.rest import (
+    application,
+    channels,
+    gateway_url,
+    guilds,
+    members,
+    messages,
+    reactions,
+    roles,
+    users,
+)
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
 from gateway.rest.protocol import CORS
 from gateway.rest.server import identified, invalid
@@ -28,10 +39,24 @@ MAX_BODY_BYTES: Final = 256 * 1024
 # The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
 
-_MODULES: Final = (application, channels, gateway_url, guilds, members, messages, roles, users)
+_MODULES: Final = (
+    application,
+    channels,
+    gateway_url,
+    guilds,
+    members,
+    messages,
+    reactions,
+    roles,
+    users,
+)
 ROUTES: Final = [route for module in _MODULES for route in module.ROUTES]
 """Every route, without the prefix."""
 _NOBODY: Final = User(id=0, username="")
+# What stands in a path. Not \d, which takes the digits of every script.
+_NAMED: Final = re.compile(r"\{([a-z]+)\}")
+_ID: Final = "[0-9]{1,20}"
+_TEXTS: Final = {"emoji": "[^/]{1,100}"}
 _OPEN: Final = frozenset({"/gateway"})
 """What needs no token."""
 
@@ -68,8 +93,7 @@ def make_app(context: RestContext) -> web.Application:
 
 
 def _pattern(path: str) -> str:
-    # Not \d, which takes the digits of every script.
-    return path.replace("}", ":[0-9]{1,20}}")
+    return _NAMED.sub(lambda found: f"{{{found[1]}:{_TEXTS.get(found[1], _ID)}}}", path)
 
 
 def _bound(context: RestContext, route: Route) -> AiohttpHandler:

@@ -373,6 +373,12 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("DELETE", "/channels/{channel}/messages/{message}"): (NO_GUILD, NO),
     ("POST", "/channels/{channel}/messages/bulk-delete"): (NO_GUILD, NO),
     ("POST", "/channels/{channel}/typing"): (NO_GUILD, LOOK),
+    ("DELETE", "/channels/{channel}/messages/{message}/reactions"): (NO_GUILD, NO),
+    ("GET", "/channels/{channel}/messages/{message}/reactions/{emoji}"): (NO_GUILD, LOOK),
+    ("DELETE", "/channels/{channel}/messages/{message}/reactions/{emoji}"): (NO_GUILD, NO),
+    ("PUT", "/channels/{channel}/messages/{message}/reactions/{emoji}/@me"): (NO_GUILD, LOOK),
+    ("DELETE", "/channels/{channel}/messages/{message}/reactions/{emoji}/@me"): (NO_GUILD, LOOK),
+    ("DELETE", "/channels/{channel}/messages/{message}/reactions/{emoji}/{user}"): (NO_GUILD, NO),
     ("GET", "/guilds/{guild}/roles"): (NO_GUILD, LOOK),
     ("POST", "/guilds/{guild}/roles"): (NO_GUILD, NO),
     ("PATCH", "/guilds/{guild}/roles"): (NO_GUILD, NO),
@@ -411,7 +417,7 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
         await rest.request("DELETE", f"/guilds/{world.guild}/members/{kicked.id}")
     ids = {
         "{guild}": world.guild, "{channel}": world.channels[0], "{message}": message["id"], "{role}": role["id"],
-        "{target}": role["id"], "{user}": other.id, "{application}": owner.id,
+        "{target}": role["id"], "{user}": other.id, "{application}": owner.id, "{emoji}": "%F0%9F%91%8D",
     }  # fmt: skip
     wrong = []
     for node in nodes:

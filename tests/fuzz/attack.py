@@ -90,6 +90,7 @@ class Attack:
             "EDITED": edited["id"],
             "ME": str(owner.id),
             "OTHER": str(world.people[1].id),
+            "EMOJI": "%F0%9F%94%A5",
             "TOKEN": owner.token,
         }
         self._watcher = await self._watch(world)
@@ -163,7 +164,7 @@ class Attack:
             path = path if case.route != "/channels/{channel}" else path.replace("<channel>", "1")
         named = {"<guild>": "GUILD", "<channel>": "CHANNEL", "<message>": "MESSAGE", "<user>": "OTHER"}
         named["<edited>"] = "EDITED"
-        named |= {"<role>": "ROLE", "<target>": "ROLE", "<application>": "ME"}
+        named |= {"<role>": "ROLE", "<target>": "ROLE", "<application>": "ME", "<emoji>": "EMOJI"}
         for word, name in named.items():
             path = path.replace(word, self._ids[name])
         return path

@@ -122,6 +122,7 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("POST", "/users/@me/channels"): [{"recipient_id": "OTHER", "recipients": ["OTHER"]}],
 }
 
+_EMOJIS: Final = "/channels/{channel}/messages/{message}/reactions/{emoji}"
 EDIT: Final = ("PATCH", "/channels/{channel}/messages/{message}")
 
 _WIDE: Final = "\U0001f525"
@@ -156,6 +157,11 @@ TELLS: Final[Mapping[tuple[str, str], str]] = {
     ("DELETE", "/channels/{channel}/messages/{message}"): "MESSAGE_DELETE",
     ("POST", "/channels/{channel}/messages/bulk-delete"): "MESSAGE_DELETE_BULK",
     ("POST", "/channels/{channel}/typing"): "TYPING_START",
+    ("PUT", _EMOJIS + "/@me"): "MESSAGE_REACTION_ADD",
+    ("DELETE", _EMOJIS + "/@me"): "MESSAGE_REACTION_REMOVE",
+    ("DELETE", _EMOJIS + "/{user}"): "MESSAGE_REACTION_REMOVE",
+    ("DELETE", _EMOJIS): "MESSAGE_REACTION_REMOVE_EMOJI",
+    ("DELETE", "/channels/{channel}/messages/{message}/reactions"): "MESSAGE_REACTION_REMOVE_ALL",
 }
 
 _REQUEST: Final = {

@@ -188,7 +188,7 @@ def test_only_errors_refuse_and_all_are_said():
 SCRIPTS = {
     "gateway": (
         "s_now", "create", "renew", "mark", "missing", "raise", "open", "unregister",
-        "move", "move_after_loss", "unkept", "nonce_settle", "nonce_swap", "recent_put",
+        "move", "move_after_loss", "unkept", "nonce_settle", "nonce_swap", "recent_put", "reaction_put",
     ),
     "fanout": ("claim",),
     "notifier": ("s_now", "append", "applied"),

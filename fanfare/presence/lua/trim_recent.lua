@@ -1,5 +1,13 @@
--- Removes from a channel's cache what is not among its newest messages and stands in the database.
--- KEYS: ids, bodies (<offset>:<json>). ARGV: how many to keep, newest offset in the database.
+-- Removes from a channel's cache what is not among its newest messages and stands in the database, and all reactions
+-- that stand there.
+-- KEYS: ids, bodies (<offset>:<json>), reactions (<offset>:<1 or 0>). ARGV: how many messages to keep, newest offset in
+--       the database.
+local reacted = redis.call('HGETALL', KEYS[3])
+local stored = {}
+for i = 1, #reacted, 2 do
+  if tonumber(string.match(reacted[i + 1], '^%d+')) <= tonumber(ARGV[2]) then stored[#stored + 1] = reacted[i] end
+end
+for i = 1, #stored, 1000 do redis.call('HDEL', KEYS[3], unpack(stored, i, math.min(i + 999, #stored))) end
 local excess = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
 if excess <= 0 then return 0 end
 local ids = redis.call('ZRANGE', KEYS[1], 0, math.min(excess, 1000) - 1)
