@@ -7,15 +7,19 @@ nothing.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from archiver.files import Remover
 from archiver.reactions import CLEARED_SQL, GONE_SQL, PUT_SQL, Reactions, reactions_of
 from archiver.recent import Trimmer
 from archiver.rows import BadPayloadError, Fold, Logged, Made, PositionRow, creates, fold, position_row
 from fanfare.bus.consumer import Consumer, Incoming, PoisonError, TopicPartition
 from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
+from fanfare.files.paths import keys_of
+from fanfare.files.store import FileStore
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State
 from fanfare.store.database import Connection, Database
+from fanfare.store.files import claim_files, release_files
 from fanfare.tasks import end
 
 __all__ = ["GROUP", "Archiver", "main"]
@@ -42,6 +46,10 @@ SELECT channel_id, id, author_id, nonce, version, deleted, body FROM batch_made 
 _CHANGED: Final = """
 UPDATE messages m SET version = c.version, deleted = c.deleted, body = c.body FROM batch_changed c
 WHERE m.channel_id = c.channel_id AND m.id = c.id AND NOT m.deleted AND m.version < c.version
+"""
+_WITH_FILES: Final = """
+SELECT m.body FROM unnest($1::bigint[], $2::bigint[]) AS k(channel_id, id) JOIN messages m USING (channel_id, id)
+WHERE NOT m.deleted AND position('"attachments":[{'::bytea in m.body) > 0
 """
 _POSITIONS: Final = """
 INSERT INTO positions (channel_id, id, author_id, at_ms, body)
@@ -92,12 +100,17 @@ class Archiver:
         async with self._database.transaction() as connection:
             known = await _known(connection, new) if new else []
             result = fold(entries, known)
+            files = await _files_of(connection, entries, result)
             if result.made:
                 await _copy(connection, "batch_made", result.made.values())
                 await connection.execute(_MADE)
             if result.changed:
                 await _copy(connection, "batch_changed", result.changed.values())
                 await connection.execute(_CHANGED)
+            if files:
+                kept = files & await _files_in(connection, entries, result)
+                await claim_files(connection, kept)
+                await release_files(connection, files - kept)
             await _react(connection, reactions, result)
         return (
             {row.channel_id for row in new}
@@ -129,12 +142,14 @@ async def main(service: Service) -> None:
     service.ready = lambda: consumer.joined
     service.problem = consumer.problem
     service.facts = consumer.facts
+    remover = Remover(database, FileStore(service.settings))
     trimming = service.supervise(trimmer.run(), "trim recent messages")
+    removing = service.supervise(remover.run(), "remove files")
     service.state = State.RUNNING
     try:
         await consumer.run(service.stopping)
     finally:
-        await end((trimming,))
+        await end((trimming, removing))
         await database.close()
         await redis.aclose()
 
@@ -162,6 +177,24 @@ async def _react(connection: Connection, reactions: Reactions, messages: Fold) -
     if gone:
         await _copy(connection, "batch_gone", gone)
         await connection.execute(GONE_SQL)
+
+
+async def _files_of(connection: Connection, entries: Sequence[Logged], result: Fold) -> set[str]:
+    """The files that messages had before a batch, or that they get in it."""
+    found = set().union(*(keys_of(entry.record.payload) for entry in entries))
+    if result.changed:
+        channels, ids = zip(*result.changed, strict=True)
+        rows = await connection.fetch(_WITH_FILES, channels, ids)
+        found.update(*(keys_of(row["body"]) for row in rows))
+    return found
+
+
+async def _files_in(connection: Connection, entries: Sequence[Logged], result: Fold) -> set[str]:
+    """The files that the messages of a batch have after it."""
+    there = {*result.changed, *((row.channel_id, row.id) for row in creates(entries))}
+    channels, ids = zip(*there, strict=True)
+    rows = await connection.fetch(_WITH_FILES, channels, ids)
+    return set().union(*(keys_of(row["body"]) for row in rows))
 
 
 async def _copy(connection: Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:

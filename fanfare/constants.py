@@ -80,6 +80,13 @@ HANDSHAKE_S: Final = 10.0
 HEAD_S: Final = 20.0
 BODY_S: Final = 30.0
 UNREAD_S: Final = 30.0
+# Bodies with files that a process reads at once, of all and of one user. They are held in memory until they are stored.
+UPLOADS_BYTES: Final = 128 * 1024 * 1024
+UPLOADS_OF_USER_BYTES: Final = 32 * 1024 * 1024
+# All files of a message together.
+MESSAGE_FILES_BYTES: Final = 25 * 1024 * 1024
+# A file whose message is not archived: as long as the log keeps the message that may still claim it.
+FILES_UNCLAIMED_S: Final = 7 * 86_400.0
 # A connection that is kept open between requests: longer than the 60 s of load balancers, which have to close first.
 KEEP_ALIVE_S: Final = 75.0
 # Discord's: an address that sends 10,000 of them in 10 minutes is kept out for the rest of these.

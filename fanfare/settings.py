@@ -4,6 +4,7 @@ Every process has the same settings; `fanfare up` fills in the addresses of the 
 services. An empty variable counts as not set.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,6 +20,7 @@ from fanfare.service_links import is_service_link
 __all__ = ["PREFIX", "Settings", "SettingsError"]
 
 PREFIX = "FANFARE_"
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#]*)?")
 
 
 class SettingsError(Exception):
@@ -87,6 +89,29 @@ class Settings(BaseSettings):
         default=None, description="PEM file of the authority that signed the server."
     )
 
+    # Files in messages.
+    files: str = Field(
+        default="",
+        description="Where files in messages are kept: a folder, or s3://BUCKET[/PREFIX]; the same for all gateways "
+        "and archivers. Default: the folder `files` in FANFARE_HOME.",
+    )
+    s3_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^/?#]+(/[^?#]*)?)?$",
+        description="URL of the S3-compatible store. Default: Amazon's.",
+    )
+    s3_region: str = Field(default="us-east-1", description="Its region.")
+    s3_key: SecretStr = Field(
+        default=SecretStr(""), description="Access key id. Default: what the machine or pod was given."
+    )
+    s3_secret: SecretStr = Field(default=SecretStr(""), description="Its secret.")
+    file_bytes: int = Field(
+        default=10 * 1024 * 1024,
+        ge=0,
+        le=25 * 1024 * 1024,
+        description="The largest file that somebody may send. 0: there are no files.",
+    )
+
     # Where we listen.
     host: str = Field(default="127.0.0.1", description="Address that the public ports are bound to.")
     rest_port: int = Field(default=8080, ge=0, le=65535, description="Public REST port.")
@@ -101,6 +126,12 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="",
         description="Websocket URL that clients resume on. Default: ws://HOST:GATEWAY_PORT/gateway/.",
+    )
+    public_rest_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/?#@]+(/[^?#]*)?)?$",
+        description="URL by which clients reach REST, without /api: links to files begin with it. Default: "
+        "http://HOST:REST_PORT.",
     )
     tls_cert: Path | None = Field(
         default=None, description="PEM file with the certificate chain of the public ports."
@@ -235,6 +266,13 @@ class Settings(BaseSettings):
         _networks_of(text)
         return text
 
+    @field_validator("files")
+    @classmethod
+    def _folder_or_bucket(cls, where: str) -> str:
+        if "://" in where and not _BUCKET.fullmatch(where):
+            raise ValueError("must be a folder, or s3://BUCKET[/PREFIX]")
+        return where
+
     @field_validator("public_url")
     @classmethod
     def _ends_in_slash(cls, url: str) -> str:
@@ -256,6 +294,11 @@ class Settings(BaseSettings):
         """The websocket URL that clients are given; ends in `/`."""
         scheme = "wss" if self.tls_cert else "ws"
         return self.public_url or f"{scheme}://{url_host(reach(self.host))}:{self.gateway_port}/gateway/"
+
+    def public_rest(self) -> str:
+        """The base URL of REST, without its path; ends in no slash."""
+        scheme = "https" if self.tls_cert else "http"
+        return self.public_rest_url.rstrip("/") or f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}"
 
     def public_api(self) -> str:
         """The base URL of REST, with the version."""

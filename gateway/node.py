@@ -17,6 +17,7 @@ from fanfare.addresses import reach, url_host
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.producer import Producer
 from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.files.store import FileStore
 from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.errors import RedisError
 from fanfare.presence.inboxes import InboxGoneError
@@ -48,6 +49,7 @@ from gateway.protocol.member_requests import RequestMembers
 from gateway.recovery.fences import Fences
 from gateway.registrations import HoleError, PresenceWriter
 from gateway.rest import RestContext, make_app, start_rest
+from gateway.rest.multipart import Uploads
 from gateway.sessions.joining import Joining
 from gateway.sessions.keep_moves import keep_moves
 from gateway.sessions.repair import Repairer
@@ -189,6 +191,7 @@ async def main(service: Service) -> None:
             accounts=accounts,
             tails=tails,
         )
+        files = FileStore(settings)
         ingress = assemble(
             settings,
             log=producer,
@@ -197,6 +200,7 @@ async def main(service: Service) -> None:
             store=store,
             ids=worker,
             guilds=guilds,
+            files=files,
             node=node_id,
         )
         ingress.start()
@@ -255,7 +259,9 @@ async def main(service: Service) -> None:
         ):
             _ = service.supervise(work, name)
 
-        app = make_app(RestContext(settings, redis, store, guilds, ingress, worker, accounts))
+        app = make_app(
+            RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads())
+        )
         await _serve(service, node, app, room, ingress)
 
 

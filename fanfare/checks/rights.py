@@ -50,6 +50,7 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         **dict.fromkeys(_GUILD_TABLES, _CHANGE),
         "messages": ("SELECT",),
         "reactions": ("SELECT",),
+        "files": ("SELECT", "INSERT", "UPDATE"),
         # To note a new secret.
         "installation": ("SELECT", "UPDATE"),
         "alembic_version": ("SELECT",),
@@ -57,6 +58,7 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "archiver": {
         "messages": ("SELECT", "INSERT", "UPDATE"),
         "reactions": _CHANGE,
+        "files": _CHANGE,
         "positions": ("SELECT", "INSERT"),
         "installation": ("SELECT",),
         "alembic_version": ("SELECT",),

@@ -5,6 +5,7 @@ from typing import Self
 from fanfare.settings import Settings
 from fanfare.store.channels import Channels
 from fanfare.store.database import Database
+from fanfare.store.files import Files
 from fanfare.store.guilds import Guilds
 from fanfare.store.messages import Messages
 from fanfare.store.reactions import Reactions
@@ -14,7 +15,7 @@ from fanfare.store.users import Users
 __all__ = ["Store"]
 
 
-class Store(Users, Guilds, Roles, Channels, Messages, Reactions):
+class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files):
     """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.

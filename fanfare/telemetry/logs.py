@@ -43,6 +43,7 @@ class Action(StrEnum):
     INBOX_GONE = "inbox_gone"
     INBOX_LOST = "inbox_lost"
     REDIS_AWAY = "redis_away"
+    FILES_AWAY = "files_away"
     REDIS_BACK = "redis_back"
     LEASE = "lease"
     CLOCK = "clock"

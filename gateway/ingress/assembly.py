@@ -4,6 +4,7 @@ from functools import partial
 
 from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.files.store import FileStore
 from fanfare.presence.client import Redis
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP
@@ -21,6 +22,7 @@ from gateway.ingress.recent import PUT
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
 from gateway.ingress.slow_mode import SlowMode
+from gateway.ingress.uploads import UploadStore
 
 __all__ = ["assemble"]
 
@@ -34,6 +36,7 @@ def assemble(
     store: Stored,
     ids: Ids,
     guilds: Guilds,
+    files: FileStore,
     node: str,
 ) -> Ingress:
     """The ingress of a node, not started yet.
@@ -46,6 +49,7 @@ def assemble(
         store: messages in the database.
         ids: snowflakes.
         guilds: what this node knows.
+        files: where files are kept.
         node: this process's, whose lease in Redis says that it lives.
 
     """
@@ -70,6 +74,7 @@ def assemble(
         sends=sends,
         limits=RateLimits(settings.send_limit),
         slow_mode=SlowMode(batch),
+        uploads=UploadStore(files, store, ids, settings.public_rest()),
         nonces=rebuild,
         batch=batch,
     )

@@ -259,7 +259,7 @@ def _text_display(form: Form) -> Json:
 
 
 def _media(form: Form) -> Json:
-    url = form.url("url", longest=_URL, required=True)
+    url = form.url("url", longest=_URL, required=True, schemes=("http", "https", "attachment"))
     return {"url": url, "proxy_url": url, "height": None, "width": None}
 
 

@@ -16,6 +16,7 @@ import msgspec
 from fanfare.mentions import ALLOW_ALL, Allowed, Written, find
 from fanfare.payloads import Json
 from gateway.ingress import components, embeds
+from gateway.ingress.attachments import Kept, Part, Upload, read_files
 from gateway.ingress.errors import FormError, empty_message
 from gateway.ingress.forms import Form
 
@@ -47,8 +48,7 @@ _EDITABLE: Final = SUPPRESS_EMBEDS | COMPONENTS_V2
 _VOICE_MESSAGE: Final = 1 << 13
 # What Discord's messages have and ours do not.
 _UNSUPPORTED: Final = {
-    "attachments": "This server stores no files: send none.",
-    "files": "This server stores no files: send none.",
+    "files": "Files are parts of a multipart body.",
     "poll": "Polls are not supported here.",
     "sticker_ids": "Stickers are not supported here.",
     "shared_client_theme": "Themes are not supported here.",
@@ -91,6 +91,7 @@ class Draft:
     nonce: str | int | None = None
     enforce_nonce: bool = False
     """The same nonce from the same author in the same channel again is the same message."""
+    files: tuple[Upload, ...] = ()
 
     @property
     def written(self) -> Written:
@@ -107,6 +108,10 @@ class Edit:
     components: tuple[Any, ...] | None = None
     allowed: Allowed = ALLOW_ALL
     flags: int | None = None
+    files: tuple[Upload, ...] = ()
+    """New ones."""
+    kept: tuple[Kept, ...] | None = None
+    """Files of the message that stay; None: all."""
 
     def written(self, message: Json) -> Written | None:
         """The mentions in what a message says after the edit; None: it says what it said."""
@@ -119,16 +124,26 @@ class Edit:
     @property
     def flags_only(self) -> bool:
         """Nothing but flags changes: what moderators may do to the messages of others."""
-        return self.content is None and self.embeds is None and self.components is None
+        return (
+            self.content is None
+            and self.embeds is None
+            and self.components is None
+            and self.kept is None
+            and not self.files
+        )
 
 
-def read_draft(body: Any) -> Draft:
+def read_draft(body: Any, parts: Sequence[Part] = ()) -> Draft:
     """The message in the body of POST /channels/{id}/messages. Raises as `draft_of`."""
-    return draft_of(Form(body))
+    return draft_of(Form(body), parts)
 
 
-def draft_of(form: Form) -> Draft:
+def draft_of(form: Form, parts: Sequence[Part] = ()) -> Draft:
     """The message in a form, of which other fields may have been read already.
+
+    Args:
+        form: what is said.
+        parts: the files that came with it.
 
     Raises:
         FormError: fields are wrong, those read before included.
@@ -137,6 +152,9 @@ def draft_of(form: Form) -> Draft:
     """
     flags = _flags(form)
     v2 = bool(flags & COMPONENTS_V2)
+    files, kept = read_files(form, parts)
+    if kept:
+        form.fail("attachments", "ATTACHMENT_NOT_FOUND", f'There is no file "{kept[0].id}" in the request.')
     draft = Draft(
         content=form.text("content", longest=MAX_CONTENT) or "",
         embeds=tuple(_embeds(form) or ()),
@@ -147,19 +165,20 @@ def draft_of(form: Form) -> Draft:
         tts=form.boolean("tts") or False,
         nonce=_nonce(form),
         enforce_nonce=form.boolean("enforce_nonce") or False,
+        files=files,
     )
     _refuse_unsupported(form)
     if v2:
         _refuse_beside_layout(form)
     form.check()
-    check_bytes(draft.content, draft.embeds, draft.components)
-    if not (draft.content.strip() or draft.embeds or draft.components):
+    check_bytes(draft.content, draft.embeds, draft.components, files)
+    if not (draft.content.strip() or draft.embeds or draft.components or files):
         raise empty_message()
     return draft
 
 
-def read_edit(body: Any) -> Edit:
-    """The changes in the body of PATCH /channels/{id}/messages/{id}.
+def read_edit(body: Any, parts: Sequence[Part] = ()) -> Edit:
+    """The changes in the body of PATCH /channels/{id}/messages/{id}, and the files that came with it.
 
     Raises:
         FormError: fields are wrong.
@@ -175,18 +194,21 @@ def read_edit(body: Any) -> Edit:
         listed = (components.layout if layout else components.rows)(form)
     else:
         listed = None
+    files, kept = read_files(form, parts)
     edit = Edit(
         content=(content or "") if "content" in form else None,
         embeds=tuple(found or ()) if "embeds" in form or "embed" in form else None,
         components=tuple(listed or ()) if "components" in form else None,
         allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
         flags=None if flags is None else flags & _EDITABLE,
+        files=files,
+        kept=kept,
     )
     _refuse_unsupported(form)
     if v2:
         _refuse_beside_layout(form)
     form.check()
-    check_bytes(edit.content or "", edit.embeds or (), edit.components or ())
+    check_bytes(edit.content or "", edit.embeds or (), edit.components or (), files)
     return edit
 
 
@@ -241,11 +263,14 @@ def check_kind(message: Json) -> None:
         raise FormError.at("components", "UNION_TYPE_CHOICES", said)
 
 
-def check_bytes(content: str, found: Sequence[Json], listed: Sequence[Json]) -> None:
-    """Raises: FormError: content, embeds and components are too many bytes together."""
-    if len(content) < _SHORT and not found and not listed:
+def check_bytes(
+    content: str, found: Sequence[Json], listed: Sequence[Json], files: Sequence[Upload | Json] = ()
+) -> None:
+    """Raises: FormError: content, embeds, components and what is said of files are too many bytes together."""
+    if len(content) < _SHORT and not found and not listed and not files:
         return
-    if len(_encode([content, found, listed])) > MAX_BYTES:
+    about = [(one.title, one.description) if isinstance(one, Upload) else one for one in files]
+    if len(_encode([content, found, listed, about])) > MAX_BYTES:
         said = f"A message may have {MAX_BYTES} bytes in all."
         raise FormError({"_errors": [{"code": "BASE_TYPE_MAX_LENGTH", "message": said}]})
 

@@ -13,6 +13,8 @@ MAX_LENGTH: Final = 6000
 """Characters of all embeds of a message together."""
 
 _URL: Final = 2048
+# attachment: a file of the same message.
+_PICTURES: Final = ("http", "https", "attachment")
 # An embed with none of these shows nothing: its url is where its title leads to.
 _SAYS: Final = (
     "title",
@@ -73,13 +75,13 @@ def _footer(form: Form) -> Json:
     return present(
         {
             "text": form.text("text", longest=2048, required=True, shown=True),
-            "icon_url": form.url("icon_url", longest=_URL),
+            "icon_url": form.url("icon_url", longest=_URL, schemes=_PICTURES),
         }
     )
 
 
 def _media(form: Form) -> Json:
-    return present({"url": form.url("url", longest=_URL, required=True)})
+    return present({"url": form.url("url", longest=_URL, required=True, schemes=_PICTURES)})
 
 
 def _author(form: Form) -> Json:
@@ -87,7 +89,7 @@ def _author(form: Form) -> Json:
         {
             "name": form.text("name", longest=256, required=True, shown=True),
             "url": form.url("url", longest=_URL),
-            "icon_url": form.url("icon_url", longest=_URL),
+            "icon_url": form.url("icon_url", longest=_URL, schemes=_PICTURES),
         }
     )
 

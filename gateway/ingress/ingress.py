@@ -25,6 +25,7 @@ from fanfare.record import Record
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing
+from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, draft_of
 from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
 from gateway.ingress.forms import Form, body_of
@@ -37,6 +38,7 @@ from gateway.ingress.records import answer_by, record_of
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
+from gateway.ingress.uploads import UploadStore
 
 if TYPE_CHECKING:
     from fanfare.mentions import Mentioned
@@ -63,6 +65,7 @@ class Ingress:
         limits: RateLimits,
         slow_mode: SlowMode,
         nonces: NonceRebuild,
+        uploads: UploadStore,
         batch: RedisBatch,
     ) -> None:
         """Prepare; `start` begins.
@@ -75,6 +78,7 @@ class Ingress:
             limits: of this node.
             slow_mode: of all nodes.
             nonces: brings them back where Redis has lost them.
+            uploads: the files of messages.
             batch: Redis; closed with this.
 
         """
@@ -85,6 +89,7 @@ class Ingress:
         self._limits = limits
         self._slow_mode = slow_mode
         self._nonces = nonces
+        self._uploads = uploads
         self._batch = batch
         self._logger = logs.get("ingress")
 
@@ -144,6 +149,7 @@ class Ingress:
             mentioned, users = await self.access.mentioned(place, draft.written, draft.allowed, replied_to)
             self._limits.take(author.id, channel_id, time.monotonic())
             turn = await self._slow_mode.take(place, author.id, nonce)
+        attachments: list[Json] = []
 
         def make(ident: int) -> Record:
             if isinstance(turn, Repetition):
@@ -157,6 +163,7 @@ class Ingress:
                 mentioned=mentioned,
                 mentioned_users=users,
                 replied=replied,
+                attachments=attachments,
             )
             return record_of(
                 place,
@@ -170,14 +177,19 @@ class Ingress:
             )
 
         try:
+            if draft.files:
+                attachments += await self._uploads.keep(channel_id, draft.files)
+                deadline = answer_by()
             sent = await self._sends.send(author.id, nonce, channel_id, make, deadline)
         except UnknownOutcomeError:
             raise
         except BaseException:
+            await self._uploads.drop(attachments)
             await self._slow_mode.give_back(turn)
             raise
         if not sent.body:
             # It was sent before: this try has sent nothing.
+            await self._uploads.drop(attachments)
             await self._slow_mode.give_back(turn)
         if sent.body or not read:
             return sent
@@ -227,22 +239,41 @@ class Ingress:
             if int(message["author"]["id"]) != user.id:
                 _check_moderator(place, edit, message)
             else:
-                _check_says(place, has_embeds=bool(edit.embeds))
+                _check_says(place, has_embeds=bool(edit.embeds), has_files=bool(edit.files))
             mentioned: Mentioned | None = None
             users: list[User] = []
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self.access.mentioned(place, written, edit.allowed)
-        built = edited(message, edit, now=datetime.now(UTC), mentioned=mentioned, mentioned_users=users)
-        record = record_of(
-            place,
-            "MESSAGE_UPDATE",
-            self._sends.next_id(),
-            user.id,
-            built.body,
-            mentions=built.mentions,
-            gated=built.gated,
-        )
-        await self._sends.change(record, [message_id], built.body, deadline)
+        files = kept_of(message, edit.kept)
+        if len(files) + len(edit.files) > MAX_FILES:
+            raise too_many()
+        uploaded = await self._uploads.keep(channel_id, edit.files)
+        if uploaded:
+            deadline = answer_by()
+        try:
+            built = edited(
+                message,
+                edit,
+                now=datetime.now(UTC),
+                mentioned=mentioned,
+                mentioned_users=users,
+                attachments=[*files, *uploaded],
+            )
+            record = record_of(
+                place,
+                "MESSAGE_UPDATE",
+                self._sends.next_id(),
+                user.id,
+                built.body,
+                mentions=built.mentions,
+                gated=built.gated,
+            )
+            await self._sends.change(record, [message_id], built.body, deadline)
+        except UnknownOutcomeError:
+            raise
+        except BaseException:
+            await self._uploads.drop(uploaded)
+            raise
         return built.body
 
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
@@ -299,6 +330,12 @@ class Ingress:
             # The message may be known while the database is away, and then its reactions are not.
             return (await self.reacting.seen.attach(channel_id, [body], user.id, certain=False))[0]
 
+    async def may_attach(self, user: User, channel_id: int) -> None:
+        """Before files are read: whether the user may send any to the channel. Raises: ApiError."""
+        async with refusing(_PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            _check_says(place, has_embeds=False, has_files=True)
+
     async def messages(
         self,
         user: User,
@@ -349,17 +386,19 @@ class Ingress:
 
 def _check(place: Place, draft: Draft) -> None:
     """Raises: ApiError: this must not be sent here."""
-    _check_says(place, has_embeds=bool(draft.embeds))
+    _check_says(place, has_embeds=bool(draft.embeds), has_files=bool(draft.files))
     if draft.tts and place.guild is not None:
         place.require(P.SEND_TTS_MESSAGES)
 
 
-def _check_says(place: Place, *, has_embeds: bool) -> None:
+def _check_says(place: Place, *, has_embeds: bool, has_files: bool) -> None:
     """What an edit says wants the same rights as if it was sent. Raises: ApiError."""
     place.require_messages()
     place.require(P.SEND_MESSAGES)
     if has_embeds:
         place.require(P.EMBED_LINKS)
+    if has_files:
+        place.require(P.ATTACH_FILES)
 
 
 def _check_moderator(place: Place, edit: Edit, message: Json) -> None:

@@ -89,6 +89,9 @@ class Reactions(Protocol):
 class Stored(Messages, Reactions, Protocol):
     """The database: `fanfare.store.Store`. Raises StoreUnavailableError."""
 
+    async def note_files(self, paths: list[str], *, after_s: float) -> None:
+        """Let files be removed after a while, unless a message claims them."""
+
     async def channel(self, channel_id: int) -> Channel | None:
         """A channel, of a guild or direct."""
 

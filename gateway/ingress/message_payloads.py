@@ -5,7 +5,7 @@ variant without them is a splice (`gateway.protocol.frames.splice`) and not a se
 is one of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ from fanfare.ids import snowflake_ms
 from fanfare.mentions import Mentioned
 from fanfare.model import DM, GROUP_DM, Channel, Member, User
 from fanfare.payloads import Json
+from gateway.ingress.attachments import resolved
 from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, check_bytes, check_kind
 from gateway.ingress.errors import empty_message
 
@@ -49,6 +50,7 @@ def build(
     mentioned: Mentioned,
     mentioned_users: Iterable[User] = (),
     replied: Json | None = None,
+    attachments: Sequence[Json] = (),
 ) -> Built:
     """A new message.
 
@@ -61,14 +63,15 @@ def build(
         mentioned: whom it mentions in effect.
         mentioned_users: the users in `mentioned` that exist.
         replied: the message it replies to, as stored; None: the draft's reference, if any, is dropped.
+        attachments: its files, stored.
 
     """
     users = list(mentioned_users)
     message: Json = {
         "content": draft.content,
-        "embeds": list(draft.embeds),
-        "attachments": [],
-        "components": list(draft.components),
+        "embeds": resolved(list(draft.embeds), attachments),
+        "attachments": list(attachments),
+        "components": resolved(list(draft.components), attachments),
     }
     if replied is not None:
         message["referenced_message"] = without_reference(replied)
@@ -109,6 +112,7 @@ def edited(
     now: datetime,
     mentioned: Mentioned | None = None,
     mentioned_users: Iterable[User] = (),
+    attachments: Sequence[Json] | None = None,
 ) -> Built:
     """A message after an edit.
 
@@ -118,6 +122,7 @@ def edited(
         now: when.
         mentioned: whom it mentions in effect, where the content changes.
         mentioned_users: the users in `mentioned` that exist.
+        attachments: its files afterwards; None: those it had.
 
     Raises:
         FormError: it would be too long, or of two kinds.
@@ -127,10 +132,13 @@ def edited(
     message = {key: value for key, value in message.items() if key != "nonce"}
     if edit.content is not None:
         message["content"] = edit.content
+    if attachments is not None:
+        message["attachments"] = list(attachments)
+    files = message["attachments"]
     if edit.embeds is not None:
-        message["embeds"] = list(edit.embeds)
+        message["embeds"] = resolved(list(edit.embeds), files)
     if edit.components is not None:
-        message["components"] = list(edit.components)
+        message["components"] = resolved(list(edit.components), files)
     if edit.flags is not None:
         # A message stays of its kind: the flag can be set and not be taken back.
         kept = message["flags"] & ~SUPPRESS_EMBEDS
@@ -138,7 +146,7 @@ def edited(
     check_kind(message)
     if not edit.flags_only:
         # What each of several edits brings may be short, and all of it long.
-        check_bytes(message["content"], message["embeds"], message["components"])
+        check_bytes(message["content"], message["embeds"], message["components"], files)
         message["edited_timestamp"] = payloads.timestamp(now)
     if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
         raise empty_message()

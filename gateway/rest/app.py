@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -10,6 +11,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler as AiohttpHandler
 from prometheus_client import Counter, Histogram
 
+from fanfare.constants import BODY_S
+from fanfare.files.paths import PATTERN
 from fanfare.model import User
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
@@ -28,6 +31,7 @@ from gateway.rest import (
     roles,
     users,
 )
+from gateway.rest.attachments import serve
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
 from gateway.rest.protocol import CORS
 from gateway.rest.server import identified, invalid
@@ -38,6 +42,8 @@ PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
 MAX_BODY_BYTES: Final = 256 * 1024
 # The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
+# A body with files has to come, and then to be stored.
+_FILES_S: Final = BODY_S + 30.0
 
 _MODULES: Final = (
     application,
@@ -88,6 +94,7 @@ def make_app(context: RestContext) -> web.Application:
             app.router.add_route(
                 route.method, prefix + _pattern(route.path), _bound(context, route), name=None
             )
+    app.router.add_get(PATTERN, partial(serve, context.files))
     app.router.add_route("*", r"/api/{version:v(?!9/|10/)[0-9]+}/{rest:.*}", _wrong_version)
     return app
 
@@ -102,7 +109,7 @@ def _bound(context: RestContext, route: Route) -> AiohttpHandler:
 
     async def handle(request: web.Request) -> web.Response:
         request["route"] = route.path
-        async with refusing(_ANSWER_S):
+        async with refusing(_FILES_S if request.content_type.startswith("multipart/") else _ANSWER_S):
             if route.path in _OPEN:
                 return await handler(Call(context, request, _NOBODY))
             try:

@@ -1,13 +1,16 @@
 """What the resources share, and one request as they see it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
+from fanfare.constants import MESSAGE_FILES_BYTES
+from fanfare.files.store import FileStore
 from fanfare.model import Guild, Member, User
 from fanfare.permissions import NONE, base
 from fanfare.presence.barrier import barrier
@@ -20,7 +23,7 @@ from gateway.ingress.errors import ApiError, FormError, forbidden
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.interfaces import Guilds, Ids
-from gateway.rest.multipart import payload_json
+from gateway.rest.multipart import Body, Uploads, read_parts
 
 __all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]
 
@@ -44,6 +47,8 @@ class RestContext:
     ingress: Ingress
     ids: Ids
     accounts: Accounts
+    files: FileStore
+    uploads: Uploads
 
 
 class Call:
@@ -76,9 +81,37 @@ class Call:
 
         """
         if self.request.content_type.startswith("multipart/"):
-            return await payload_json(self.request)
+            return (await read_parts(self.request, most=self.request.client_max_size)).said
         raw = await self.request.read()
         return body_of(raw) if raw.strip() else {}
+
+    @asynccontextmanager
+    async def with_files(self, may: Callable[[], Awaitable[None]]) -> AsyncIterator[Body]:
+        """The body and the files that it brings; room in memory is kept for them until the end of the block.
+
+        Args:
+            may: raises ApiError where the user must not send files. It is asked before any is read.
+
+        Raises:
+            ApiError: as `read_parts`; 503, there is no room now.
+
+        """
+        request = self.request
+        if not request.content_type.startswith("multipart/"):
+            yield Body(await self.body(), ())
+            return
+        refusal = None
+        try:
+            await may()
+        except ApiError as error:
+            refusal = error
+        most = request.client_max_size
+        size = request.content_length if request.content_length is not None else MESSAGE_FILES_BYTES + most
+        if size > MESSAGE_FILES_BYTES + most:
+            raise web.HTTPRequestEntityTooLarge(MESSAGE_FILES_BYTES + most, size)
+        with self.context.uploads.room(self.user.id, size):
+            of_file = self.context.settings.file_bytes
+            yield await read_parts(request, most=most, of_file=of_file, refusal=refusal)
 
     async def form(self) -> Form:
         """The body, to read fields from; call its `check()`."""

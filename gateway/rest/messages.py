@@ -34,9 +34,10 @@ async def _one(call: Call) -> web.Response:
 
 
 async def _send(call: Call) -> web.Response:
-    channel = call.id("channel")
-    sent = await call.context.ingress.send(call.user, channel, read_draft(await call.body()))
-    quota = call.context.ingress.quota(call.user, channel)
+    channel, ingress = call.id("channel"), call.context.ingress
+    async with call.with_files(lambda: ingress.may_attach(call.user, channel)) as body:
+        sent = await ingress.send(call.user, channel, read_draft(body.said, body.parts))
+    quota = ingress.quota(call.user, channel)
     return json_body(
         sent.body,
         headers={
@@ -50,9 +51,10 @@ async def _send(call: Call) -> web.Response:
 
 
 async def _edit(call: Call) -> web.Response:
-    edit = read_edit(await call.body())
-    body = await call.context.ingress.edit(call.user, call.id("channel"), call.id("message"), edit)
-    return json_body(body)
+    channel, ingress = call.id("channel"), call.context.ingress
+    async with call.with_files(lambda: ingress.may_attach(call.user, channel)) as body:
+        edit = read_edit(body.said, body.parts)
+        return json_body(await ingress.edit(call.user, channel, call.id("message"), edit))
 
 
 async def _delete(call: Call) -> web.Response:

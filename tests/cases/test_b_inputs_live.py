@@ -246,7 +246,7 @@ async def test_b8_requests_that_are_none(nodes, request_line, status):
     assert b"access-control-allow-origin: *" in head.lower()
 
 
-@pytest.mark.parametrize("field", ["poll", "sticker_ids", "attachments"])
+@pytest.mark.parametrize("field", ["poll", "sticker_ids", "files"])
 async def test_b9_fields_of_a_message_that_are_not_supported(nodes, world, field):
     async with nodes[0].rest(world.people[0]) as rest:
         path = f"/channels/{world.channels[0]}/messages"

@@ -16,6 +16,7 @@ from fanfare.bus import producer
 from fanfare.bus.producer import Producer
 from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
+from fanfare.files.store import FileStore
 from fanfare.model import DM, Channel, Guild, Member, Overwrite, Role, User
 from fanfare.permissions import DEFAULT, P
 from fanfare.presence import keys
@@ -130,7 +131,15 @@ class Place:
         name = name or f"n{next_id()}"
         await self.redis.set(keys.lease(name), "inbox", px=600_000)
         parts = {"log": self.kafka, "redis": self.redis, "store": self.store} | more
-        made = assemble(self.settings, loss=LossToken(), ids=self.ids, guilds=self.known, node=name, **parts)
+        made = assemble(
+            self.settings,
+            loss=LossToken(),
+            ids=self.ids,
+            guilds=self.known,
+            files=FileStore(self.settings),
+            node=name,
+            **parts,
+        )
         made.start()
         self.nodes.append(made)
         if "redis" not in more:

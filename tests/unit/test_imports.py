@@ -85,7 +85,10 @@ def test_the_product_imports_no_tools():
 
 
 # Else whoever takes a new version of a client library has to look through all packages, not through one.
-@pytest.mark.parametrize(("library", "home"), [("aiokafka", "fanfare.bus"), ("redis", "fanfare.presence")])
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("aiokafka", "fanfare.bus"), ("redis", "fanfare.presence"), ("obstore", "fanfare.files")],
+)
 def test_only_one_package_of_the_product_imports_a_client_library(library, home):
     assert {arrow for arrow in arrows(library) if not within(arrow[0], home, *TOOLS)} == set()
 

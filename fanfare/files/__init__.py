@@ -1,0 +1,1 @@
+"""Files in messages: where they are kept, and under which paths. Only this package imports obstore."""
