@@ -10,21 +10,21 @@ from gateway.recovery.wishes import Steps, Wish
 __all__ = ["LastS", "MarkMoved", "RaiseAbove", "SendFence", "cross", "depart"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LastS(Wish[int]):
     """`s` of the newest entry of an inbox; InboxGoneError is thrown if there is no such inbox."""
 
     inbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendFence(Wish[tuple[str, Fence]]):
     """Put a fence for inboxes into every partition of the source topics; answers its name and its offsets."""
 
     inboxes: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarkMoved(Wish[int]):
     """Tell the node of an inbox that sessions move, each as of a version of its moves; answers the marker's `s`."""
 
@@ -32,7 +32,7 @@ class MarkMoved(Wish[int]):
     sessions: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RaiseAbove(Wish[int]):
     """Raise an inbox above `s`, and leave so many numbers free below; answers `s` of the filler."""
 

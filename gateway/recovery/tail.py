@@ -12,7 +12,7 @@ from gateway.recovery.wishes import Steps, Wish
 __all__ = ["OldestS", "ReadBetween", "ReadOn", "Seen", "read_on", "read_to", "read_until"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadBetween(Wish[list[InboxEntry]]):
     """The entries of an inbox from `s` = first on, up to last (None: the newest)."""
 
@@ -21,7 +21,7 @@ class ReadBetween(Wish[list[InboxEntry]]):
     last: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadOn(Wish[Sequence[InboxEntry]]):
     """The next entries of an inbox after `s`, as soon as there are any; empty if there were none for a while."""
 
@@ -29,7 +29,7 @@ class ReadOn(Wish[Sequence[InboxEntry]]):
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OldestS(Wish[int]):
     """`s` of the oldest entry that an inbox keeps; InboxGoneError is thrown if there is no such inbox."""
 

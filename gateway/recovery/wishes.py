@@ -6,9 +6,10 @@ state; a unit test answers by hand. Pure.
 """
 
 from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Now", "Steps", "Wish", "fulfil", "nothing_at_once"]
+__all__ = ["Now", "Steps", "Wish", "Within", "fulfil", "nothing_at_once"]
 
 _T = TypeVar("_T")
 
@@ -35,6 +36,15 @@ class Now(Wish[_T]):
 
 Steps = Generator[Wish[Any], Any, _T]
 """What decides: it yields wishes, is sent answers, or thrown what kept a wish from being fulfilled."""
+
+
+# Wishes are not frozen: that makes them three times as slow to make, and thousands of sessions come at one time.
+@dataclass(slots=True)
+class Within(Wish[_T]):
+    """What steps return that may take so many seconds; then they are cancelled, and TimeoutError is thrown."""
+
+    seconds: float
+    steps: Steps[_T]
 
 
 async def fulfil(

@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.delivery.session import Link, Session
-from gateway.recovery.wishes import Now, Steps
+from gateway.recovery.wishes import Now, Steps, Within
 from gateway.sessions.outcomes import come_again
 from gateway.sessions.resume_steps import WAIT_S, Node, check_still_here
-from gateway.sessions.session_wishes import Enter, Leave, Limit, UntilWhole
+from gateway.sessions.session_wishes import Enter, Leave, UntilWhole
 
 __all__ = ["Begin", "identify"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begin(Now[None]):
     """Send READY and the guilds as the node knows them now, and connect the session."""
 
@@ -36,9 +36,7 @@ def identify(node: Node, link: Link, make: Callable[[str], Session]) -> Steps[Se
     inbox = node.progress.inbox
     session = make(inbox)
     try:
-        yield from Limit(WAIT_S)
-        yield from Enter(session)
-        yield from Limit(None)
+        yield from Within(WAIT_S, iter(Enter(session)))
         check_still_here(node, session, link, inbox)
     except BaseException as error:
         if not isinstance(error, GeneratorExit):  # nobody answers any more

@@ -58,7 +58,7 @@ class Node(Protocol):
         """The node's sessions by key."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CreateInbox(Wish[tuple[str, int]]):
     """Make the next inbox, under the present loss token, not open yet; answers its name and its first `s`."""
 
@@ -68,14 +68,14 @@ class CreateInbox(Wish[tuple[str, int]]):
     """Newest `s` per scope."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RegisterAll(Wish[None]):
     """Register all that the node holds for an inbox; answered when Redis has it."""
 
     inbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RewriteMoves(Wish[list[bool]]):
     """Write moves over what Redis has; answers for each whether it was written.
 
@@ -86,7 +86,7 @@ class RewriteMoves(Wish[list[bool]]):
     """Key of the session, the version that this node knows, and its new moves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NextDeliveries(Wish[tuple[str, Sequence[tuple[int, Record]]]]):
     """Read the deliveries on: answers a partition, and its next records with their offsets.
 
@@ -97,7 +97,7 @@ class NextDeliveries(Wish[tuple[str, Sequence[tuple[int, Record]]]]):
     """Where to read on, in every partition."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenUp(Wish[None]):
     """Let other nodes adopt sessions of the inbox; InboxGoneError is thrown if there is no such inbox any more."""
 
@@ -107,41 +107,41 @@ class OpenUp(Wish[None]):
     """Newest `s` per scope: what is higher here than in the inbox's own is taken over."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DeliveryEnds(Wish[Offsets]):
     """The end offsets of the deliveries, however long Kafka is away."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed(Wish[Offsets]):
     """The offsets of the deliveries that the notifiers have committed; partitions without one are left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadSome(Wish[None]):
     """Let the node read on in its inbox for a moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause(Wish[None]):
     """Wait a little: a store is away."""
 
     why: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scopes(Now[set[str]]):
     """The scopes of all that the node holds: g:GUILD and u:USER."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dispatch(Now[None]):
     """Take entries as if the inbox had brought them."""
 
     entries: Sequence[InboxEntry]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GiveUp(Now[None]):
     """What was missed is not to be had: tell every session, and forget them all."""
 

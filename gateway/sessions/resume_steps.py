@@ -29,7 +29,7 @@ from gateway.recovery.path import (
 from gateway.recovery.path_store import MovesGoneError
 from gateway.recovery.registered import Missing
 from gateway.recovery.tail import ReadBetween
-from gateway.recovery.wishes import Now, Steps, Wish
+from gateway.recovery.wishes import Now, Steps, Wish, Within
 from gateway.sessions.outcomes import EndError, InvalidSessionError, come_again
 from gateway.sessions.session_wishes import (
     CheckWhole,
@@ -38,7 +38,6 @@ from gateway.sessions.session_wishes import (
     Entered,
     Forget,
     Leave,
-    Limit,
     UntilWhole,
 )
 
@@ -103,7 +102,7 @@ class Node(Protocol):
 # What takes time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadMoves(Wish[Moved | None]):
     """A session's moves, None if there are none; MovesGoneError is thrown if they are gone."""
 
@@ -112,7 +111,7 @@ class ReadMoves(Wish[Moved | None]):
     """The version that this node knows, 0 for none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn(Wish[None]):
     """Wait for a place among those that start; it is kept to the end. What is read of the inbox is shared till then."""
 
@@ -121,14 +120,14 @@ class Turn(Wish[None]):
     """The lowest `s` that is of interest."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class State(Wish[InboxState]):
     """What is known of an inbox; InboxGoneError is thrown if there is no such inbox."""
 
     inbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lease(Wish[str]):
     """The inbox that a node has now, as it says itself; '' if it is dead."""
 
@@ -143,7 +142,7 @@ class Crossed(Protocol):
     f: Fence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cross(Wish[Crossed]):
     """Cross (`gateway.recovery.crossing.cross`) from an inbox to the own one, together with others that come now."""
 
@@ -152,7 +151,7 @@ class Cross(Wish[Crossed]):
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Depart(Wish[tuple[int, int]]):
     """Depart (`gateway.recovery.crossing.depart`) from an inbox, once for all that crossed together."""
 
@@ -162,7 +161,7 @@ class Depart(Wish[tuple[int, int]]):
     crossed: Crossed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadUntil(Wish[None]):
     """Read another node's inbox from `s` = first until the fence `f` has shown up in every partition."""
 
@@ -171,7 +170,7 @@ class ReadUntil(Wish[None]):
     f: Fence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadMarked(Wish[list[InboxEntry]]):
     """Read another node's inbox on to its marker; answers the entries from `s` = first to there.
 
@@ -183,7 +182,7 @@ class ReadMarked(Wish[list[InboxEntry]]):
     marker: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registrations(Wish[Missing]):
     """Which registrations of a session for another node's inbox are not there."""
 
@@ -191,7 +190,7 @@ class Registrations(Wish[Missing]):
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NotedGuilds(Wish[list[int] | None]):
     """The guilds that a session's client has been shown where it was in an inbox; None if they are not known."""
 
@@ -199,14 +198,14 @@ class NotedGuilds(Wish[list[int] | None]):
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken(Wish[None]):
     """Wait until the own inbox has been taken up to `s`."""
 
     s: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WriteMoves(Wish[bool]):
     """Write a session's moves over a version (0: none) by compare-and-set; False if somebody else was faster."""
 
@@ -218,14 +217,14 @@ class WriteMoves(Wish[bool]):
 # What is done at once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keep(Now[None]):
     """Hold a session in memory, in the place of what was known of it."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rewind(Now[None]):
     """Put a session into the guilds that its client was in at an index of the ring."""
 
@@ -233,7 +232,7 @@ class Rewind(Now[None]):
     cursor: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Replay(Now[bool]):
     """Give a session what it missed, to be sent before anything of the ring.
 
@@ -254,7 +253,7 @@ class Replay(Now[bool]):
     """What follows `owed` and is not in the ring yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attach(Now[None]):
     """Connect a session, as a cursor at an index of the ring."""
 
@@ -358,9 +357,7 @@ class Resume:
         yield from Turn(present.inbox, present.after(seq))
         self._check_here(session)
         try:
-            yield from Limit(WAIT_S)
-            entered = yield from Enter(session)
-            yield from Limit(None)
+            entered = yield from Within(WAIT_S, iter(Enter(session)))
             _check_caught_up(entered)
             way = self._from_stream if home else self._adopt
             yield from way(session, hops, entered)
@@ -424,24 +421,12 @@ class Resume:
 
     def _adopt(self, session: Session, hops: list[Hop], entered: Entered) -> Steps[None]:
         """Resume a session whose present inbox is another node's."""
-        ring, own = self._node.ring, self._own
-        other, first = hops[-1].inbox, hops[-1].after(self._seq)
-        seen = ring.end
+        ring, other, seen = self._node.ring, hops[-1].inbox, self._node.ring.end
         if self._seq > (yield from LastS(other)):
             # It would raise our own inbox as high as the client likes.
             raise InvalidSessionError("seq too high")
-        yield from Limit(FENCE_TIMEOUT_S)
-        crossed = yield from Cross(own, other, session)
-        yield from ReadUntil(other, first, crossed.f)
-        # After the fence: what comes later than that is in the own inbox.
-        yield from self._check_registered(session, other)
-        marker, t = yield from Depart(own, other, session, crossed)
-        entries = yield from ReadMarked(other, first, marker)
-        hop = Hop(own, t, self.leaves_at(crossed.f, entries, session, marker), crossed.since)
-        owed = yield from self._walk(session, hops, hop, entries)
+        hop, owed = yield from Within(FENCE_TIMEOUT_S, self._cross(session, hops))
         _check_known(session, owed, entered)
-        yield from Taken(t)
-        yield from Limit(None)
         self._check_here(session)
         if membership_changed(ring, session.user.id, seen):
             raise come_again("a guild was joined or left meanwhile")
@@ -455,11 +440,25 @@ class Resume:
         early = self.early(hop)
         if len(early) >= EARLY_NUMBERS:
             raise come_again("too much came meanwhile")
-        since, cursor = ring.after(hop.since), ring.after(t)
+        since, cursor = ring.after(hop.since), ring.after(hop.t)
         yield from self._replay(Replay(session, self._link, owed, early, since, hop.f, ()))
         session.skip = hop.f
-        session.announce = (cursor, t)
+        session.announce = (cursor, hop.t)
         yield from Attach(session, self._link, cursor)
+
+    def _cross(self, session: Session, hops: list[Hop]) -> Steps[tuple[Hop, list[InboxEntry]]]:
+        """Cross from another node's inbox into the own one: the hop, and what the session is owed from before it."""
+        own, other, first = self._own, hops[-1].inbox, hops[-1].after(self._seq)
+        crossed = yield from Cross(own, other, session)
+        yield from ReadUntil(other, first, crossed.f)
+        # After the fence: what comes later than that is in the own inbox.
+        yield from self._check_registered(session, other)
+        marker, t = yield from Depart(own, other, session, crossed)
+        entries = yield from ReadMarked(other, first, marker)
+        hop = Hop(own, t, self.leaves_at(crossed.f, entries, session, marker), crossed.since)
+        owed = yield from self._walk(session, hops, hop, entries)
+        yield from Taken(t)
+        return hop, owed
 
     # Their parts
 

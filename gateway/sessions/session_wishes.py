@@ -13,7 +13,6 @@ __all__ = [
     "Entered",
     "Forget",
     "Leave",
-    "Limit",
     "UntilWhole",
 ]
 
@@ -27,38 +26,31 @@ class Entered(NamedTuple):
     """Whether a guild was loaded with changes that the inbox has still to bring."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UntilWhole(Wish[None]):
     """Wait while the node's inbox is being repaired; TimeoutError is thrown if that takes too long."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CheckWhole(Wish[None]):
     """Compare the loss token of the node's inbox with the present one; InboxGoneError is thrown if it is another."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Enter(Wish[Entered]):
     """Register a session's user and guilds, wait until Redis has that, and load the guilds."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class Limit(Now[None]):
-    """From now on TimeoutError is thrown when so much time is over; None: it is not any more."""
-
-    seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leave(Now[None]):
     """Take back the registration of a session that did not come about; not of one that memory holds."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Close(Now[None]):
     """Close a session's socket; its client can resume."""
 
@@ -66,7 +58,7 @@ class Close(Now[None]):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Forget(Now[None]):
     """Drop a session from memory, and its registration."""
 

@@ -6,7 +6,6 @@ Here is who the client is, what it is told, and what is counted; `start_answers`
 import asyncio
 import secrets
 import time
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
@@ -33,7 +32,6 @@ from gateway.protocol.frames import dispatch, wrap
 from gateway.protocol.session_ids import BadSessionIdError, Claims, SessionIds
 from gateway.recovery.fences import Fences
 from gateway.recovery.path import Hop
-from gateway.recovery.wishes import fulfil
 from gateway.registrations import PresenceWriter
 from gateway.sessions.identify_steps import identify
 from gateway.sessions.outcomes import EndError, InvalidSessionError, come_again
@@ -96,11 +94,12 @@ class Starter:
             EndError: the token is wrong, or a store was away for too long.
 
         """
-        async with turn(self._starts, link), AsyncExitStack() as held:
+        async with turn(self._starts, link):
             user, generation = await self._user(asked.token)
-            start = OneStart(self._answers, link, held, begin=partial(self._begin, asked.shard))
-            make = partial(self._new, asked, user, generation)
-            session = await fulfil(identify(self._answers, link, make), start.do, start.ask)
+            start = OneStart(self._answers, link, begin=partial(self._begin, asked.shard))
+            session = await start.run(
+                identify(self._answers, link, partial(self._new, asked, user, generation))
+            )
         metrics.STARTS.inc()
         return session
 
@@ -148,9 +147,7 @@ class Starter:
             return session
 
         resume = Resume(self._answers, link, key=claims.key, inbox=claims.inbox, seq=asked.seq, make=make)
-        async with AsyncExitStack() as held:
-            start = OneStart(self._answers, link, held)
-            return await fulfil(resume.steps(), start.do, start.ask)
+        return await OneStart(self._answers, link).run(resume.steps())
 
     async def _user(self, token: str) -> tuple[User, int]:
         """Whose token it is, and its generation."""

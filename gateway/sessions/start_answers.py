@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from fanfare.presence import inboxes, keys
 from fanfare.presence.client import Redis
+from fanfare.presence.inboxes import InboxEntry, InboxState
 from fanfare.store import Store
 from fanfare.tasks import Shared
 from fanfare.tokens import Holder
@@ -21,10 +22,11 @@ from gateway.protocol.codes import CloseCode
 from gateway.recovery.crossing import LastS
 from gateway.recovery.fences import Crossing, Fences
 from gateway.recovery.other_inboxes import Tail, Tails, read_all
+from gateway.recovery.path import Moved
 from gateway.recovery.path_store import Moves
-from gateway.recovery.registered import Asked, Registered
+from gateway.recovery.registered import Asked, Missing, Registered
 from gateway.recovery.tail import ReadBetween
-from gateway.recovery.wishes import Now, Wish
+from gateway.recovery.wishes import Now, Steps, Wish, Within, fulfil
 from gateway.registrations import PresenceWriter
 from gateway.sessions import resume_steps as steps
 from gateway.sessions import session_wishes as wishes
@@ -33,13 +35,11 @@ from gateway.sessions.missed_events import Replays, UnknownRightsError
 from gateway.sessions.outcomes import EndError, come_again
 from gateway.sessions.register import Entrance
 
-if TYPE_CHECKING:
-    from fanfare.presence.inboxes import InboxState
-
 __all__ = ["OneStart", "StartAnswers", "turn"]
 
 # Libraries give up on a start that takes a minute.
 _TURN_S: Final = 30.0
+_T = TypeVar("_T")
 
 
 class StartAnswers:
@@ -115,130 +115,65 @@ class StartAnswers:
 class OneStart:
     """Fulfils the wishes of one start."""
 
-    __slots__ = ("_begin", "_deadline", "_held", "_link", "_node", "_tail")
+    __slots__ = ("_begin", "_link", "_node", "_place", "_tail")
 
     def __init__(
-        self,
-        node: StartAnswers,
-        link: Link,
-        held: AsyncExitStack,
-        *,
-        begin: Callable[[Session, Link], None] | None = None,
+        self, node: StartAnswers, link: Link, *, begin: Callable[[Session, Link], None] | None = None
     ) -> None:
         """Prepare.
 
         Args:
             node: where it starts.
             link: the client's socket.
-            held: closed by the caller when the start is over.
             begin: sends READY and the guilds.
 
         """
         self._node = node
         self._link = link
-        self._held = held
         self._begin = begin
-        self._deadline: float | None = None
+        self._place: AsyncExitStack | None = None
         self._tail: Tail | None = None
+
+    async def run(self, decided: Steps[_T]) -> _T:
+        """Do what steps wish for; returns and raises what they do."""
+        try:
+            return await fulfil(decided, self.do, self.ask)
+        finally:
+            if self._place is not None:
+                await self._place.aclose()
 
     def do(self, wish: Now[Any]) -> Any:
         """Fulfil what is done at once."""
-        hub = self._node.hub
-        answer: Any = None
-        match wish:
-            case wishes.Limit(seconds):
-                self._deadline = seconds and asyncio.get_running_loop().time() + seconds
-            case wishes.Leave(session):
-                self._node.entrance.leave(session)
-            case wishes.Close(session, reason):
-                hub.close(session, CloseCode.UNKNOWN_ERROR, reason)
-            case wishes.Forget(session):
-                hub.forget(session)
-            case steps.Keep(session):
-                hub.keep(session)
-            case steps.Rewind(session, cursor):
-                hub.catch_up.rewind(session, cursor)
-            case steps.Replay():
-                answer = self._replay(wish)
-            case steps.Attach(session, link, cursor):
-                hub.attach(session, link, cursor=cursor)
-            case Begin(session, link):
-                assert self._begin is not None
-                self._begin(session, link)
-                hub.attach(session, link)
-            case _:
-                raise NotImplementedError(wish)
-        return answer
+        return self._AT_ONCE[type(wish)](self, wish)
 
     def ask(self, wish: Wish[Any]) -> Awaitable[Any]:
         """Fulfil what takes time."""
-        answer = self._answer(wish)
-        # No coroutine around each answer where nothing limits it: thousands resume at one time.
-        return answer if self._deadline is None else self._in_time(answer, self._deadline)
+        return self._IN_TIME[type(wish)](self, wish)
 
-    async def _in_time(self, answer: Awaitable[Any], deadline: float) -> Any:
-        async with asyncio.timeout_at(deadline):
-            return await answer
+    # At once
 
-    async def _answer(self, wish: Wish[Any]) -> Any:  # noqa: C901, PLR0912 - one line for each wish
-        node = self._node
-        answer: Any = None
-        match wish:
-            case wishes.UntilWhole():
-                if not node.ready:  # no task for each start
-                    await asyncio.wait_for(node.inbox.ready.wait(), steps.WAIT_S)
-            case wishes.CheckWhole():
-                await node.inbox.whole()
-            case wishes.Enter(session):
-                asked = await node.entrance.enter(session)
-                answer = wishes.Entered(asked, ahead=bool(node.guilds.ahead.keys() & session.guilds))
-            case steps.ReadMoves(key, known):
-                answer = await node.moves.read(key, known)
-            case steps.WriteMoves(key, expected, moved):
-                answer = await node.moves.write(key, expected, moved)
-            case steps.Turn(inbox, first):
-                # The tail is held while waiting, so that what was read of it is there for all who come from it.
-                self._tail = self._held.enter_context(node.tails.of(inbox, first))
-                await self._held.enter_async_context(turn(node.turns, self._link))
-            case ReadBetween(inbox, first, last):
-                answer = await read_all(node.redis, inbox, first, last)
-            case steps.State(inbox):
-                answer = await node.states.of(inbox)
-            case steps.Lease(name):
-                found: Any = await node.redis.get(keys.lease(name))
-                answer = (found or b"").decode()
-            case LastS(inbox):
-                answer = await inboxes.last_s(node.redis, inbox)
-            case steps.Taken(s):
-                await node.progress.when(s)
-            case _:
-                answer = await self._cross(wish)
-        return answer
+    def _leave(self, wish: wishes.Leave) -> None:
+        self._node.entrance.leave(wish.session)
 
-    async def _cross(self, wish: Wish[Any]) -> Any:
-        """Fulfil what a session from another node's inbox wishes for."""
-        node, tail = self._node, self._tail
-        assert tail is not None
-        answer: Any = None
-        match wish:
-            case steps.Cross(own, other, session):
-                answer = await node.fences.join(own, other, session.key, session.version)
-            case steps.ReadUntil(_, first, f):
-                await tail.until(first, f)
-            case steps.Registrations(inbox, session):
-                one = Asked(inbox, session.user.id, session.key, frozenset(session.guilds))
-                answer = await node.registered.missing(one)
-            case steps.NotedGuilds(inbox, session):
-                answer = await node.presence.guilds_of(session.user.id, session.key, inbox)
-            case steps.Depart(_, other, _, crossing):
-                assert isinstance(crossing, Crossing)
-                answer = await node.fences.leave(crossing, other)
-            case steps.ReadMarked(_, first, marker):
-                await tail.upto(marker)
-                answer = tail.entries(first, marker)
-            case _:
-                raise NotImplementedError(wish)
-        return answer
+    def _close(self, wish: wishes.Close) -> None:
+        self._node.hub.close(wish.session, CloseCode.UNKNOWN_ERROR, wish.reason)
+
+    def _forget(self, wish: wishes.Forget) -> None:
+        self._node.hub.forget(wish.session)
+
+    def _keep(self, wish: steps.Keep) -> None:
+        self._node.hub.keep(wish.session)
+
+    def _rewind(self, wish: steps.Rewind) -> None:
+        self._node.hub.catch_up.rewind(wish.session, wish.cursor)
+
+    def _attach(self, wish: steps.Attach) -> None:
+        self._node.hub.attach(wish.session, wish.link, cursor=wish.cursor)
+
+    def _begin_session(self, wish: Begin) -> None:
+        assert self._begin is not None
+        self._begin(wish.session, wish.link)
+        self._node.hub.attach(wish.session, wish.link)
 
     def _replay(self, wish: steps.Replay) -> bool:
         """Frames of what was missed, in the session's own form."""
@@ -250,6 +185,109 @@ class OneStart:
         except UnknownRightsError:
             return False
         return True
+
+    # What takes time
+
+    async def _within(self, wish: Within[Any]) -> Any:
+        async with asyncio.timeout(wish.seconds):
+            return await fulfil(wish.steps, self.do, self.ask)
+
+    async def _until_whole(self, _: wishes.UntilWhole) -> None:
+        if not self._node.ready:  # no task for each start
+            await asyncio.wait_for(self._node.inbox.ready.wait(), steps.WAIT_S)
+
+    def _check_whole(self, _: wishes.CheckWhole) -> Awaitable[None]:
+        return self._node.inbox.whole()
+
+    async def _enter(self, wish: wishes.Enter) -> wishes.Entered:
+        asked = await self._node.entrance.enter(wish.session)
+        return wishes.Entered(asked, ahead=not self._node.guilds.ahead.keys().isdisjoint(wish.session.guilds))
+
+    def _read_moves(self, wish: steps.ReadMoves) -> Awaitable[Moved | None]:
+        return self._node.moves.read(wish.key, wish.known)
+
+    def _write_moves(self, wish: steps.WriteMoves) -> Awaitable[bool]:
+        return self._node.moves.write(wish.key, wish.expected, wish.moved)
+
+    async def _turn(self, wish: steps.Turn) -> None:
+        # The tail is held while waiting, so that what was read of it is there for all who come from it.
+        self._place = AsyncExitStack()
+        self._tail = self._place.enter_context(self._node.tails.of(wish.inbox, wish.first))
+        await self._place.enter_async_context(turn(self._node.turns, self._link))
+
+    def _read_between(self, wish: ReadBetween) -> Awaitable[list[InboxEntry]]:
+        return read_all(self._node.redis, wish.inbox, wish.first, wish.last)
+
+    def _state(self, wish: steps.State) -> Awaitable[InboxState]:
+        return self._node.states.of(wish.inbox)
+
+    async def _lease(self, wish: steps.Lease) -> str:
+        found: Any = await self._node.redis.get(keys.lease(wish.node))
+        return (found or b"").decode()
+
+    def _last_s(self, wish: LastS) -> Awaitable[int]:
+        return inboxes.last_s(self._node.redis, wish.inbox)
+
+    def _taken(self, wish: steps.Taken) -> Awaitable[None]:
+        return self._node.progress.when(wish.s)
+
+    # What a session from another node's inbox wishes for
+
+    def _cross(self, wish: steps.Cross) -> Awaitable[Crossing]:
+        return self._node.fences.join(wish.own, wish.other, wish.session.key, wish.session.version)
+
+    def _read_until(self, wish: steps.ReadUntil) -> Awaitable[None]:
+        assert self._tail is not None
+        return self._tail.until(wish.first, wish.f)
+
+    def _registrations(self, wish: steps.Registrations) -> Awaitable[Missing]:
+        session = wish.session
+        one = Asked(wish.inbox, session.user.id, session.key, frozenset(session.guilds))
+        return self._node.registered.missing(one)
+
+    def _noted_guilds(self, wish: steps.NotedGuilds) -> Awaitable[list[int] | None]:
+        session = wish.session
+        return self._node.presence.guilds_of(session.user.id, session.key, wish.inbox)
+
+    def _depart(self, wish: steps.Depart) -> Awaitable[tuple[int, int]]:
+        assert isinstance(wish.crossed, Crossing)
+        return self._node.fences.leave(wish.crossed, wish.other)
+
+    async def _read_marked(self, wish: steps.ReadMarked) -> list[InboxEntry]:
+        assert self._tail is not None
+        await self._tail.upto(wish.marker)
+        return self._tail.entries(wish.first, wish.marker)
+
+    _AT_ONCE: ClassVar[dict[type[Now[Any]], Callable[..., Any]]] = {
+        wishes.Leave: _leave,
+        wishes.Close: _close,
+        wishes.Forget: _forget,
+        steps.Keep: _keep,
+        steps.Rewind: _rewind,
+        steps.Replay: _replay,
+        steps.Attach: _attach,
+        Begin: _begin_session,
+    }
+    _IN_TIME: ClassVar[dict[type[Wish[Any]], Callable[..., Awaitable[Any]]]] = {
+        Within: _within,
+        wishes.UntilWhole: _until_whole,
+        wishes.CheckWhole: _check_whole,
+        wishes.Enter: _enter,
+        steps.ReadMoves: _read_moves,
+        steps.WriteMoves: _write_moves,
+        steps.Turn: _turn,
+        ReadBetween: _read_between,
+        steps.State: _state,
+        steps.Lease: _lease,
+        LastS: _last_s,
+        steps.Taken: _taken,
+        steps.Cross: _cross,
+        steps.ReadUntil: _read_until,
+        steps.Registrations: _registrations,
+        steps.NotedGuilds: _noted_guilds,
+        steps.Depart: _depart,
+        steps.ReadMarked: _read_marked,
+    }
 
 
 @asynccontextmanager

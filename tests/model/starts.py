@@ -10,6 +10,7 @@ from gateway.delivery.session import Session
 from gateway.recovery import crossing, tail
 from gateway.recovery.path import Fence, Hop, Moved
 from gateway.recovery.registered import Missing
+from gateway.recovery.wishes import Within
 from gateway.sessions import identify_steps
 from gateway.sessions import resume_steps as steps
 from gateway.sessions import session_wishes as wishes
@@ -132,8 +133,6 @@ class _Start:
     def do(self, wish: Any) -> Any:
         node = self.node
         match wish:
-            case wishes.Limit(_):
-                self.tries = _TRIES
             case wishes.Leave(session):
                 node.left(session)
             case wishes.Close(session, _):
@@ -168,6 +167,9 @@ class _Start:
     def ask(self, wish: Any) -> Generator[str, None, Any]:
         node, redis = self.node, self.redis
         match wish:
+            case Within(_, limited):
+                self.tries = _TRIES
+                return (yield from drive(limited, self.do, self.ask))
             case wishes.UntilWhole():
                 yield from self._until("start: wait", lambda: node.ready)
             case wishes.Enter(session):

@@ -82,10 +82,9 @@ class World:
     def enter(self, *, asked: bool = True, ahead: bool = False) -> None:
         """From there to where the session is registered."""
         self.hand.answer(steps.Turn)
-        self.hand.answer(wishes.Limit(steps.WAIT_S))
+        self.hand.within(steps.WAIT_S)
         self.made.guilds = {1}
         self.hand.answer(wishes.Enter(self.made), wishes.Entered(asked, ahead))
-        self.hand.answer(wishes.Limit(None))
 
     def walk(self, *inboxes: tuple[str, list[InboxEntry] | None], **state) -> None:
         """Walk the path; None: the entries are known already."""
@@ -362,9 +361,8 @@ def test_a_guild_that_is_ahead_of_the_inbox_makes_the_client_come_again():
     world = World(seq=55)
     world.begin()
     world.hand.answer(steps.Turn)
-    world.hand.answer(wishes.Limit)
-    world.hand.answer(wishes.Enter, wishes.Entered(asked=True, ahead=True))
-    world.ends(EndError, "changing", world.hand.answer, wishes.Limit(None))
+    world.hand.within(steps.WAIT_S)
+    world.ends(EndError, "changing", world.hand.answer, wishes.Enter, wishes.Entered(asked=True, ahead=True))
 
 
 def test_a_guild_that_was_joined_on_the_way_needs_the_database():
@@ -381,7 +379,7 @@ def test_whatever_goes_wrong_what_was_registered_is_taken_back(error):
     world = World(seq=55)
     world.begin()
     world.hand.answer(steps.Turn)
-    world.hand.answer(wishes.Limit)
+    world.hand.within(steps.WAIT_S)
     world.ends(type(error), None, world.hand.fail, wishes.Enter, error)
 
 
@@ -401,7 +399,7 @@ def adopting(*, seq: int = 40, moved: Moved | None = None) -> World:
     world.begin(moved)
     world.enter()
     world.hand.answer(LastS(OTHER), 90)
-    world.hand.answer(wishes.Limit(FENCE_TIMEOUT_S))
+    world.hand.within(FENCE_TIMEOUT_S)
     world.hand.answer(steps.Cross(OWN, OTHER, world.made), SimpleNamespace(since=70, f={"chat.events/0": 75}))
     return world
 
@@ -429,7 +427,6 @@ def test_from_another_inbox_its_part_then_the_early_part_then_the_own_inbox():
     world.came(110, 110, guild=2)
     world.progress.s = T
     world.hand.answer(steps.Taken(T))
-    world.hand.answer(wishes.Limit(None))
     # Their part ends where their node stops sending: after the fence came offset 78 for the session.
     hop = Hop(OWN, T, {"chat.events/0": 78}, 70)
     world.hand.answer(steps.WriteMoves(KEY, 0, Moved(1, [Hop(OTHER), hop])), True)
@@ -453,7 +450,7 @@ def test_over_several_inboxes_each_part_ends_where_the_next_begins():
     world.hand.expect(steps.Turn(OTHER, 20))
     world.enter()
     world.hand.answer(LastS, 70_000)
-    world.hand.answer(wishes.Limit)
+    world.hand.within(FENCE_TIMEOUT_S)
     world.hand.answer(steps.Cross, SimpleNamespace(since=70, f={"chat.events/0": 75}))
     world.hand.answer(steps.ReadUntil)
     world.hand.answer(steps.Registrations, Missing(False, frozenset()))
@@ -467,7 +464,6 @@ def test_over_several_inboxes_each_part_ends_where_the_next_begins():
     world.hand.answer(wishes.CheckWhole)
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.hand.answer(wishes.Limit)
     written = world.hand.answer(steps.WriteMoves, True)
     assert written.moved.hops == [*hops, Hop(OWN, T, {"chat.events/0": 75}, 70)]
     world.hand.answer(steps.Keep)
@@ -528,8 +524,7 @@ def test_what_changes_before_the_hop_is_written_leaves_the_session_where_it_was(
             world.came(110, 110)
             world.ring.clear(120)  # it cannot be told whether a guild was joined
     world.progress.s = T
-    world.hand.answer(steps.Taken)
-    world.ends(EndError, "reconnect and resume", world.hand.answer, wishes.Limit)
+    world.ends(EndError, "reconnect and resume", world.hand.answer, steps.Taken)
 
 
 def test_the_slower_one_of_two_nodes_gives_up_before_any_frame():
@@ -537,7 +532,6 @@ def test_the_slower_one_of_two_nodes_gives_up_before_any_frame():
     departed(world)
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.hand.answer(wishes.Limit)
     world.ends(EndError, "faster", world.hand.answer, steps.WriteMoves, False)
 
 
@@ -547,7 +541,6 @@ def test_once_the_hop_is_written_the_session_is_kept_whatever_comes(change):
     departed(world)
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.hand.answer(wishes.Limit)
     world.hand.answer(steps.WriteMoves, True)
     if change == "the link":
         world.link.open = False
@@ -562,7 +555,6 @@ def test_more_early_events_than_numbers_make_the_client_come_again(monkeypatch):
     departed(world)
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.hand.answer(wishes.Limit)
     world.hand.answer(steps.WriteMoves, True)
     world.ends(EndError, "too much", world.hand.answer, steps.Keep)
 
@@ -573,7 +565,6 @@ def test_a_direct_conversation_is_of_the_session_too():
     departed(world, [*THEIRS, dm])
     world.progress.s = T
     world.hand.answer(steps.Taken)
-    world.hand.answer(wishes.Limit)
     assert world.hand.wish.moved.hops[-1].f == {"chat.events/0": 82}
 
 
@@ -591,9 +582,8 @@ class Beginning(World):
 def test_a_session_begins_when_redis_has_it():
     world = Beginning()
     world.hand.answer(wishes.UntilWhole)
-    world.hand.answer(wishes.Limit(steps.WAIT_S))
+    world.hand.within(steps.WAIT_S)
     world.hand.answer(wishes.Enter(world.made), wishes.Entered(asked=True, ahead=False))
-    world.hand.answer(wishes.Limit(None))
     world.hand.answer(identify_steps.Begin(world.made, world.link))
     assert world.hand.result is world.made
     assert world.made.hops == [Hop(OWN)]
@@ -603,8 +593,7 @@ def test_a_session_begins_when_redis_has_it():
 def test_a_start_that_is_overtaken_ends_without_a_frame(change):
     world = Beginning()
     world.hand.answer(wishes.UntilWhole)
-    world.hand.answer(wishes.Limit)
-    world.hand.answer(wishes.Enter, wishes.Entered(asked=True, ahead=False))
+    world.hand.within(steps.WAIT_S)
     match change:
         case "the link":
             world.link.open = False
@@ -612,13 +601,13 @@ def test_a_start_that_is_overtaken_ends_without_a_frame(change):
             world.progress.begin("b.2")
         case "the token":
             world.revoked = True
-    world.ends(EndError, None, world.hand.answer, wishes.Limit)
+    world.ends(EndError, None, world.hand.answer, wishes.Enter, wishes.Entered(asked=True, ahead=False))
 
 
 def test_stores_that_are_away_for_too_long_make_the_client_come_again():
     world = Beginning()
     world.hand.answer(wishes.UntilWhole)
-    world.hand.answer(wishes.Limit)
+    world.hand.within(steps.WAIT_S)
     world.ends(EndError, "away", world.hand.fail, wishes.Enter, TimeoutError())
 
 
@@ -632,5 +621,5 @@ def test_steps_that_are_dropped_ask_for_nothing():
     """When the process ends nobody answers any more."""
     world = Beginning()
     world.hand.answer(wishes.UntilWhole)
-    world.hand.answer(wishes.Limit)
-    world.hand._steps.close()
+    world.hand.within(steps.WAIT_S)
+    world.hand.drop()
