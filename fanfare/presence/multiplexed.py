@@ -9,6 +9,7 @@ logging in, trying again, transactions and all else stay redis-py's.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -346,19 +347,37 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
 
     """
     name = command[0] if command else ""
-    if not isinstance(name, str | bytes) or not name.split():
+    if not isinstance(name, str | bytes):
         raise DataError("a command needs a name")
-    words: list[Any] = [*name.split(), *command[1:]]
+    named, harmless = _named(name)
+    words = (*named, *command[1:])
+    if not harmless:
+        _check_fit(words, may_block=may_block)
+    try:
+        packed: bytes = hiredis.pack_command(words)
+    except (TypeError, UnicodeEncodeError, ValueError) as error:
+        said = _text(words[0])
+        raise DataError(f"{said} has an argument that Redis has no form for: {error}") from error
+    return packed
+
+
+# The same few names come all the time.
+@lru_cache(maxsize=512)
+def _named(name: str | bytes) -> tuple[tuple[str | bytes, ...], bool]:
+    """The words of a command's name, and whether any command that begins with them may share a connection."""
+    words: tuple[str | bytes, ...] = tuple(name.split())
+    if not words:
+        raise DataError("a command needs a name")
+    return words, _text(words[0]) not in _UNFIT | _OF_TWO_WORDS | _MAY_BLOCK
+
+
+def _check_fit(words: Sequence[Any], *, may_block: bool) -> None:
+    """Raises DataError if a command must not go over a shared connection."""
     said = _text(words[0])
     if said in _OF_TWO_WORDS and len(words) > 1:
         said = f"{said} {_text(words[1])}"
     if said in _UNFIT or (said in _MAY_BLOCK and not may_block and _blocks(words[1:])):
         raise DataError(f"{said} needs a connection of its own: everybody else would wait for it")
-    try:
-        packed: bytes = hiredis.pack_command(tuple(map(_argument, words)))
-    except (TypeError, UnicodeEncodeError, ValueError) as error:
-        raise DataError(f"{said} has an argument that Redis has no form for: {error}") from error
-    return packed
 
 
 def _text(word: Any) -> str:
@@ -374,10 +393,3 @@ def _blocks(options: Sequence[Any]) -> bool:
             return True
         at += 1 + _VALUES.get(word, 0)
     return False
-
-
-def _argument(value: Any) -> Any:
-    """The bytes of an argument. As in redis-py, bool and None are refused: they would become numbers or words."""
-    if isinstance(value, bool) or not isinstance(value, str | bytes | int | float | memoryview | bytearray):
-        raise TypeError(f"a {type(value).__name__}")
-    return value if isinstance(value, str | bytes | int | float) else bytes(value)
