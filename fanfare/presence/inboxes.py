@@ -9,7 +9,7 @@ The id of an entry is `<s>-0`, and `s` is the sequence number that clients see. 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -56,13 +56,22 @@ class InboxGoneError(Exception):
     """The inbox does not exist any more: its node was away too long, or Redis was emptied."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InboxEntry:
-    """One entry: either `record` or `marker` is set."""
+    """One entry: either `record` or `marker` is set. Nobody changes it: sessions that come at one time share it."""
 
     s: int
     record: Record | None
     marker: str = ""
+    partition: str = field(default="", init=False)
+    """The record's source partition, named `topic/partition`; made once, as each session that comes asks for it."""
+    offset: int = field(default=-1, init=False)
+    """The record's offset there."""
+
+    def __post_init__(self) -> None:
+        if self.record is not None and self.record.source is not None:
+            topic, partition, self.offset = self.record.source
+            self.partition = f"{topic}/{partition}"
 
 
 @dataclass(frozen=True, slots=True)

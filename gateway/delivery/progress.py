@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from fanfare.presence.inboxes import InboxEntry
-from gateway.recovery.path import Fence, above
+from gateway.recovery.path import Fence
 
 __all__ = ["Progress"]
 
@@ -31,10 +31,9 @@ class Progress:
         """Note an entry; returns whether it is an event for sessions."""
         self.s = entry.s
         record = entry.record
-        if record is None or (self.cut and not above(record.position, self.cut)):
+        if record is None or (self.cut and entry.offset <= self.cut.get(entry.partition, -1)):
             return False
-        topic, partition, offset = record.position
-        self.high[f"{topic}/{partition}"] = offset
+        self.high[entry.partition] = entry.offset
         if record.fence:
             return False
         self.newest_id = max(self.newest_id, record.id)

@@ -94,14 +94,11 @@ def split_at(
     """
     found, wanted = dict(f), set(scopes)
     for entry in entries:
-        record = entry.record
-        if record is None or entry.s > marker:
-            continue
-        topic, partition, offset = record.position
-        name = f"{topic}/{partition}"
         # Nearly all stands below the fence, and costs no more than this.
-        if offset > found.get(name, -1) and wanted.intersection(record.scopes()):
-            found[name] = offset
+        if entry.offset <= found.get(entry.partition, -1) or entry.record is None or entry.s > marker:
+            continue
+        if wanted.intersection(entry.record.scopes()):
+            found[entry.partition] = entry.offset
     return found
 
 
@@ -109,8 +106,9 @@ def unregistered(entries: Iterable[InboxEntry], scopes: Iterable[str], after: in
     """Whether the inbox stopped receiving one of the scopes after `s`."""
     wanted = set(scopes)
     return any(
-        entry.marker.startswith("UNREG ") and entry.s > after and wanted & set(entry.marker.split()[1:])
+        entry.s > after and not wanted.isdisjoint(entry.marker.split()[1:])
         for entry in entries
+        if entry.record is None and entry.marker.startswith("UNREG ")
     )
 
 
@@ -134,17 +132,16 @@ def segment(
         cut: of the inbox: what is not above it stood in an inbox that was lost.
 
     """
-    early = hop.base
+    f, t, since, early = hop.f, hop.t, hop.since, hop.base
     for entry in entries:
-        record, s = entry.record, entry.s
+        record, s, offset, partition = entry.record, entry.s, entry.offset, entry.partition
         if record is None or record.fence:
             continue
-        position = record.position
-        if not above(position, hop.f) or not above(position, cut):
+        if offset <= f.get(partition, -1) or offset <= cut.get(partition, -1):
             continue
-        if s < hop.t:
-            if s <= hop.since or hop.since < 0:
+        if s < t:
+            if s <= since or since < 0:
                 continue
             s = early = early + 1
-        if after < s <= upto and (next_f is None or not above(position, next_f)):
-            yield InboxEntry(s, record)
+        if after < s <= upto and (next_f is None or offset <= next_f.get(partition, -1)):
+            yield entry if s == entry.s else InboxEntry(s, record)

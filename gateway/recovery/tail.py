@@ -62,8 +62,7 @@ class Seen:
         self._unfenced += filter(_no_fence, page)
         for entry in page:
             if entry.record is not None:
-                topic, partition, offset = entry.record.position
-                self.high[f"{topic}/{partition}"] = offset
+                self.high[entry.partition] = entry.offset
 
     def add_earlier(self, first: int, entries: Sequence[InboxEntry]) -> None:
         """Add what comes before, from `s` = first on."""
