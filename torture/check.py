@@ -24,6 +24,8 @@ _SNOWFLAKE_EPOCH_MS: Final = 1_420_070_400_000
 _LATE_MS: Final = 300_000
 # A delay above this counts as a disturbance when the time to recover is measured.
 _DISTURBED_S: Final = 0.5
+# How exactly it is told which delay belongs to which fault.
+_MOMENT_S: Final = 0.1
 # A kind of violation is told with so many examples.
 _EXAMPLES: Final = 5
 
@@ -81,6 +83,8 @@ class Verdict:
     told: int = 0
     gap_s: float = 0.0
     recovery_s: float = 0.0
+    gaps_s: list[float] = field(default_factory=list)
+    """The longest gap while each fault was there, in the order of the history."""
     violations: list[Violation] = field(default_factory=list)
     more: int = 0
     """Violations that are not listed."""
@@ -337,6 +341,7 @@ def _check_stored(
 def _measure(verdict: Verdict, history: History, log: _Log) -> None:
     """Longest delay that nothing excuses, and how long after a fault there were delays."""
     last_disturbed = 0.0
+    longest: dict[int, float] = defaultdict(float)
     for session in history.sessions.values():
         if session.slow or session.ready is None:
             continue
@@ -351,10 +356,16 @@ def _measure(verdict: Verdict, history: History, log: _Log) -> None:
                 last_disturbed = max(last_disturbed, at)
             due = _excused(due, at, link, history.faults)
             verdict.gap_s = max(verdict.gap_s, at - due)
+            for moment in (int(due / _MOMENT_S), int(at / _MOMENT_S)):
+                longest[moment] = max(longest[moment], at - due)
     if history.faults:
         first = history.faults[0]
         since = first.healed if first.outage and first.healed is not None else first.applied
         verdict.recovery_s = max(0.0, last_disturbed - since)
+    for fault in history.faults:
+        ended = fault.applied if fault.healed is None else fault.healed
+        moments = range(int(fault.applied / _MOMENT_S), int(ended / _MOMENT_S) + 1)
+        verdict.gaps_s.append(round(max(longest.get(moment, 0.0) for moment in moments), 3))
     verdict.gap_s, verdict.recovery_s = round(verdict.gap_s, 3), round(verdict.recovery_s, 3)
 
 

@@ -4,12 +4,13 @@
 
 Ports of loopback. Lines on stdin: `drop PORT` (a network that swallows everything: what is connected hangs, what
 connects gets no answer), `reset PORT` (what is connected is cut off, what connects too) and `heal PORT`, with the
-port listened on; and `target PORT OTHER`: from now on new connections lead to another port, and old ones stay. It
-ends with its stdin.
+port listened on; and `target PORT OTHER [OTHER...]`: from now on new connections lead to other ports in turn, and old
+ones stay. It ends with its stdin.
 """
 
 import asyncio
 import contextlib
+import itertools
 import sys
 from enum import StrEnum
 from typing import Any
@@ -35,7 +36,7 @@ class _Link:
     """One listening port and what goes through it."""
 
     def __init__(self, target: int) -> None:
-        self.target = target
+        self.targets = itertools.cycle((target,))
         self.mode = Mode.HEAL
         self.open = asyncio.Event()
         self.open.set()
@@ -62,7 +63,7 @@ class _Link:
         there: asyncio.StreamWriter | None = None
         try:
             await self.open.wait()
-            back, there = await asyncio.open_connection(HOST, self.target)
+            back, there = await asyncio.open_connection(HOST, next(self.targets))
             self.connections.add(there)
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(reader, there))
@@ -96,9 +97,9 @@ async def _serve(pairs: list[tuple[int, int]]) -> None:
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
         while line := await stdin.readline():
-            word, which, *other = line.decode().split()
+            word, which, *others = line.decode().split()
             if word == _TARGET:
-                links[int(which)].target = int(other[0])
+                links[int(which)].targets = itertools.cycle([int(other) for other in others])
             else:
                 links[int(which)].turn(Mode(word))
 
@@ -136,9 +137,9 @@ class Proxies:
         """Change what a link does."""
         self._say(f"{mode} {port}")
 
-    def lead(self, port: int, target: int) -> None:
-        """Lead new connections of a link to another port; those that are open stay where they are."""
-        self._say(f"{_TARGET} {port} {target}")
+    def lead(self, port: int, *targets: int) -> None:
+        """Lead new connections of a link to other ports in turn; those that are open stay where they are."""
+        self._say(f"{_TARGET} {port} {' '.join(map(str, targets))}")
 
     def _say(self, line: str) -> None:
         assert self._process is not None

@@ -139,8 +139,7 @@ class System:
             )
         await self._proxies.__aenter__()
         try:
-            await self.command("up", "--detach", "--scale", self.scale.option, "--procfile", str(procfile))
-            self.run = json.loads(self.data.run_file.read_text("utf-8"))
+            await self._bring_up("--scale", self.scale.option, "--procfile", str(procfile))
             await self._look_for_nodes()
             await eventually(self._all_nodes, 30, "the gateways do not tell their addresses")
             self._watch = asyncio.create_task(self._keep_looking(), name="nodes")
@@ -151,6 +150,10 @@ class System:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
+
+    async def _bring_up(self, *options: str) -> None:
+        await self.command("up", "--detach", *options)
+        self.run = json.loads(self.data.run_file.read_text("utf-8"))
 
     async def _stop(self) -> None:
         if self._watch is not None:
@@ -186,15 +189,15 @@ class System:
         ours = {f"FANFARE_{name}": value for name, value in settings.items()}
         return clean | ours | self._settings | {FILE: str(self.folder / "changes.json")}
 
-    async def command(self, *words: str) -> str:
-        """Run `fanfare WORDS`. Raises: BadSystemError: it failed."""
+    async def command(self, *words: str, **variables: str) -> str:
+        """Run `fanfare WORDS`, with further variables. Raises: BadSystemError: it failed."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "fanfare.cli",
             *words,
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | variables,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

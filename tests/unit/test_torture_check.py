@@ -321,6 +321,16 @@ def test_delays_are_measured_from_the_connection_and_outages_from_their_end() ->
     assert verdict.recovery_s == pytest.approx(0.5)
 
 
+def test_the_longest_gap_is_told_for_each_fault() -> None:
+    story = Story()
+    story.session("anna").at[4] += 0.7  # due at 5.0
+    story.session("anna").at[9] = 17.0  # due at 10.0
+    for began, ended in ((4.5, 5.2), (5.5, 8.5), (5.6, 5.65), (16.0, 17.5)):
+        story.history.fault(FaultTimes("roll-out", began, observed=ended, healed=ended))
+    story.history.fault(FaultTimes("roll-out", 17.8, observed=17.9))  # not over yet
+    assert story.check().gaps_s == [0.71, 0.71, 0.0, 7.0, 0.0]
+
+
 def test_sessions_of_a_stopped_node_are_excused() -> None:
     story = Story()
     story.session("anna").at[9] = 17.0

@@ -120,3 +120,27 @@ async def test_new_connections_can_be_led_elsewhere_while_old_ones_stay(link):
                 async with talking(port) as new:
                     said = await new.says()
         assert await old.says() == b"hello"
+
+
+async def test_new_connections_are_led_to_several_places_in_turn(link):
+    port, proxies = link
+
+    async def say_no(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read(100)
+            writer.write(b"no")
+        writer.close()
+
+    async with (
+        await asyncio.start_server(echo, HOST, 0) as one,
+        await asyncio.start_server(say_no, HOST, 0) as other,
+    ):
+        proxies.lead(port, *(each.sockets[0].getsockname()[1] for each in (one, other)))
+        said: list[bytes] = []
+        async with asyncio.timeout(SOON_S):
+            while b"no" not in said or len(said) < 6:
+                async with talking(port) as talk:
+                    said.append(await talk.says())
+        alternating = said[said.index(b"no") :]
+        assert {*alternating[::2]} == {b"no"}
+        assert {*alternating[1::2]} == {b"hello"}
