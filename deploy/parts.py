@@ -1,7 +1,7 @@
 """The list of all parts that an installation consists of, as CycloneDX: `python -m deploy.parts > parts.json`.
 
-Python packages are those of requirements/run.txt (an image has the part of them in requirements/image.txt), jars those
-of Kafka's lock. Versions and hashes are the pinned ones; licences are what each part says of itself.
+Python packages are those of requirements/run.txt and of requirements/image.txt, jars those of Kafka's lock. Versions
+and hashes are the pinned ones; licences are what each part says of itself.
 """
 
 import json
@@ -61,10 +61,15 @@ def _component(name: str, version: str, purl: str, hashes: list[str], licence: s
 
 
 def _packages() -> Iterator[dict[str, Any]]:
-    text = (_ROOT / "requirements/run.txt").read_text().replace("\\\n", " ")
-    for line in text.splitlines():
-        if found := re.match(r"([\w.-]+)==(\S+)", line):
+    texts = (
+        (_ROOT / f"requirements/{name}.txt").read_text().replace("\\\n", " ") for name in ("run", "image")
+    )
+    listed = set()
+    for line in "".join(texts).splitlines():
+        found = re.match(r"([\w.-]+)==(\S+)", line)
+        if found and found.groups() not in listed:
             name, version = found.groups()
+            listed.add((name, version))
             hashes = re.findall(r"--hash=sha256:(\w+)", line)
             yield _component(name, version, f"pkg:pypi/{name}@{version}", hashes, _licence_of_package(name))
 

@@ -23,6 +23,7 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs, metrics
 from fanfare.telemetry.internal import InternalServer
 from fanfare.telemetry.logs import Action
+from fanfare.telemetry.tracing import Traces, start_traces
 from fanfare.tls import reload_clients
 
 __all__ = ["Service", "State", "run"]
@@ -58,6 +59,8 @@ class Service:
         """What keeps its work from getting on, in a line, or ''. Replace it."""
         self.facts: Callable[[], dict[str, object]] = dict
         """Further entries of /status. Replace it."""
+        self.traces: Traces | None = start_traces(settings, role)
+        """Where traces are on, the spans of this process."""
         self.reloads: list[Callable[[], None]] = []
         """What to do at SIGHUP; a SettingsError means that all stays as it was."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -187,6 +190,8 @@ async def _serve(settings: Settings, role: str, main: Callable[[Service], Awaita
         await service.close()
     finally:
         await server.stop()
+        if service.traces is not None:
+            await asyncio.to_thread(service.traces.close)
     service.log.info("stopped", action=Action.STOP, failed=service.failed)
     return 1 if service.failed else 0
 

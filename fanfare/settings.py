@@ -237,6 +237,19 @@ class Settings(BaseSettings):
         default="console", description="Lines for people, or one JSON object a line."
     )
 
+    traces: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="Where traces go: the OTLP/HTTP address of a collector, such as http://HOST:4318/v1/traces; needs "
+        "the extra `tracing`. Default: there are none.",
+    )
+    traced_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="How many of the messages and other events of channels are traced, where traces are on. 1: all.",
+    )
+
     # Handed to each process by `fanfare up`.
     process: str = Field(default="", description="Name of this process, such as gateway.1.")
     rest_fd: int = Field(default=-1, description="Inherited descriptor of the shared public REST socket.")

@@ -7,6 +7,7 @@ from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.presence.loss_token import LossToken
 from fanfare.service import Service, State, run
+from fanfare.telemetry.tracing import traced
 from fanout.budget import Budget
 from fanout.worker import FanOut
 
@@ -22,12 +23,13 @@ async def main(service: Service) -> None:
     producer = Producer(settings, topics=DELIVERIES_OF.values(), limit_bytes=UNACKNOWLEDGED_BYTES)
     fanout = FanOut(redis, loss, producer)
     rate = settings.fanout_budget
-    budget = Budget(rate, fanout.handle) if rate else None
+    handle = traced(service.traces, "fan-out", fanout.handle)
+    budget = Budget(rate, handle) if rate else None
     consumer = Consumer(
         settings,
         "fanout",
         DELIVERIES_OF,
-        budget.handle if budget else fanout.handle,
+        budget.handle if budget else handle,
         batch_records=budget.batch_records if budget else None,
         told_to_bury=told_by(redis),
     )

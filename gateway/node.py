@@ -42,6 +42,7 @@ from gateway.delivery.writing import fastest
 from gateway.guilds.cache import GuildCache
 from gateway.ingress.assembly import assemble
 from gateway.ingress.ingress import Ingress
+from gateway.ingress.traced_log import TracedLog
 from gateway.listening.admission import Admission, Room, admission_of
 from gateway.listening.listener import BACKLOG, Listener
 from gateway.protocol.codes import CloseCode
@@ -160,7 +161,7 @@ async def main(service: Service) -> None:
         worker = await stack.enter_async_context(SnowflakeLease(redis))
 
         node_id = secrets.token_hex(6)
-        inbox = NodeInbox(settings, redis, node_id)
+        inbox = NodeInbox(settings, redis, node_id, service.traces)
         stack.push_async_callback(inbox.close)
         s = await inbox.begin()
         presence = PresenceWriter(redis, inbox.name)
@@ -194,7 +195,7 @@ async def main(service: Service) -> None:
         files = FileStore(settings)
         ingress = assemble(
             settings,
-            log=producer,
+            log=producer if service.traces is None else TracedLog(producer, service.traces),
             redis=redis,
             loss=loss,
             store=store,

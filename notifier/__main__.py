@@ -5,6 +5,7 @@ from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State, run
+from fanfare.telemetry.tracing import traced
 from notifier.worker import Notifier
 
 
@@ -13,7 +14,11 @@ async def main(service: Service) -> None:
     redis = connect(service.settings, client_name=service.name)
     notifier = Notifier(redis)
     consumer = Consumer(
-        service.settings, "notifier", DELIVERIES_OF.values(), notifier.handle, told_to_bury=told_by(redis)
+        service.settings,
+        "notifier",
+        DELIVERIES_OF.values(),
+        traced(service.traces, "notify", notifier.handle),
+        told_to_bury=told_by(redis),
     )
     service.ready = lambda: consumer.joined and notifier.settled
     service.problem = consumer.problem

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from fanfare.bus.outage import is_outage
@@ -17,6 +18,7 @@ from fanfare.settings import Settings
 from fanfare.tasks import Shared, together
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from fanfare.telemetry.tracing import Traces
 from gateway import metrics
 from gateway.delivery.hub import Hub
 
@@ -32,9 +34,10 @@ _RETRY_S: Final = 0.2
 class NodeInbox:
     """The inbox `<node>.<generation>` of this process."""
 
-    def __init__(self, settings: Settings, redis: Redis, node: str) -> None:
+    def __init__(self, settings: Settings, redis: Redis, node: str, traces: Traces | None = None) -> None:
         """Args: redis: for everything but reading, which has a connection of its own."""
         self._redis = redis
+        self._delivered = _noted if traces is None else partial(_traced, traces)
         self._reader = connect(
             settings, client_name=f"fanfare-{node}", connected=self._connected, may_block=True
         )
@@ -183,11 +186,11 @@ class NodeInbox:
                 hub.take(entry, more=True)
                 if time.monotonic() - started > _SLICE_S:
                     hub.settle()
-                    _delivered(entries[timed:taken])
+                    self._delivered(entries[timed:taken], started)
                     await asyncio.sleep(0)
                     started, timed = time.monotonic(), taken
             hub.settle()
-            _delivered(entries[timed:])
+            self._delivered(entries[timed:], started)
 
     async def _renew(self) -> None:
         renewed = 0.0
@@ -202,7 +205,14 @@ class NodeInbox:
             await asyncio.sleep(TOKEN_S)
 
 
-def _delivered(entries: Sequence[InboxEntry]) -> None:
+def _traced(traces: Traces, entries: Sequence[InboxEntry], began: float) -> None:
+    """The same, and the last step of what is traced: to the sockets, or to what waits until a slow one takes more."""
+    _noted(entries, began)
+    began_s = now_s() - (time.monotonic() - began)
+    traces.add_all("deliver", (entry.record for entry in entries if entry.record is not None), began_s, {})
+
+
+def _noted(entries: Sequence[InboxEntry], _began: float) -> None:
     """Note how long the events took that have just been written."""
     now = now_s()
     for entry in entries:
