@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from fanfare.presence import keys
-from fanfare.presence.multiplexed import LineRedis
+from fanfare.presence.multiplexed import MultiplexedRedis
 from fanfare.presence.redis_internals import FreshTls
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem
@@ -35,7 +35,7 @@ def connect(
     connected: Callable[[], None] | None = None,
     may_block: bool = False,
     replica_too: bool = False,
-) -> LineRedis:
+) -> MultiplexedRedis:
     """A client of the Redis in the settings; it connects when it is first used, and again after an outage.
 
     Args:
@@ -46,7 +46,9 @@ def connect(
         replica_too: it may be a replica, which takes no writes and may lag.
 
     """
-    client: LineRedis = _client(LineRedis, settings, client_name, connected, replica_too=replica_too)
+    client: MultiplexedRedis = _client(
+        MultiplexedRedis, settings, client_name, connected, replica_too=replica_too
+    )
     client.may_block = may_block
     return client
 

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError
 
 from fanfare.constants import TOKEN_S
-from fanfare.presence.multiplexed import LineRedis
+from fanfare.presence.multiplexed import MultiplexedRedis
 from fanfare.tasks import Shared
 
 __all__ = ["LossToken", "loss_token"]
@@ -22,7 +22,7 @@ async def loss_token(redis: Redis) -> str:
     """
     facts = await redis.info("server", "replication")
     if facts.get("role") == "slave":
-        if isinstance(redis, LineRedis):
+        if isinstance(redis, MultiplexedRedis):
             redis.drop()
         raise ReadOnlyError("this server is a replica")
     return f"{facts['run_id']}.{facts.get('master_replid', '')}"

@@ -33,7 +33,7 @@ from fanfare.presence.redis_internals import error_of, forget, transport_of
 from fanfare.tasks import end, retrieve
 from fanfare.telemetry.metrics import REGISTRY
 
-__all__ = ["LineRedis"]
+__all__ = ["MultiplexedRedis"]
 
 _Command = tuple[Any, ...]
 
@@ -69,7 +69,7 @@ class _Call:
         self.answers: list[Any] = []
 
 
-class _Line(asyncio.Protocol):
+class _SharedConnection(asyncio.Protocol):
     """A connection that redis-py has set up, from then on."""
 
     def __init__(self, connection: Any, *, may_block: bool = False) -> None:
@@ -179,21 +179,21 @@ class _Line(asyncio.Protocol):
             self._looking = self._loop.call_later(_LOOK_S, self._look)
 
 
-_open: WeakSet[_Line] = WeakSet()
+_open: WeakSet[_SharedConnection] = WeakSet()
 _UNSENT: Final = Gauge(
     "fanfare_redis_unsent_bytes", "Bytes that wait to be sent to Redis.", registry=REGISTRY
 )
 _UNSENT.set_function(lambda: sum(line.unsent_bytes for line in list(_open)))
 
 
-class LineRedis(Redis):
-    """redis-py's client; its commands, and pipelines that are no transactions, go over one line.
+class MultiplexedRedis(Redis):
+    """redis-py's client; its commands, and pipelines that are no transactions, go over one connection.
 
     A command that fails for want of a connection goes redis-py's own way, which tries again.
     """
 
-    _line: _Line | None = None
-    _opening: "asyncio.Task[_Line] | None" = None
+    _line: _SharedConnection | None = None
+    _opening: "asyncio.Task[_SharedConnection] | None" = None
     ended = False
     """It was closed."""
     may_block = False
@@ -215,7 +215,7 @@ class LineRedis(Redis):
 
     @override
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        return _LinePipeline(self, transaction, shard_hint)
+        return _MultiplexedPipeline(self, transaction, shard_hint)
 
     async def ask(self, commands: Sequence[_Command]) -> list[Any]:
         """The answers to commands as they come from Redis; an error that Redis answers is an answer, too.
@@ -259,7 +259,7 @@ class LineRedis(Redis):
         if self._line is not None:
             self._line.close(RedisConnectionError("the connection was given up"))
 
-    async def _open(self) -> _Line:
+    async def _open(self) -> _SharedConnection:
         """Connect; calls that come meanwhile share the connection."""
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._connect(), name="redis line")
@@ -270,13 +270,13 @@ class LineRedis(Redis):
             raise RedisConnectionError("the client was closed")
         return opening.result()
 
-    async def _connect(self) -> _Line:
+    async def _connect(self) -> _SharedConnection:
         try:
             # Connections of the pool may lead to the same server as the lost line, which may be no primary any more.
             await self.connection_pool.disconnect(inuse_connections=False)
             connection: Any = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             await connection.connect_check_health()
-            self._line = _Line(connection, may_block=self.may_block)
+            self._line = _SharedConnection(connection, may_block=self.may_block)
             return self._line
         finally:
             self._opening = None
@@ -291,10 +291,10 @@ class LineRedis(Redis):
         await super().aclose(close_connection_pool)
 
 
-class _LinePipeline(Pipeline):
+class _MultiplexedPipeline(Pipeline):
     """A pipeline of that client."""
 
-    def __init__(self, client: LineRedis, transaction: bool, shard_hint: str | None) -> None:
+    def __init__(self, client: MultiplexedRedis, transaction: bool, shard_hint: str | None) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction, shard_hint)
         self._client = client
 

@@ -1,4 +1,4 @@
-"""The line to Redis, when what comes is not what was asked for."""
+"""The shared connection to Redis, when what comes is not what was asked for."""
 
 import asyncio
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from fanfare.presence.multiplexed import _Line
+from fanfare.presence.multiplexed import _SharedConnection
 
 
 class Transport:
@@ -50,7 +50,7 @@ async def line(transport):
         _close=lambda: None,
         socket_timeout=5.0,
     )
-    return _Line(connection)
+    return _SharedConnection(connection)
 
 
 async def asked(line, *commands):
@@ -98,6 +98,24 @@ async def test_a_server_that_still_loads_is_none(line, transport):
     line.data_received(b"-LOADING Valkey is loading the dataset in memory\r\n")
     for call in calls:
         with pytest.raises(BusyLoadingError):
+            await call
+    assert line.closed
+    assert transport.aborted
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"-READONLY You can't write against a read only replica.",
+        b"-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        b"-NOREPLICAS Not enough good replicas to write.",
+    ],
+)
+async def test_e3_a_server_that_is_no_primary_any_more_is_left(line, transport, said):
+    calls = [await asked(line, ("SET", "a", "1")) for _ in range(2)]
+    line.data_received(said + b"\r\n")
+    for call in calls:
+        with pytest.raises(RedisConnectionError, match="no primary any more"):
             await call
     assert line.closed
     assert transport.aborted
