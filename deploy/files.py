@@ -13,6 +13,7 @@ import yaml
 from deploy.alerts import rules
 from deploy.dashboards import DASHBOARDS, dashboard
 from deploy.kafka_objects import topics, users
+from deploy.keda_objects import scaled_objects
 from deploy.kubernetes import ROOT, settings_of
 from deploy.redis_users import redis_users
 
@@ -45,6 +46,7 @@ def made() -> dict[Path, str]:
     return {
         **{ROOT / "deploy/grafana/dashboards" / name: text for name, text in boards.items()},
         **{monitoring / name: text for name, text in boards.items()},
+        ROOT / "k8s/components/keda/workers.yaml": _yaml(scaled_objects(settings)),
         strimzi / "topics.yaml": _yaml(topics(settings)),
         strimzi / "users.yaml": _yaml(users(settings)),
         ROOT / "deploy/prometheus/rules.yaml": _yaml([rules()]),

@@ -7,7 +7,7 @@ from fanfare.autoscale.decide import Aim
 from fanfare.capacity.model import BUSY
 from fanfare.capacity.units import Service
 
-__all__ = ["Scaled", "manifest", "usual_rate"]
+__all__ = ["Scaled", "lag_threshold", "manifest", "usual_rate"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,23 @@ def usual_rate(unit: Service, batch_records: int) -> float:
     return (BUSY * 1e6 - unit.idle_us) / each_us
 
 
+def lag_threshold(scaled: Scaled, aim: Aim) -> int:
+    """KEDA's `lagThreshold`: it wants lag / lagThreshold workers.
+
+    A worker does `per_worker` records in a second, so its part of a lag is done in `drain_s` if that part is
+    `per_worker * drain_s`.
+    """
+    return max(round(scaled.per_worker * aim.drain_s), 1)
+
+
 def manifest(scaled: Scaled, servers: str, aim: Aim) -> str:
     """A ScaledObject in YAML.
 
-    KEDA wants lag / lagThreshold workers. A worker does `per_worker` records in a second, so its part of a lag is done
-    in `drain_s` if that part is `per_worker * drain_s`. KEDA sees the lag alone, not the rates: so it adds workers for
-    a backlog only, as `decide` does, but does not know whether they help.
+    KEDA sees the lag alone, not the rates: so it adds workers for a backlog only, as `decide` does, but does not know
+    whether they help.
     """
     most = min(max(scaled.topics.values(), default=1), aim.most)
-    threshold = max(round(scaled.per_worker * aim.drain_s), 1)
+    threshold = lag_threshold(scaled, aim)
     triggers = "".join(
         f"""
     - type: kafka
