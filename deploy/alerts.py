@@ -5,7 +5,12 @@ Each has its section in docs/operations.md, "Alerts". `page` wakes somebody, `ti
 
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ALERTS", "FOREIGN", "Alert", "rules"]
+__all__ = ["ALERTS", "DRAIN_EACH_S", "DRAIN_SPARE_S", "FOREIGN", "Alert", "rules"]
+
+DRAIN_SPARE_S: Final = 5
+"""A gateway that has asked its clients to reconnect waits a little for them to close by themselves."""
+DRAIN_EACH_S: Final = 10
+"""How often it is looked whether one takes longer: the moment for that is short."""
 
 FOREIGN: Final = frozenset({
     "redis_memory_used_bytes", "redis_memory_max_bytes", "up",
@@ -22,6 +27,8 @@ class Alert(NamedTuple):
     wait: str
     severity: str
     says: str
+    each: str = ""
+    """How often it is evaluated; empty: as often as all are by default."""
 
 
 ALERTS: Final = (
@@ -79,11 +86,12 @@ ALERTS: Final = (
     ),
     Alert(
         "FanfareDrainOverrun",
-        # Longer than k8s/overlays/prod lets a gateway drain.
-        'fanfare_state{state="draining"} == 1',
-        "5m",
+        # Between the end of a process's own window and its grace: after that kubelet has killed it, and nobody is told.
+        f"time() - (fanfare_drain_until_seconds > 0) > {DRAIN_SPARE_S}",
+        "0m",
         "ticket",
-        "{{ $labels.instance }} drains for longer than any window.",
+        "{{ $labels.instance }} still runs {{ $value | humanizeDuration }} after its window to drain.",
+        f"{DRAIN_EACH_S}s",
     ),
     Alert(
         "FanfareRefusedSends",
@@ -107,20 +115,20 @@ def rules() -> dict[str, Any]:
     """The rules as Prometheus reads them; the object of its operator has the same as its spec."""
     groups = [
         {
-            "name": "fanfare",
-            "rules": [
-                {
-                    "alert": one.name,
-                    "expr": one.expression,
-                    "for": one.wait,
-                    "labels": {"severity": one.severity},
-                    "annotations": {
-                        "summary": one.says,
-                        "runbook": f"docs/operations.md#{one.name.lower()}",
-                    },
-                }
-                for one in ALERTS
-            ],
+            "name": f"fanfare-each-{each}" if each else "fanfare",
+            **({"interval": each} if each else {}),
+            "rules": [_rule(one) for one in ALERTS if one.each == each],
         }
+        for each in dict.fromkeys(one.each for one in ALERTS)
     ]
     return {"groups": groups}
+
+
+def _rule(one: Alert) -> dict[str, Any]:
+    return {
+        "alert": one.name,
+        "expr": one.expression,
+        "for": one.wait,
+        "labels": {"severity": one.severity},
+        "annotations": {"summary": one.says, "runbook": f"docs/operations.md#{one.name.lower()}"},
+    }

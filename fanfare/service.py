@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from typing import Any, Final, NoReturn
 
+from fanfare.clock import now_s
 from fanfare.environment import load_settings
 from fanfare.errors import FatalError
 from fanfare.service_links import service_links
@@ -106,6 +107,7 @@ class Service:
         if not self.stopping.is_set():
             self.log.info("stopping", action=Action.DRAIN, why=why)
             self.state = State.DRAINING
+            metrics.DRAIN_UNTIL.set(now_s() + self.settings.unready_s + self.settings.drain_s)
             self.stopping.set()
 
     def fail(self, why: str, error: BaseException | None = None) -> None:

@@ -31,6 +31,11 @@ LATENCY_BUCKETS: Final = (
 SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 STATE = Gauge("fanfare_state", "1 for the state that the process is in.", ["state"], registry=REGISTRY)
+DRAIN_UNTIL = Gauge(
+    "fanfare_drain_until_seconds",
+    "When a process that was told to stop is to be done with it, in seconds since 1970; 0 before.",
+    registry=REGISTRY,
+)
 LOOP_LAG = Gauge("fanfare_loop_lag_seconds", "How late the event loop's last tick was.", registry=REGISTRY)
 
 # The consume loop.

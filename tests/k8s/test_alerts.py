@@ -12,11 +12,13 @@ import archiver.worker
 import fanout.worker
 import gateway.node
 import notifier.worker
-from deploy.alerts import ALERTS, FOREIGN
+from deploy.alerts import ALERTS, DRAIN_EACH_S, DRAIN_SPARE_S, FOREIGN
 from deploy.dashboards import DASHBOARDS
 from deploy.kubernetes import ROOT
 from deploy.promtool import promtool
+from fanfare.service import FAILED_DRAIN_S
 from fanfare.telemetry.metrics import REGISTRY
+from tests.k8s.manifests import pod
 
 assert all((archiver.worker, fanout.worker, gateway.node, notifier.worker))  # they define their metrics
 
@@ -93,6 +95,14 @@ def test_every_alert_fires_in_a_test_and_is_explained():
     written = set(re.findall(r"^### (Fanfare\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
     assert written == names
     assert {one.severity for one in ALERTS} == {"page", "ticket"}
+
+
+def test_an_overrun_is_seen_before_kubelet_kills(manifests):
+    """An alert that comes after the grace never comes: the process is gone by then."""
+    settings = manifests.settings()
+    until_s = settings.unready_s + settings.drain_s
+    grace_s = pod(manifests.ours()["gateway"])["terminationGracePeriodSeconds"]
+    assert until_s + DRAIN_SPARE_S + DRAIN_EACH_S < until_s + FAILED_DRAIN_S < grace_s
 
 
 def test_the_alerts_fire_as_promtool_says():

@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+from fanfare.clock import now_s
+from fanfare.service import Service
+from fanfare.settings import Settings
+from fanfare.telemetry.metrics import REGISTRY
+
 ROOT = Path(__file__).parents[2]
 HEAD = """
 import asyncio
@@ -106,6 +111,15 @@ async def test_shows_how_it_is() -> None:
         }
         _, text = await asyncio.to_thread(get, base + "/metrics")
         assert 'fanfare_state{state="running"} 1.0' in text
+
+
+async def test_a_process_that_was_told_to_stop_says_when_it_is_to_be_done() -> None:
+    told = Service(Settings(unready_s=10, drain_s=60), "tester")
+    before = now_s()
+    told.stop("SIGTERM")
+    until = REGISTRY.get_sample_value("fanfare_drain_until_seconds")
+    assert until is not None
+    assert before + 70 <= until <= now_s() + 70
 
 
 @pytest.mark.parametrize(
