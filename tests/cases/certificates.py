@@ -23,11 +23,14 @@ class Authority:
         self.pem = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(self.pem)
 
-    def issue(self, name: str, *hosts: str, days: int = 2) -> tuple[Path, Path]:
+    def issue(
+        self, name: str, *hosts: str, days: int = 2, common_name: str | None = None
+    ) -> tuple[Path, Path]:
         """The files of a certificate and its key, in the place of those of that name; expired after `days`."""
         today = dt.datetime.now(dt.UTC)
         made = self._ca.issue_cert(
             *(hosts or HOSTS),
+            common_name=common_name,
             not_before=today - dt.timedelta(days=10),
             not_after=today + dt.timedelta(days=days),
         )

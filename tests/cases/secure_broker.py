@@ -29,19 +29,20 @@ class SecureBroker(NamedTuple):
 
 
 @contextmanager
-def secure_broker(home: Path, authority: Authority) -> Iterator[SecureBroker]:
-    """A broker that runs inside the block, with one user."""
+def secure_broker(home: Path, authority: Authority, **settings: str) -> Iterator[SecureBroker]:
+    """A broker that runs inside the block, with one user. Further settings with `_` for the dots."""
     folder = DataFolder(home)
     folder.make()
     plain, (spec,) = asyncio.run(prepare_kafka(folder, 1, 0))
     scram, mutual = (f"127.0.0.1:{free_port('127.0.0.1')}" for _ in range(2))
     config = folder.home / "kafka" / "1.properties"
-    config.write_text(_secured(config.read_text(), scram, mutual, authority))
+    more = "".join(f"{name.replace('_', '.')}={value}\n" for name, value in settings.items())
+    config.write_text(_secured(config.read_text(), scram, mutual, authority) + more)
     with spec.log.open("wb") as log:
         process = subprocess.Popen(spec.command, env=spec.env, stdout=log, stderr=log)
         try:
             wait_until_open(process, int(plain.rpartition(":")[2]), spec.log)
-            _make_user(home, plain)
+            make_user(home, plain, USER, PASSWORD)
             yield SecureBroker(plain, scram, mutual)
         finally:
             process.terminate()
@@ -69,9 +70,10 @@ def _secured(text: str, scram: str, mutual: str, authority: Authority) -> str:
     return "\n".join([*lines, *(f"{name}={value}" for name, value in settings.items())]) + "\n"
 
 
-def _make_user(home: Path, plain: str) -> None:
-    given = f"SCRAM-SHA-512=[password={PASSWORD}]"
-    alter = ("--alter", "--add-config", given, "--entity-type", "users", "--entity-name", USER)
+def make_user(home: Path, plain: str, user: str, password: str) -> None:
+    """A user who logs in by SCRAM."""
+    given = f"SCRAM-SHA-512=[password={password}]"
+    alter = ("--alter", "--add-config", given, "--entity-type", "users", "--entity-name", user)
     subprocess.run(
         [sys.executable, "-m", "fanfare.cli", "kafka", "configs", *alter],
         env=clean_environment(home, kafka=plain),
