@@ -4,7 +4,15 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["host_problem", "is_everywhere", "kafka_problem", "public_url_problem", "reach", "url_host"]
+__all__ = [
+    "host_problem",
+    "is_everywhere",
+    "is_loopback",
+    "kafka_problem",
+    "public_url_problem",
+    "reach",
+    "url_host",
+]
 
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 
@@ -20,6 +28,14 @@ def is_everywhere(host: str) -> bool:
         return not host or ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def reach(host: str) -> str:

@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         "commas: the first one signs, all of them verify. Embedded: made once and kept in the data folder.",
     )
 
+    admin_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Lets in whoever sends `Authorization: Admin KEY`: to the live view, and to routes of operators. "
+        "Empty: nobody. Embedded: made once and kept in the data folder.",
+    )
+
     prefix: str = Field(
         default="",
         pattern=r"^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$",
@@ -252,6 +258,9 @@ class Settings(BaseSettings):
 
     # Handed to each process by `fanfare up`.
     process: str = Field(default="", description="Name of this process, such as gateway.1.")
+    control: Path | None = Field(
+        default=None, description="Data folder of the `fanfare up` that runs this process and can be asked."
+    )
     rest_fd: int = Field(default=-1, description="Inherited descriptor of the shared public REST socket.")
     gateway_fd: int = Field(
         default=-1, description="Inherited descriptor of the shared public websocket socket."
@@ -317,6 +326,10 @@ class Settings(BaseSettings):
         """The base URL of REST, with the version."""
         scheme = "https" if self.tls_cert else "http"
         return f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}/api/v10"
+
+    def public_web(self) -> str:
+        """The address of the pages, without a path."""
+        return self.public_api().removesuffix("/api/v10")
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The trusted proxies."""

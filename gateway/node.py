@@ -45,6 +45,7 @@ from gateway.ingress.ingress import Ingress
 from gateway.ingress.traced_log import TracedLog
 from gateway.listening.admission import Admission, Room, admission_of
 from gateway.listening.listener import BACKLOG, Listener
+from gateway.pages import add_pages
 from gateway.protocol.codes import CloseCode
 from gateway.protocol.member_requests import RequestMembers
 from gateway.recovery.fences import Fences
@@ -263,6 +264,7 @@ async def main(service: Service) -> None:
         app = make_app(
             RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads())
         )
+        add_pages(app, settings)
         await _serve(service, node, app, room, ingress)
 
 

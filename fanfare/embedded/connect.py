@@ -23,7 +23,7 @@ def how_to_connect(run: dict[str, Any], run_file: Path) -> str:
     people = "\n".join(f"  {name:<9} {user['token']}" for name, user in run["users"].items())
     bot = BOT.format(api=run["api"], gateway=run["gateway"], token=run["bot"]["token"])
     return f"""
-Fanfare is ready.
+Fanfare is ready. Open {run["web"]} in a browser to chat, and {run["web"]}/live to watch.
 
   REST      {run["api"]}
   gateway   {run["gateway"]}

@@ -10,17 +10,17 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
+from fanfare import control
+from fanfare.control import NAME, ControlError, short
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.folder import DataFolder, NotRunningError
 
 __all__ = ["Handlers", "ask", "serve"]
 
-_NAME: Final = "control.sock"
 _LINE_BYTES: Final = 64 * 1024
 _READ_S: Final = 5.0
 
@@ -30,7 +30,7 @@ Handlers = dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]
 @asynccontextmanager
 async def serve(folder: DataFolder, handlers: Handlers) -> AsyncIterator[None]:
     """Answer requests until the block ends; what is under way then is cancelled."""
-    path = folder.home / _NAME
+    path = folder.home / NAME
     path.unlink(missing_ok=True)
     busy: set[asyncio.Task[None]] = set()
 
@@ -46,8 +46,8 @@ async def serve(folder: DataFolder, handlers: Handlers) -> AsyncIterator[None]:
 
     before = os.umask(0o177)
     try:
-        with _short(folder.home) as short:
-            server = await asyncio.start_unix_server(connected, short / _NAME, limit=_LINE_BYTES)
+        with short(folder.home) as near:
+            server = await asyncio.start_unix_server(connected, near / NAME, limit=_LINE_BYTES)
     finally:
         os.umask(before)
     try:
@@ -69,26 +69,14 @@ async def ask(folder: DataFolder, request: dict[str, Any]) -> Any:
 
     """
     try:
-        with _short(folder.home) as short:
-            reader, writer = await asyncio.open_unix_connection(short / _NAME, limit=_LINE_BYTES)
+        return await control.ask(folder.home, request)
+    except ControlError as error:
+        raise UpError(str(error)) from None
     except OSError:
         if folder.holder() is None:
             said = f"fanfare is not running in {folder.home}: start it with `fanfare up`"
             raise NotRunningError(said) from None
         raise UpError("`fanfare up` does not listen yet: try again when it is ready") from None
-    try:
-        writer.write(json.dumps(request).encode() + b"\n")
-        line = await reader.readline()
-    except OSError:
-        line = b""
-    finally:
-        writer.close()
-    if not line:
-        raise UpError("`fanfare up` ended before it answered")
-    said = json.loads(line)
-    if "error" in said:
-        raise UpError(said["error"])
-    return said["ok"]
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handlers: Handlers) -> None:
@@ -119,13 +107,3 @@ def _peer(writer: asyncio.StreamWriter) -> int:
         socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
     )
     return int(struct.unpack("3i", raw)[1])
-
-
-@contextlib.contextmanager
-def _short(folder: Path) -> Iterator[Path]:
-    """The folder under a short name: the path of a socket has 107 bytes at the most."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield Path(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)

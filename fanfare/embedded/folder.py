@@ -25,6 +25,7 @@ OURS = (
     "postgres",
     "logs",
     "secret",
+    "admin.secret",
     "redis.secret",
     "postgres.secret",
     "run.json",

@@ -27,12 +27,13 @@ GATEWAY_STOP_S = 1.5
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the stores are, and the secret that signs tokens."""
+    """Where the stores are, the secret that signs tokens, and the key of operators."""
 
     kafka: str
     redis: str
     postgres: str
     secret: str
+    admin_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ def _environment(
         "REDIS": addresses.redis,
         "POSTGRES": addresses.postgres,
         "SECRET": addresses.secret,
+        "ADMIN_KEY": addresses.admin_key,
+        "CONTROL": str(folder.home),
         "REST_PORT": str(sockets.rest_port),
         "GATEWAY_PORT": str(sockets.gateway_port),
         "PUBLIC_URL": real.public_gateway(),

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from fanfare.addresses import is_loopback
 from fanfare.embedded import ports
 from fanfare.embedded.child import Spec
 from fanfare.embedded.control import serve
@@ -21,6 +22,7 @@ from fanfare.embedded.output import Output
 from fanfare.embedded.scaling import Changes
 from fanfare.embedded.services import Addresses, Services, Sockets, parse_scale, read_procfile
 from fanfare.embedded.supervisor import Supervisor
+from fanfare.embedded.watch import Watch
 from fanfare.settings import Settings
 from fanfare.settings_rules import require_public
 
@@ -62,6 +64,7 @@ class Stack:
         self._addresses = Addresses("", "", "", "")
         self._fleet = Fleet(self._supervisor, _nothing, [])
         self._control = AsyncExitStack()
+        self._run: Run = {}
 
     async def start(self) -> Run:
         """Start everything in order and wait until it serves; answers what `run.json` holds.
@@ -92,13 +95,15 @@ class Stack:
             await self._supervisor.start_ready(specs, SERVICE_TIMEOUT_S)
             self._fleet = Fleet(self._supervisor, services.one, list(commands))
         changes = Changes(settings, self._fleet, self._output)
-        await self._control.enter_async_context(serve(self._folder, changes.handlers))
+        watch = await self._control.enter_async_context(Watch(settings, self._folder))
+        handlers = changes.handlers | watch.handlers | {"offers": self._offers}
+        await self._control.enter_async_context(serve(self._folder, handlers))
         if self._plan.autoscale and not self._plan.stores_only:
             from fanfare.embedded.autoscaling import autoscaling  # noqa: PLC0415 - slow to import
 
             scaling = autoscaling(settings, self._fleet, commands, self._output)
             await self._control.enter_async_context(scaling)
-        run = self._describe(settings, demo)
+        run = self._run = self._describe(settings, demo)
         write_atomically(self._folder.run_file, json.dumps(run, indent=1) + "\n")
         return run
 
@@ -143,6 +148,7 @@ class Stack:
     async def _start_stores(self) -> Addresses:
         given = self._settings
         secret = given.secret.get_secret_value() or self._folder.secret("secret")
+        admin_key = given.admin_key.get_secret_value() or self._folder.secret("admin.secret")
         missing = [
             name
             for name, address in (
@@ -158,7 +164,7 @@ class Stack:
             kafka = together(self._start_kafka())
             redis = together(self._start_redis())
             postgres = together(self._start_postgres())
-        return Addresses(kafka.result(), redis.result(), postgres.result(), secret)
+        return Addresses(kafka.result(), redis.result(), postgres.result(), secret, admin_key)
 
     async def _start_kafka(self) -> str:
         """Kafka with its topics."""
@@ -254,11 +260,20 @@ class Stack:
             "pid": os.getpid(),
             "gateway": settings.public_gateway(),
             "api": settings.public_api(),
+            "web": settings.public_web(),
+            "admin_key": self._addresses.admin_key,
             "kafka": self._addresses.kafka,
             "redis": self._addresses.redis,
             "postgres": self._addresses.postgres,
             **made,
         }
+
+    async def _offers(self, _: dict[str, Any]) -> Any:
+        """Whom the log-in page may offer without a token; nobody where others can reach it."""
+        if not self._run or not is_loopback(self._settings.host):
+            return {"users": {}, "admin_key": ""}
+        users = {name: user["token"] for name, user in self._run["users"].items()}
+        return {"users": users, "admin_key": self._run["admin_key"]}
 
     def _write_state(self) -> None:
         """For `fanfare status` in another shell."""

@@ -146,7 +146,8 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
     except Exception as error:  # noqa: BLE001 - the client gets an answer, the log the reason
         _log.error("a request failed", action=Action.REQUEST_FAILED, method=request.method, exc_info=error)
         response = _error(ApiError(500, 0, "500: Internal Server Error"))
-    response.headers.update(CORS)
+    if "own" not in request:
+        response.headers.update(CORS)
     route = request.get("route", "unknown")
     seconds = time.perf_counter() - started
     REQUESTS.labels(request.method, route, response.status).inc()

@@ -23,7 +23,7 @@ from gateway.listening.admission import Admission
 from gateway.listening.listener import Listener
 from gateway.rest.protocol import RestProtocol
 
-__all__ = ["RestServer", "identified", "invalid", "start_rest"]
+__all__ = ["RestServer", "identified", "invalid", "start_rest", "tired"]
 
 _STOP_S: Final = 5.0
 _SWEEP_S: Final = 5.0
@@ -139,6 +139,10 @@ class _Patience(RestProtocol):
         """A token was wrong."""
         self._server.admission.invalid(self, self._loop.time())
 
+    def tired(self) -> bool:
+        """Whether it is about to be dropped for its requests without a token."""
+        return self._asked > UNIDENTIFIED_REQUESTS - 2
+
     def _unsent(self) -> bool:
         """Whether the system holds what the client has not taken. Under TLS the transport does not know that."""
         waiting = array("i", [0])
@@ -230,3 +234,8 @@ def invalid(request: web.Request) -> None:
     """A request had a token that is none."""
     if isinstance(request.protocol, _Patience):
         request.protocol.invalid()
+
+
+def tired(request: web.Request) -> bool:
+    """Whether the connection is to be closed after this answer, before it is dropped: the client makes another."""
+    return isinstance(request.protocol, _Patience) and request.protocol.tired()

@@ -28,9 +28,10 @@ FOLDERS = (
     "k8s",
     "tests",
     "requirements",
+    "web",
 )
 # What `fanfare up` hands to its children is nobody's to set.
-INTERNAL = {"process", "rest_fd", "gateway_fd"}
+INTERNAL = {"process", "control", "rest_fd", "gateway_fd"}
 
 
 @functools.cache

@@ -1,0 +1,45 @@
+/** Loads messages that came before: the newest of a channel, and older ones as one scrolls. */
+
+const PAGE = 100;
+
+export class History {
+  /** @param {import("./state.js").State} state @param {import("./rest.js").Rest} rest */
+  constructor(state, rest) {
+    this.state = state;
+    this.rest = rest;
+  }
+
+  /** @param {string} channel */
+  async newest(channel) {
+    const talk = this.state.talk(channel);
+    if (talk.loaded || !channel) return;
+    // What comes from now on is kept; so nothing can fall between the two.
+    talk.loaded = true;
+    try {
+      await this.page(channel, "");
+    } catch (error) {
+      talk.loaded = false;
+      throw error;
+    }
+  }
+
+  /** @param {string} channel */
+  async older(channel) {
+    const talk = this.state.talk(channel);
+    if (!talk.loaded || talk.begins || talk.loading || !talk.messages.length) return;
+    talk.loading = this.page(channel, `&before=${talk.messages[0].id}`);
+    try {
+      await talk.loading;
+    } finally {
+      talk.loading = null;
+    }
+  }
+
+  /** @param {string} channel @param {string} where */
+  async page(channel, where) {
+    const talk = this.state.talk(channel);
+    const found = await this.rest.ask("GET", `/channels/${channel}/messages?limit=${PAGE}${where}`);
+    if (found.length < PAGE) talk.begins = true;
+    this.state.loaded(channel, found);
+  }
+}
