@@ -82,8 +82,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
     @property
     def position(self) -> Position:
         """The source position. Only for records that have one."""
-        assert self.source is not None
-        return Position(*self.source)
+        source = self.source
+        assert source is not None
+        return source if isinstance(source, Position) else Position(*source)
 
     def scopes(self) -> list[str]:
         """The names under which an inbox notes its newest entry: g:GUILD and u:USER, as the audience says."""
