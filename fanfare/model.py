@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["DM", "TEXT", "Channel", "Guild", "Member", "Overwrite", "Role", "User"]
+__all__ = ["DM", "TEXT", "Channel", "Guild", "Invite", "Member", "Overwrite", "Role", "User"]
 
 TEXT: Final = 0
 DM: Final = 1
@@ -67,6 +67,23 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[int, ...] = ()
     joined_at: datetime
     nick: str | None = None
+    timed_out_until: datetime | None = None
+    """Up to then they may do next to nothing (fanfare.permissions.timed_out)."""
+
+
+class Invite(msgspec.Struct, frozen=True, kw_only=True):
+    """A code by which people join a guild."""
+
+    code: str
+    guild_id: int
+    channel_id: int
+    inviter: User
+    made_at: datetime
+    max_age: int = 0
+    """Seconds; 0: for ever."""
+    max_uses: int = 0
+    """0: any number."""
+    uses: int = 0
 
 
 class Guild(msgspec.Struct, kw_only=True):

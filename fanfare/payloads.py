@@ -6,10 +6,10 @@ Pure; imports nothing but the model.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, Overwrite, Role, User
+from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Invite, Member, Overwrite, Role, User
 
 __all__ = [
     "APPLICATION_FLAGS",
@@ -17,6 +17,8 @@ __all__ = [
     "channel",
     "guild",
     "guild_create",
+    "invite",
+    "invite_created",
     "member",
     "overwrite",
     "own_user",
@@ -29,6 +31,13 @@ __all__ = [
 Json = dict[str, Any]
 
 _VOICE: Final = 2
+# What of a guild those see who are asked to join it.
+_PREVIEW: Final = frozenset(
+    {
+        "id", "name", "splash", "banner", "description", "icon", "features", "verification_level", "vanity_url_code",
+        "nsfw", "nsfw_level", "premium_subscription_count", "premium_tier",
+    }
+)  # fmt: skip
 # Limited presence, members and message content: what a bot in fewer than 100 guilds has switched on.
 APPLICATION_FLAGS: Final = (1 << 13) | (1 << 15) | (1 << 19)
 
@@ -84,8 +93,52 @@ def member(m: Member, *, with_user: bool = True) -> Json:
         "mute": False,
         "flags": 0,
         "pending": False,
-        "communication_disabled_until": None,
+        "communication_disabled_until": timestamp(m.timed_out_until) if m.timed_out_until else None,
     }
+
+
+def invite(i: Invite, g: Guild, *, metadata: bool = False) -> Json:
+    """An invite, to members of the guild or to anybody. Args: metadata: how often it was used, and when it ends."""
+    c = g.channels.get(i.channel_id)
+    found: Json = {
+        "type": 0,
+        "code": i.code,
+        "guild_id": str(g.id),
+        "guild": {key: value for key, value in guild(g).items() if key in _PREVIEW},
+        "channel": {"id": str(c.id), "name": c.name, "type": c.type} if c is not None else None,
+        "inviter": user(i.inviter),
+        "expires_at": _expires(i),
+        "approximate_member_count": g.member_count,
+        "approximate_presence_count": 0,
+        "flags": 0,
+    }
+    return found | _metadata(i) if metadata else found
+
+
+def invite_created(i: Invite) -> Json:
+    """The `d` of INVITE_CREATE."""
+    return {
+        "type": 0,
+        "code": i.code,
+        "guild_id": str(i.guild_id),
+        "channel_id": str(i.channel_id),
+        "inviter": user(i.inviter),
+        "expires_at": _expires(i),
+    } | _metadata(i)
+
+
+def _metadata(i: Invite) -> Json:
+    return {
+        "uses": i.uses,
+        "max_uses": i.max_uses,
+        "max_age": i.max_age,
+        "temporary": False,
+        "created_at": timestamp(i.made_at),
+    }
+
+
+def _expires(i: Invite) -> str | None:
+    return timestamp(i.made_at + timedelta(seconds=i.max_age)) if i.max_age else None
 
 
 def role(r: Role) -> Json:

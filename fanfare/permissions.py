@@ -5,6 +5,7 @@ class of sessions with the same roles at once; with user id 0 there is no owner 
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import IntFlag
 from functools import reduce
 from operator import or_
@@ -17,11 +18,13 @@ __all__ = [
     "DEFAULT",
     "DM_PERMISSIONS",
     "NONE",
+    "TIMED_OUT",
     "VOICE_TYPES",
     "P",
     "base",
     "base_of",
     "in_channel",
+    "timed_out",
     "top_role",
 ]
 
@@ -118,6 +121,8 @@ DM_PERMISSIONS: Final = int(
     | P.PIN_MESSAGES
 )
 
+TIMED_OUT: Final = int(P.VIEW_CHANNEL | P.READ_MESSAGE_HISTORY)
+"""What is left to a member that is timed out."""
 _ADMINISTRATOR: Final = int(P.ADMINISTRATOR)
 _VIEW: Final = int(P.VIEW_CHANNEL)
 _SEND: Final = int(P.SEND_MESSAGES)
@@ -149,6 +154,12 @@ def base_of(guild: Guild, roles: Iterable[int], user_id: int = 0) -> int:
 def base(guild: Guild, member: Member) -> int:
     """What a member may do in the guild, before channels have their say."""
     return base_of(guild, member.roles, member.user.id)
+
+
+def timed_out(guild: Guild, member: Member, now: datetime) -> bool:
+    """Whether a member may do nothing but see and read now. It does not hold for administrators."""
+    until = member.timed_out_until
+    return until is not None and until > now and not base(guild, member) & _ADMINISTRATOR
 
 
 def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channel) -> int:

@@ -15,12 +15,13 @@ The rules are Discord's (documentation, "Permissions" and the pages of the resou
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
 
 from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role
-from fanfare.permissions import P, base, in_channel, top_role
+from fanfare.permissions import P, base, in_channel, timed_out, top_role
 
 __all__ = [
     "MAX_CHANNELS",
@@ -30,17 +31,23 @@ __all__ = [
     "BadChangeError",
     "NotAllowedError",
     "RightsError",
+    "banned",
     "channel_changed",
     "channel_created",
     "channel_deleted",
     "children_in_step",
     "guild_changed",
+    "guild_deleted",
+    "invite_deleted",
+    "invited",
     "member",
     "member_changed",
+    "member_left",
     "member_removed",
     "role_changed",
     "role_created",
     "role_deleted",
+    "unbanned",
 ]
 
 MAX_ROLES: Final = 250
@@ -73,10 +80,20 @@ class BadChangeError(RightsError):
         self.field = field
 
 
-def member(guild: Guild, user_id: int) -> Member:
-    """The member that changes something. Raises: NotAllowedError: the user is not in the guild, or not any more."""
+def member(guild: Guild, user_id: int, now: datetime | None = None) -> Member:
+    """The member that changes something.
+
+    Args:
+        guild: as it is.
+        user_id: who.
+        now: when; None: timeouts do not matter.
+
+    Raises:
+        NotAllowedError: the user is not in the guild, or not any more, or timed out.
+
+    """
     found = guild.members.get(user_id)
-    if found is None:
+    if found is None or (now is not None and timed_out(guild, found, now)):
         raise NotAllowedError
     return found
 
@@ -268,6 +285,11 @@ def member_changed(guild: Guild, by: Member, before: Member, after: Member) -> N
         if not myself:
             _require(guild, by, P.MANAGE_NICKNAMES)
             _above(guild, by, before)
+    if before.timed_out_until != after.timed_out_until:
+        _require(guild, by, P.MODERATE_MEMBERS)
+        if myself or base(guild, before) & _ADMINISTRATOR:
+            raise NotAllowedError
+        _above(guild, by, before)
     for role_id in {*before.roles} ^ {*after.roles}:
         _check_given(guild, by, role_id, given=role_id in after.roles)
 
@@ -292,7 +314,56 @@ def member_removed(guild: Guild, by: Member, kicked: Member) -> None:
     _above(guild, by, kicked)
 
 
+def member_left(guild: Guild, leaving: Member) -> None:
+    """Somebody leaves. Raises RightsError."""
+    if leaving.user.id == guild.owner_id:
+        raise BadChangeError(50055, "Invalid Guild: its owner cannot leave it")
+
+
+def banned(guild: Guild, by: Member, user_id: int) -> None:
+    """Somebody bans a user, who may be a member. Raises: RightsError."""
+    _require(guild, by, P.BAN_MEMBERS)
+    if user_id in {guild.owner_id, by.user.id}:
+        raise NotAllowedError
+    if (found := guild.members.get(user_id)) is not None:
+        _above(guild, by, found)
+
+
+def unbanned(guild: Guild, by: Member) -> None:
+    """Somebody lets a user in again. Raises: RightsError."""
+    _require(guild, by, P.BAN_MEMBERS)
+
+
+# Invites
+
+
+def invited(guild: Guild, by: Member, channel_id: int) -> None:
+    """Somebody makes an invite. Raises: RightsError."""
+    channel = guild.channels.get(channel_id)
+    if channel is None:
+        raise NotAllowedError
+    if channel.type == CATEGORY:
+        raise BadChangeError(50024, "Cannot execute action on this channel type")
+    if not in_channel(guild, by.roles, by.user.id, channel) & P.CREATE_INSTANT_INVITE:
+        raise NotAllowedError
+
+
+def invite_deleted(guild: Guild, by: Member, channel_id: int) -> None:
+    """Somebody takes an invite back. Raises: RightsError."""
+    if base(guild, by) & P.MANAGE_GUILD:
+        return
+    channel = guild.channels.get(channel_id)
+    if channel is None or not in_channel(guild, by.roles, by.user.id, channel) & P.MANAGE_CHANNELS:
+        raise NotAllowedError
+
+
 # Guilds
+
+
+def guild_deleted(guild: Guild, by: Member) -> None:
+    """Somebody deletes a guild. Raises: RightsError."""
+    if by.user.id != guild.owner_id:
+        raise NotAllowedError
 
 
 def guild_changed(guild: Guild, by: Member, *, owner_id: int | None = None) -> None:

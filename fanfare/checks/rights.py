@@ -41,7 +41,9 @@ KAFKA: Final[Mapping[str, KafkaRights]] = {
     "archiver": KafkaRights((*_EVENTS, INSTALLATION), tuple(map(dead_letters_of, _EVENTS)), group="archiver"),
 }
 
-_GUILD_TABLES: Final = ("users", "guilds", "roles", "members", "channels", "overwrites", "outbox")
+_GUILD_TABLES: Final = (
+    "users", "guilds", "roles", "members", "channels", "overwrites", "outbox", "bans", "invites", "audit_log",
+)  # fmt: skip
 _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 # By table. The fan-out and the notifier do not use PostgreSQL.

@@ -25,6 +25,7 @@ from fanfare.presence.barrier import barrier
 from fanfare.presence.client import Redis, connect
 from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import SnowflakeLease, unleased
+from fanfare.rights import RightsError
 from fanfare.settings import Settings
 from fanfare.store import Change, NameTakenError, NotFoundError, Store, StoreUnavailableError
 from fanfare.tokens import Tokens
@@ -294,7 +295,7 @@ def _run(settings: Settings, work: Callable[[_Tool], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(main())
-    except (NameTakenError, NotFoundError, StoreUnavailableError, ClockSkewError) as error:
+    except (NameTakenError, NotFoundError, RightsError, StoreUnavailableError, ClockSkewError) as error:
         raise UpError(str(error)) from None
 
 

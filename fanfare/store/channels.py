@@ -8,7 +8,7 @@ import msgspec
 
 from fanfare import payloads, rights
 from fanfare.model import CATEGORY, DM, Channel, Guild, Overwrite, User
-from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
 from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user
@@ -89,7 +89,7 @@ class Channels:
             RightsError: it must not be.
 
         """
-        async with changing(self._db, channel.guild_id) as change:
+        async with changing(self._db, channel.guild_id, by) as change:
             now = await change.state(by, *_named(channel))
             parent = now.channels.get(channel.parent_id)
             if inherit and parent is not None:
@@ -98,7 +98,7 @@ class Channels:
                 position = max((one.position for one in now.channels.values()), default=-1) + 1
                 channel = msgspec.structs.replace(channel, position=position)
             if by:
-                rights.channel_created(now, rights.member(now, by), channel, inherited=inherit)
+                rights.channel_created(now, acting(now, by), channel, inherited=inherit)
             await insert_channel(change.connection, channel)
             change.event("CHANNEL_CREATE", payloads.channel(channel), channel=channel.id)
             return change.done(channel)
@@ -114,7 +114,7 @@ class Channels:
 
         """
         assert not _FIXED & changes.keys()
-        async with changing(self._db, await self._guild_of(channel_id)) as change:
+        async with changing(self._db, await self._guild_of(channel_id), by) as change:
             old = await _channel(change, channel_id)
             return await _update_by(change, by, old, msgspec.structs.replace(old, **changes))
 
@@ -134,7 +134,7 @@ class Channels:
             RightsError: `by` may not.
 
         """
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             now = await change.state(by)
             # Once for all moves: the guild stays locked meanwhile. Any member that a category names may be needed.
             categories = [one for one in now.channels.values() if one.type == CATEGORY]
@@ -151,7 +151,7 @@ class Channels:
 
     async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
         """Take a channel out of its guild; channels in a deleted category stay. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id)) as change:
+        async with changing(self._db, await self._guild_of(channel_id), by) as change:
             old = await _channel(change, channel_id)
             await change.permit(by, rights.channel_deleted, old)
             if old.type == CATEGORY:
@@ -167,7 +167,7 @@ class Channels:
 
     async def set_overwrite(self, channel_id: int, overwrite: Overwrite, *, by: int = 0) -> Change[Channel]:
         """Set what the channel allows and denies to a role or member. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id)) as change:
+        async with changing(self._db, await self._guild_of(channel_id), by) as change:
             old = await _channel(change, channel_id)
             others = tuple(o for o in old.overwrites if o.id != overwrite.id)
             new = msgspec.structs.replace(old, overwrites=(*others, overwrite))
@@ -175,7 +175,7 @@ class Channels:
 
     async def delete_overwrite(self, channel_id: int, target_id: int, *, by: int = 0) -> Change[Channel]:
         """Take away what the channel says about a role or member. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id)) as change:
+        async with changing(self._db, await self._guild_of(channel_id), by) as change:
             old = await _channel(change, channel_id)
             kept = tuple(o for o in old.overwrites if o.id != target_id)
             if kept == old.overwrites:
@@ -225,7 +225,7 @@ async def _update_in(
 ) -> Channel:
     """The same in a guild that was read already, with the members that the new overwrites name; `now` follows."""
     if by:
-        rights.channel_changed(now, rights.member(now, by), old, new, locked=locked)
+        rights.channel_changed(now, acting(now, by), old, new, locked=locked)
     follows = old.type == CATEGORY and old.overwrites != new.overwrites
     children = rights.children_in_step(now, old) if follows else []
     done = now.channels[new.id] = await _update(change, old, new)

@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 from fanfare import payloads, rights
 from fanfare.model import Channel, Guild, Member, Role, User
 from fanfare.permissions import DEFAULT
-from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.channels import insert_channel
-from fanfare.store.database import Connection, Database
-from fanfare.store.errors import NotFoundError
+from fanfare.store.database import Database
+from fanfare.store.membership import insert_member, join, member_of, part
 from fanfare.store.roles import insert_role
 from fanfare.store.rows import MEMBER_SQL, as_member
 from fanfare.store.state import snapshot
@@ -107,7 +107,7 @@ class Guilds:
                 owner.id,
             )
             await insert_role(connection, guild_id, Role(id=guild_id, name="@everyone", permissions=DEFAULT))
-            await _insert_member(connection, guild_id, Member(user=owner, joined_at=now))
+            await insert_member(connection, guild_id, Member(user=owner, joined_at=now))
             for position, channel_name in enumerate(channels):
                 channel = Channel(id=ids(), guild_id=guild_id, name=channel_name, position=position)
                 await insert_channel(connection, channel)
@@ -129,10 +129,10 @@ class Guilds:
         self, guild_id: int, *, by: int = 0, name: str | None = None, owner_id: int | None = None
     ) -> Change[Guild]:
         """Change a guild's name or owner. Raises NotFoundError, RightsError."""
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             if by:
                 now = await change.state(by, owner_id or by)
-                rights.guild_changed(now, rights.member(now, by), owner_id=owner_id)
+                rights.guild_changed(now, acting(now, by), owner_id=owner_id)
             old = await change.connection.fetchrow(
                 "SELECT name, owner_id FROM guilds WHERE id = $1", guild_id
             )
@@ -155,36 +155,46 @@ class Guilds:
     ) -> Change[Member]:
         """Let a user join; `changed` is False if the user is a member already. Raises NotFoundError."""
         async with changing(self._db, guild_id) as change:
-            member = Member(user=user, roles=tuple(roles), joined_at=datetime.now(UTC), nick=nick)
-            if not await _insert_member(change.connection, guild_id, member):
-                return change.done(await _member(change.connection, guild_id, user.id))
-            await change.connection.execute(
-                "UPDATE guilds SET member_count = member_count + 1 WHERE id = $1", guild_id
-            )
-            change.event(
-                "GUILD_MEMBER_ADD",
-                payloads.member(member) | {"guild_id": str(guild_id)},
-                users=(user.id,),
-            )
+            member, _ = await join(change, user, roles=tuple(roles), nick=nick)
             return change.done(member)
+
+    async def delete_guild(self, guild_id: int, *, by: int, most: int) -> Change[int]:
+        """Delete a guild with all that is in it.
+
+        Args:
+            guild_id: which.
+            by: who does it.
+            most: members that it may have: each of them is told by a record of their own.
+
+        Raises:
+            NotFoundError: there is none.
+            RightsError: `by` is not its owner, or it is too large.
+
+        """
+        async with changing(self._db, guild_id) as change:
+            await change.permit(by, rights.guild_deleted)
+            rows = await change.connection.fetch(
+                MEMBER_SQL + "WHERE m.guild_id = $1 ORDER BY m.user_id = $2, m.user_id", guild_id, by
+            )
+            if len(rows) > most:
+                said = f"A guild of more than {most} members cannot be deleted"
+                raise rights.BadChangeError(50055, said)
+            for member in map(as_member, rows):
+                change.event(
+                    "GUILD_DELETE",
+                    {"id": str(guild_id), "guild_id": str(guild_id), "user": payloads.user(member.user)},
+                    users=(member.user.id,),
+                    before=payloads.member(member),
+                )
+            await change.connection.execute("DELETE FROM guilds WHERE id = $1", guild_id)
+            return change.done(len(rows))
 
     async def remove_member(self, guild_id: int, user_id: int, *, by: int = 0) -> Change[Member]:
         """Let a member leave, or be kicked by somebody. Raises NotFoundError, RightsError."""
-        async with changing(self._db, guild_id) as change:
-            member = await _member(change.connection, guild_id, user_id)
+        async with changing(self._db, guild_id, by) as change:
+            member = await member_of(change.connection, guild_id, user_id)
             await change.permit(by, rights.member_removed, member)
-            await change.connection.execute(
-                "DELETE FROM members WHERE guild_id = $1 AND user_id = $2", guild_id, user_id
-            )
-            await change.connection.execute(
-                "UPDATE guilds SET member_count = member_count - 1 WHERE id = $1", guild_id
-            )
-            change.event(
-                "GUILD_MEMBER_REMOVE",
-                {"guild_id": str(guild_id), "user": payloads.user(member.user)},
-                users=(user_id,),
-                before=payloads.member(member),
-            )
+            await part(change, member)
             return change.done(member)
 
     async def set_member(
@@ -196,9 +206,10 @@ class Guilds:
         add_roles: Iterable[int] = (),
         remove_roles: Iterable[int] = (),
         nick: str | UnsetType | None = UNSET,
+        timed_out_until: datetime | UnsetType | None = UNSET,
         by: int = 0,
     ) -> Change[Member]:
-        """Change a member's roles or nick. Raises NotFoundError, RightsError.
+        """Change a member's roles, nick or timeout. Raises NotFoundError, RightsError.
 
         Args:
             guild_id: where.
@@ -208,23 +219,29 @@ class Guilds:
             add_roles: and these besides.
             remove_roles: and not these.
             nick: None: no nick; UNSET: as it is.
+            timed_out_until: None: not timed out; UNSET: as it is.
 
         """
-        async with changing(self._db, guild_id) as change:
-            old = await _member(change.connection, guild_id, user_id)
+        async with changing(self._db, guild_id, by) as change:
+            old = await member_of(change.connection, guild_id, user_id)
             held = (set(old.roles if roles is None else roles) | set(add_roles)) - set(remove_roles)
             new = msgspec.structs.replace(
-                old, roles=tuple(sorted(held)), nick=old.nick if nick is UNSET else nick
+                old,
+                roles=tuple(sorted(held)),
+                nick=old.nick if nick is UNSET else nick,
+                timed_out_until=old.timed_out_until if timed_out_until is UNSET else timed_out_until,
             )
             await change.permit(by, rights.member_changed, old, new)
-            if (set(old.roles), old.nick) == (held, new.nick):
+            same = (set(old.roles), old.nick, old.timed_out_until) == (held, new.nick, new.timed_out_until)
+            if same:
                 return change.done(old)
             await change.connection.execute(
-                "UPDATE members SET roles = $3, nick = $4 WHERE guild_id = $1 AND user_id = $2",
+                "UPDATE members SET roles = $3, nick = $4, timed_out_until = $5 WHERE guild_id = $1 AND user_id = $2",
                 guild_id,
                 user_id,
                 list(new.roles),
                 new.nick,
+                new.timed_out_until,
             )
             payload = payloads.member(new) | {"guild_id": str(guild_id)}
             change.event("GUILD_MEMBER_UPDATE", payload, users=(user_id,), before=payloads.member(old))
@@ -234,25 +251,3 @@ class Guilds:
 def _like(prefix: str) -> str:
     escaped = prefix.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped + "%"
-
-
-async def _insert_member(connection: Connection, guild_id: int, member: Member) -> bool:
-    inserted = await connection.fetchval(
-        "INSERT INTO members (guild_id, user_id, nick, roles, joined_at) VALUES ($1, $2, $3, $4, $5) "
-        "ON CONFLICT DO NOTHING RETURNING user_id",
-        guild_id,
-        member.user.id,
-        member.nick,
-        list(member.roles),
-        member.joined_at,
-    )
-    return inserted is not None
-
-
-async def _member(connection: Connection, guild_id: int, user_id: int) -> Member:
-    row = await connection.fetchrow(
-        MEMBER_SQL + "WHERE m.guild_id = $1 AND m.user_id = $2", guild_id, user_id
-    )
-    if row is None:
-        raise NotFoundError("member", user_id)
-    return as_member(row)

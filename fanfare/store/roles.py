@@ -7,7 +7,7 @@ import msgspec
 
 from fanfare import payloads, rights
 from fanfare.model import Role
-from fanfare.store.changes import Change, Changing, changing
+from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NotFoundError
 from fanfare.store.rows import as_overwrite, as_role
@@ -26,7 +26,7 @@ class Roles:
 
     async def create_role(self, guild_id: int, role: Role, *, by: int = 0) -> Change[Role]:
         """Make a role. Raises NotFoundError, RightsError."""
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             await change.permit(by, rights.role_created, role)
             await insert_role(change.connection, guild_id, role)
             change.event("GUILD_ROLE_CREATE", {"guild_id": str(guild_id), "role": payloads.role(role)})
@@ -34,7 +34,7 @@ class Roles:
 
     async def update_role(self, guild_id: int, role_id: int, *, by: int = 0, **changes: Any) -> Change[Role]:
         """Change fields of a role, named as in the model. Raises NotFoundError, RightsError."""
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             old = await _role(change, role_id)
             new = msgspec.structs.replace(old, **changes)
             await change.permit(by, rights.role_changed, old, new)
@@ -60,7 +60,7 @@ class Roles:
             RightsError: `by` may not.
 
         """
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             # Once for all moves: the guild stays locked meanwhile.
             now = await change.state(by)
             for role_id, position in positions.items():
@@ -71,7 +71,7 @@ class Roles:
                 if new == old:
                     continue
                 if by:
-                    rights.role_changed(now, rights.member(now, by), old, new)
+                    rights.role_changed(now, acting(now, by), old, new)
                 await _update(change, old, new)
                 now.roles[role_id] = new
             return change.done(list(now.roles.values()))
@@ -87,7 +87,7 @@ class Roles:
         """
         if role_id == guild_id and not by:
             raise ValueError("the @everyone role cannot be deleted")
-        async with changing(self._db, guild_id) as change:
+        async with changing(self._db, guild_id, by) as change:
             old = await _role(change, role_id)
             await change.permit(by, rights.role_deleted, old)
             await change.connection.execute("DELETE FROM roles WHERE id = $1", role_id)

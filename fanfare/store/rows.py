@@ -11,7 +11,7 @@ __all__ = ["MEMBER_SQL", "USER_COLUMNS", "as_channel", "as_member", "as_overwrit
 USER_COLUMNS: Final = "id, username, global_name, bot"
 # Members with their users; goes on with WHERE.
 MEMBER_SQL: Final = (
-    "SELECT u.id, u.username, u.global_name, u.bot, m.nick, m.roles, m.joined_at "
+    "SELECT u.id, u.username, u.global_name, u.bot, m.nick, m.roles, m.joined_at, m.timed_out_until "
     "FROM members m JOIN users u ON u.id = m.user_id "
 )
 
@@ -23,7 +23,13 @@ def as_user(row: Row) -> User:
 
 def as_member(row: Row) -> Member:
     """A row of MEMBER_SQL."""
-    return Member(user=as_user(row), roles=tuple(row["roles"]), joined_at=row["joined_at"], nick=row["nick"])
+    return Member(
+        user=as_user(row),
+        roles=tuple(row["roles"]),
+        joined_at=row["joined_at"],
+        nick=row["nick"],
+        timed_out_until=row["timed_out_until"],
+    )
 
 
 def as_role(row: Row) -> Role:

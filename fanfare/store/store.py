@@ -3,10 +3,13 @@
 from typing import Self
 
 from fanfare.settings import Settings
+from fanfare.store.audit import AuditLog
+from fanfare.store.bans import Bans
 from fanfare.store.channels import Channels
 from fanfare.store.database import Database
 from fanfare.store.files import Files
 from fanfare.store.guilds import Guilds
+from fanfare.store.invites import Invites
 from fanfare.store.messages import Messages
 from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
@@ -15,7 +18,7 @@ from fanfare.store.users import Users
 __all__ = ["Store"]
 
 
-class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files):
+class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files, Invites, Bans, AuditLog):
     """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.

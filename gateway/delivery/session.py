@@ -16,7 +16,7 @@ __all__ = ["JOINS", "LEAVES", "Link", "Session", "is_membership", "is_message", 
 
 JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
 """Events that say that a user has joined a guild."""
-LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE"})
+LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE", "GUILD_DELETE"})
 """Events that say that a user has left a guild."""
 _MEMBERSHIP: Final = JOINS | LEAVES
 _PERSONAL: Final = _MEMBERSHIP | {"GUILD_MEMBER_UPDATE"}

@@ -56,6 +56,7 @@ class _Member(msgspec.Struct):
     joined_at: dt.datetime
     roles: tuple[int, ...] = ()
     nick: str | None = None
+    communication_disabled_until: dt.datetime | None = None
 
 
 class _MemberGone(msgspec.Struct):
@@ -146,7 +147,13 @@ def _role_gone(guild: Guild, payload: bytes) -> Guild:
 
 def _member(guild: Guild, payload: bytes) -> Guild:
     found: _Member = _read(payload, _Member)
-    member = Member(user=found.user, roles=found.roles, joined_at=found.joined_at, nick=found.nick)
+    member = Member(
+        user=found.user,
+        roles=found.roles,
+        joined_at=found.joined_at,
+        nick=found.nick,
+        timed_out_until=found.communication_disabled_until,
+    )
     return replace(guild, members=guild.members | {member.user.id: member})
 
 
@@ -184,6 +191,7 @@ _CHANGES = {
     "GUILD_MEMBER_ADD": _member_new,
     "GUILD_MEMBER_UPDATE": _member_changed,
     "GUILD_MEMBER_REMOVE": _member_gone,
+    "GUILD_DELETE": _member_gone,
     "GUILD_UPDATE": _guild,
 }
 
@@ -243,5 +251,6 @@ _UNDONE: Final[dict[str, Callable[[Guild, Record], Guild]]] = {
     "GUILD_MEMBER_ADD": _reversed(_member_gone),
     "GUILD_MEMBER_UPDATE": _replaced(_member_changed),
     "GUILD_MEMBER_REMOVE": _member_back,
+    "GUILD_DELETE": _member_back,
     "GUILD_UPDATE": _replaced(_guild),
 }

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from fanfare import payloads
 from fanfare.model import Channel, Guild, Overwrite
-from fanfare.permissions import VOICE_TYPES, P, in_channel
+from fanfare.permissions import VOICE_TYPES, P, base_of, in_channel
 from fanfare.record import GUILD, Record
 from gateway.protocol.frames import Transport, encode
 
@@ -34,6 +34,7 @@ GUILDS: Final = 1 << 0
 _GUILD_MEMBERS: Final = 1 << 1
 _GUILD_MODERATION: Final = 1 << 2
 _GUILD_EXPRESSIONS: Final = 1 << 3
+_GUILD_INVITES: Final = 1 << 6
 _GUILD_PRESENCES: Final = 1 << 8
 _MESSAGES: Final = (1 << 9, 1 << 12)
 _REACTIONS: Final = (1 << 10, 1 << 13)
@@ -55,7 +56,6 @@ INTENTS: Final[Mapping[str, tuple[int, int]]] = {
     **dict.fromkeys(
         (
             "GUILD_UPDATE",
-            "GUILD_DELETE",
             "GUILD_ROLE_CREATE",
             "GUILD_ROLE_UPDATE",
             "GUILD_ROLE_DELETE",
@@ -69,7 +69,10 @@ INTENTS: Final[Mapping[str, tuple[int, int]]] = {
     **dict.fromkeys(
         ("GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE", "GUILD_MEMBER_REMOVE"), (_GUILD_MEMBERS, NOBODY)
     ),
-    **dict.fromkeys(("GUILD_BAN_ADD", "GUILD_BAN_REMOVE"), (_GUILD_MODERATION, NOBODY)),
+    **dict.fromkeys(
+        ("GUILD_BAN_ADD", "GUILD_BAN_REMOVE", "GUILD_AUDIT_LOG_ENTRY_CREATE"), (_GUILD_MODERATION, NOBODY)
+    ),
+    **dict.fromkeys(("INVITE_CREATE", "INVITE_DELETE"), (_GUILD_INVITES, NOBODY)),
     "GUILD_EMOJIS_UPDATE": (_GUILD_EXPRESSIONS, NOBODY),
     "PRESENCE_UPDATE": (_GUILD_PRESENCES, NOBODY),
     **dict.fromkeys(("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK"), _MESSAGES),
@@ -259,10 +262,16 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     if not audience.intents & intent_of(record.type, in_guild=True):
         return False
     if not record.channel:
+        if record.permission and record.permission & ~_in_guild(view, audience):
+            return False
         return record.audience == GUILD
     held = view.permissions(audience.roles, audience.user, record.channel)
     needed = record.permission | (_VIEW_CHANNEL if record.audience == GUILD else HEARS)
     return held & needed == needed
+
+
+def _in_guild(view: View, audience: AudienceClass) -> int:
+    return base_of(view.guild, audience.roles, audience.user)
 
 
 def content_for(user: int, intents: int, record: Record) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from fanfare import permissions
@@ -33,7 +34,8 @@ __all__ = ["Access", "Place", "refusing"]
 _T = TypeVar("_T")
 
 _MAX_MENTIONS: Final = 100
-_UNKNOWN_ROLE: Final = 10011
+# Of what nobody can do: an unknown role, and joining while banned.
+_STATUS: Final = {10011: 404, 40007: 403}
 _SOON_S: Final = 1.0
 _SOON_POLL_S: Final = 0.01
 
@@ -89,6 +91,8 @@ class Access:
             return Place(channel, None, None, permissions.DM_PERMISSIONS)
         guild, member = await self.guild(user, channel.guild_id)
         granted = permissions.in_channel(guild, member.roles, user.id, channel)
+        if permissions.timed_out(guild, member, datetime.now(UTC)):
+            granted &= permissions.TIMED_OUT
         if not granted & P.VIEW_CHANNEL:
             raise missing_access()
         return Place(channel, guild, member, granted)
@@ -180,4 +184,4 @@ async def refusing(seconds: float) -> AsyncIterator[None]:
 def _impossible(error: BadChangeError) -> ApiError:
     if error.field:
         return FormError.at(error.field, "BASE_TYPE_CHOICES", error.message)
-    return ApiError(404 if error.code == _UNKNOWN_ROLE else 400, error.code, error.message)
+    return ApiError(_STATUS.get(error.code, 400), error.code, error.message)

@@ -17,6 +17,7 @@ from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.nonces import SETTLE, Nonces
+from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
 from gateway.ingress.recent import PUT
 from gateway.ingress.redis_batch import RedisBatch
@@ -73,6 +74,7 @@ def assemble(
         reacting=reacting,
         sends=sends,
         limits=RateLimits(settings.send_limit),
+        purge=Purge(store, batch, sends),
         slow_mode=SlowMode(batch),
         uploads=UploadStore(files, store, ids, settings.public_rest()),
         nonces=rebuild,

@@ -33,6 +33,7 @@ from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
 from gateway.ingress.message_payloads import build, deletion, edited, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
+from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
 from gateway.ingress.records import answer_by, record_of
 from gateway.ingress.redis_batch import RedisBatch
@@ -66,6 +67,7 @@ class Ingress:
         slow_mode: SlowMode,
         nonces: NonceRebuild,
         uploads: UploadStore,
+        purge: Purge,
         batch: RedisBatch,
     ) -> None:
         """Prepare; `start` begins.
@@ -79,6 +81,7 @@ class Ingress:
             slow_mode: of all nodes.
             nonces: brings them back where Redis has lost them.
             uploads: the files of messages.
+            purge: deletes what somebody has written.
             batch: Redis; closed with this.
 
         """
@@ -90,6 +93,7 @@ class Ingress:
         self._slow_mode = slow_mode
         self._nonces = nonces
         self._uploads = uploads
+        self.purge = purge
         self._batch = batch
         self._logger = logs.get("ingress")
 

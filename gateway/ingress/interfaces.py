@@ -92,6 +92,11 @@ class Stored(Messages, Reactions, Protocol):
     async def note_files(self, paths: list[str], *, after_s: float) -> None:
         """Let files be removed after a while, unless a message claims them."""
 
+    async def written_by(
+        self, channels: list[int], author_id: int, since: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Messages of somebody, from an id on: channel and id."""
+
     async def channel(self, channel_id: int) -> Channel | None:
         """A channel, of a guild or direct."""
 

@@ -5,6 +5,7 @@ import re
 import time
 from functools import partial
 from typing import Final
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,17 +15,21 @@ from prometheus_client import Counter, Histogram
 from fanfare.constants import BODY_S
 from fanfare.files.paths import PATTERN
 from fanfare.model import User
+from fanfare.store.changes import REASON
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
-from gateway.ingress.errors import ApiError, RateLimitedError, not_found, unauthorized
+from gateway.ingress.errors import ApiError, FormError, RateLimitedError, not_found, unauthorized
 from gateway.rest import (
     application,
+    audit_log,
+    bans,
     channels,
     gateway_url,
     guilds,
+    invites,
     members,
     messages,
     reactions,
@@ -47,9 +52,12 @@ _FILES_S: Final = BODY_S + 30.0
 
 _MODULES: Final = (
     application,
+    audit_log,
+    bans,
     channels,
     gateway_url,
     guilds,
+    invites,
     members,
     messages,
     reactions,
@@ -62,7 +70,8 @@ _NOBODY: Final = User(id=0, username="")
 # What stands in a path. Not \d, which takes the digits of every script.
 _NAMED: Final = re.compile(r"\{([a-z]+)\}")
 _ID: Final = "[0-9]{1,20}"
-_TEXTS: Final = {"emoji": "[^/]{1,100}"}
+_TEXTS: Final = {"emoji": "[^/]{1,100}", "code": "[A-Za-z0-9]{2,32}"}
+_REASON_LENGTH: Final = 512
 _OPEN: Final = frozenset({"/gateway"})
 """What needs no token."""
 
@@ -121,9 +130,20 @@ def _bound(context: RestContext, route: Route) -> AiohttpHandler:
             if user is None:
                 raise unauthorized()
             identified(request)
+            # Of this request: each runs in a task of its own connection, one after the other.
+            REASON.set(_reason(request))
             return await handler(Call(context, request, user))
 
     return handle
+
+
+def _reason(request: web.Request) -> str:
+    """Why somebody does this, for the audit log. Raises: FormError: it is too long."""
+    reason = unquote(request.headers.get("X-Audit-Log-Reason", ""), errors="replace").replace("\0", "")
+    if len(reason) > _REASON_LENGTH:
+        said = f"Must be {_REASON_LENGTH} or fewer in length."
+        raise FormError.at("reason", "BASE_TYPE_MAX_LENGTH", said)
+    return reason
 
 
 async def _wrong_version(_: web.Request) -> web.Response:

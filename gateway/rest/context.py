@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from aiohttp import web
 from fanfare.constants import MESSAGE_FILES_BYTES
 from fanfare.files.store import FileStore
 from fanfare.model import Guild, Member, User
-from fanfare.permissions import NONE, base
+from fanfare.permissions import NONE, TIMED_OUT, base, timed_out
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
@@ -120,7 +121,10 @@ class Call:
     async def guild(self, needed: int = NONE) -> tuple[Guild, Member]:
         """The guild in the path, if the user is in it and has these permissions. Raises: ApiError."""
         guild, member = await self.context.ingress.access.guild(self.user, self.id("guild"))
-        if base(guild, member) & needed != needed:
+        held = base(guild, member)
+        if timed_out(guild, member, datetime.now(UTC)):
+            held &= TIMED_OUT
+        if held & needed != needed:
             raise forbidden()
         return guild, member
 
@@ -131,11 +135,7 @@ class Call:
             ApiError: 504, not in time; it is stored and will be delivered.
 
         """
-        try:
-            await barrier(self.context.redis, change.guild_id, change.version, _BARRIER_S)
-        except (TimeoutError, RedisError) as error:
-            said = "504: Gateway Timeout (the change is stored and will be delivered)"
-            raise ApiError(504, 0, said) from error
+        await self.told(change)
         loop = asyncio.get_running_loop()
         until = loop.time() + _APPLY_S
         # So that the next request to this node already sees the change.
@@ -143,6 +143,14 @@ class Call:
             if loop.time() > until:
                 return
             await asyncio.sleep(_APPLY_POLL_S)
+
+    async def told(self, change: Change[Any]) -> None:
+        """The same for a guild that is gone. Raises as `applied`."""
+        try:
+            await barrier(self.context.redis, change.guild_id, change.version, _BARRIER_S)
+        except (TimeoutError, RedisError) as error:
+            said = "504: Gateway Timeout (the change is stored and will be delivered)"
+            raise ApiError(504, 0, said) from error
 
 
 Handler = Callable[[Call], Awaitable[web.Response]]

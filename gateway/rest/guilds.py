@@ -18,6 +18,8 @@ __all__ = ["ROUTES"]
 
 # The most guilds of one owner that can be made over REST.
 _MAX_GUILDS: Final = 100
+# The most members of a guild that can be deleted.
+_MAX_DELETED: Final = 10_000
 _TYPES: Final = (TEXT, 2, CATEGORY, 5)
 
 
@@ -50,6 +52,13 @@ async def _update(call: Call) -> web.Response:
     change = await call.context.store.update_guild(guild.id, by=call.user.id, name=name, owner_id=owner)
     await call.applied(change)
     return reply(payloads.guild(change.value))
+
+
+async def _delete(call: Call) -> web.Response:
+    guild, _ = await call.guild()
+    change = await call.context.store.delete_guild(guild.id, by=call.user.id, most=_MAX_DELETED)
+    await call.told(change)
+    return empty()
 
 
 async def _channels(call: Call) -> web.Response:
@@ -109,6 +118,7 @@ ROUTES: Final = [
     Route("POST", "/guilds", _create),
     Route("GET", _GUILD, _get),
     Route("PATCH", _GUILD, _update),
+    Route("DELETE", _GUILD, _delete),
     Route("GET", _GUILD + "/channels", _channels),
     Route("POST", _GUILD + "/channels", _create_channel),
     Route("PATCH", _GUILD + "/channels", _move_channels),

@@ -1,6 +1,7 @@
 """Members of a guild."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from aiohttp import web
@@ -11,11 +12,16 @@ from fanfare.model import Guild, Member
 from fanfare.permissions import P
 from fanfare.rights import MAX_ROLES
 from fanfare.store import Change, NotFoundError
-from gateway.ingress.errors import ApiError, unknown_member
+from fanfare.tokens import BadTokenError
+from gateway.ingress.errors import ApiError, unknown_member, unknown_user
+from gateway.ingress.forms import Form
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import refuse_others
 
 __all__ = ["ROUTES"]
+
+_UNTIL: Final = "communication_disabled_until"
+_LONGEST: Final = timedelta(days=28)
 
 
 async def _page(call: Call) -> web.Response:
@@ -48,7 +54,9 @@ async def _update(call: Call) -> web.Response:
     target = me if myself else await _member(call, guild)
     nick = form.text("nick", longest=32)
     roles = form.snowflakes("roles", most=MAX_ROLES)
-    refuse_others(form, {"nick", "roles"}, payloads.member(target))
+    known = {"nick", "roles", _UNTIL}
+    until = _until(form) if _UNTIL in form else UNSET
+    refuse_others(form, known, payloads.member(target))
     form.check()
     change = await _changed(
         call.context.store.set_member(
@@ -56,11 +64,69 @@ async def _update(call: Call) -> web.Response:
             target.user.id,
             roles=roles,
             nick=(nick or None) if "nick" in form else UNSET,
+            timed_out_until=until,
             by=call.user.id,
         )
     )
     await call.applied(change)
     return reply(payloads.member(change.value))
+
+
+def _until(form: Form) -> datetime | None:
+    """The end of a timeout; None: there is none."""
+    text = form.text(_UNTIL, longest=64)
+    if text is None:
+        return None
+    try:
+        until = datetime.fromisoformat(text)
+    except ValueError:
+        form.fail(_UNTIL, "DATE_TIME_TYPE_PARSE", f'Could not parse "{text}". Should be ISO8601.')
+        return None
+    until = until.replace(tzinfo=UTC) if until.tzinfo is None else until.astimezone(UTC)
+    if until > datetime.now(UTC) + _LONGEST:
+        said = f"A timeout lasts {_LONGEST.days} days at the most."
+        form.fail(_UNTIL, "GUILD_COMMUNICATION_DISABLED_TOO_LONG", said)
+    return until
+
+
+async def _add(call: Call) -> web.Response:
+    """Take a user in who has given us a token of theirs: 204 for a member."""
+    form = await call.form()
+    token = form.text("access_token", longest=512, required=True) or ""
+    nick, roles = form.text("nick", longest=32), form.snowflakes("roles", most=MAX_ROLES)
+    refuse_others(form, {"access_token", "nick", "roles"})
+    form.check()
+    guild, _ = await call.guild(P.CREATE_INSTANT_INVITE)
+    user = await call.context.guilds.user(call.id("user"))
+    if user is None:
+        raise unknown_user()
+    try:
+        holder = await call.context.accounts.admit(token)
+    except BadTokenError:
+        raise ApiError(403, 50025, "Invalid OAuth2 access token provided") from None
+    if holder.user != user.id:
+        raise ApiError(403, 50025, "Invalid OAuth2 access token provided")
+    change = await call.context.store.take_in(
+        guild.id, user, roles=roles or (), nick=nick or None, by=call.user.id
+    )
+    if not change.changed:
+        return empty()
+    await call.applied(change)
+    return reply(payloads.member(change.value), 201)
+
+
+async def _set_nick(call: Call) -> web.Response:
+    """The old way to change one's own nick."""
+    form = await call.form()
+    nick = form.text("nick", longest=32)
+    refuse_others(form, {"nick"})
+    form.check()
+    guild, me = await call.guild()
+    change = await _changed(
+        call.context.store.set_member(guild.id, me.user.id, nick=nick or None, by=call.user.id)
+    )
+    await call.applied(change)
+    return reply({"nick": change.value.nick})
 
 
 async def _kick(call: Call) -> web.Response:
@@ -113,6 +179,8 @@ ROUTES: Final = [
     Route("GET", _MEMBERS + "/search", _search),
     Route("GET", _MEMBERS + "/{user}", _get),
     Route("PATCH", _MEMBERS + "/@me", _update),
+    Route("PATCH", _MEMBERS + "/@me/nick", _set_nick),
+    Route("PUT", _MEMBERS + "/{user}", _add),
     Route("PATCH", _MEMBERS + "/{user}", _update),
     Route("DELETE", _MEMBERS + "/{user}", _kick),
     Route("PUT", _MEMBERS + "/{user}/roles/{role}", _add_role),

@@ -6,8 +6,9 @@ from aiohttp import web
 
 from fanfare import payloads
 from fanfare.permissions import base
-from gateway.ingress.errors import ApiError, unknown_user
-from gateway.rest.context import Call, Route, reply
+from fanfare.store import NotFoundError
+from gateway.ingress.errors import ApiError, unknown_guild, unknown_user
+from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
 
@@ -51,6 +52,16 @@ async def _my_guilds(call: Call) -> web.Response:
     return reply(found)
 
 
+async def _leave(call: Call) -> web.Response:
+    guild, _ = await call.guild()
+    try:
+        change = await call.context.store.leave(guild.id, call.user.id)
+    except NotFoundError:
+        raise unknown_guild() from None
+    await call.applied(change)
+    return empty()
+
+
 async def _my_channels(call: Call) -> web.Response:
     direct = await call.context.store.dms(call.user.id)
     return reply([payloads.channel(channel, to=call.user.id) for channel in direct])
@@ -77,6 +88,7 @@ ROUTES: Final = [
     Route("GET", "/users/@me", _me),
     Route("GET", "/users/{user}", _user),
     Route("GET", "/users/@me/guilds", _my_guilds),
+    Route("DELETE", "/users/@me/guilds/{guild}", _leave),
     Route("GET", "/users/@me/channels", _my_channels),
     Route("POST", "/users/@me/channels", _direct),
 ]

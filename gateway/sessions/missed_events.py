@@ -13,7 +13,7 @@ from gateway.delivery.catch_up import guild_deleted
 from gateway.delivery.hub import Hub
 from gateway.delivery.past import view_before
 from gateway.delivery.ring import Event
-from gateway.delivery.session import Link, Session, is_membership
+from gateway.delivery.session import LEAVES, Link, Session, is_membership
 from gateway.guilds.audience import View
 from gateway.guilds.cache import GuildCache
 from gateway.guilds.snapshot import guild_create
@@ -180,7 +180,7 @@ class Replays:
             if record.guild in met or not is_membership(record, session.user.id):
                 continue
             met.add(record.guild)
-            if record.type == "GUILD_MEMBER_REMOVE" and event.before is not None:
+            if record.type in LEAVES and event.before is not None:
                 self._hub.roster.join(session, record.guild)
             else:
                 self._hub.roster.part(session, record.guild)
@@ -198,7 +198,7 @@ class Replays:
     def _membership(self, session: Session, event: Event) -> bytes | None:
         """The frame of a guild that the session's user joined or left."""
         guild, s = event.dispatch.record.guild, event.dispatch.s
-        if event.dispatch.record.type == "GUILD_MEMBER_REMOVE":
+        if event.dispatch.record.type in LEAVES:
             self._hub.roster.part(session, guild)
             return guild_deleted(s, guild, session.transport)
         view = event.view or self._guilds.views.get(guild)

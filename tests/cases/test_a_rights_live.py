@@ -366,6 +366,24 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("DELETE", "/guilds/{guild}/members/{user}"): (NO_GUILD, NO),
     ("PUT", "/guilds/{guild}/members/{user}/roles/{role}"): (NO_GUILD, NO),
     ("DELETE", "/guilds/{guild}/members/{user}/roles/{role}"): (NO_GUILD, NO),
+    ("DELETE", "/guilds/{guild}"): (NO_GUILD, NO),
+    # Who is in it would be out of it from here on: they try another one.
+    ("DELETE", "/users/@me/guilds/{guild}"): (NO_GUILD, {(404, 10004)}),
+    ("PATCH", "/guilds/{guild}/members/@me/nick"): (NO_GUILD, LOOK),
+    ("PUT", "/guilds/{guild}/members/{user}"): (NO_GUILD, {(403, 50025)}),
+    ("GET", "/guilds/{guild}/audit-logs"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/bans"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/bans/{user}"): (NO_GUILD, NO),
+    ("PUT", "/guilds/{guild}/bans/{user}"): (NO_GUILD, NO),
+    ("DELETE", "/guilds/{guild}/bans/{user}"): (NO_GUILD, NO),
+    ("POST", "/guilds/{guild}/bulk-ban"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/invites"): (NO_GUILD, NO),
+    ("GET", "/channels/{channel}/invites"): (NO_GUILD, NO),
+    ("POST", "/channels/{channel}/invites"): (NO_GUILD, LOOK),
+    # Who has a code may use it.
+    ("GET", "/invites/{code}"): ({(404, 10006)}, {(404, 10006)}),
+    ("POST", "/invites/{code}"): ({(404, 10006)}, {(404, 10006)}),
+    ("DELETE", "/invites/{code}"): ({(404, 10006)}, {(404, 10006)}),
     ("GET", "/channels/{channel}/messages"): (NO_GUILD, LOOK),
     ("POST", "/channels/{channel}/messages"): (NO_GUILD, LOOK),
     ("GET", "/channels/{channel}/messages/{message}"): (NO_GUILD, LOOK),
@@ -391,6 +409,8 @@ BODIES: dict[str, Any] = {
     "/guilds/{guild}": {"name": "xx"},
     "/guilds/{guild}/channels": {"name": "x"},
     "/guilds/{guild}/members/@me": {"nick": "x"},
+    "/guilds/{guild}/members/@me/nick": {"nick": "x"},
+    "/guilds/{guild}/bulk-ban": {"user_ids": ["1"]},
     "/guilds/{guild}/members/{user}": {"nick": "x"},
     "/channels/{channel}/messages": {"content": "x"},
     "/channels/{channel}/messages/{message}": {"content": "x"},
@@ -418,6 +438,7 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
     ids = {
         "{guild}": world.guild, "{channel}": world.channels[0], "{message}": message["id"], "{role}": role["id"],
         "{target}": role["id"], "{user}": other.id, "{application}": owner.id, "{emoji}": "%F0%9F%91%8D",
+        "{code}": "abcdef",
     }  # fmt: skip
     wrong = []
     for node in nodes:
@@ -428,6 +449,10 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
                     for name, ident in ids.items():
                         path = path.replace(name, str(ident))
                     body = BODIES.get(route) if method in {"POST", "PUT", "PATCH"} else None
+                    if (method, route) == ("PUT", "/guilds/{guild}/members/{user}"):
+                        body = {"access_token": "none"}
+                    if route == "/users/@me/guilds/{guild}" and who is plain:
+                        path = "/users/@me/guilds/1"
                     if route.endswith("bulk-delete"):
                         body = {"messages": [message["id"], second["id"]]}
                     if (method, route) == ("PATCH", "/guilds/{guild}/channels"):

@@ -210,7 +210,8 @@ async def test_roles_moved_together_are_all_moved_or_none(store):
     await store.add_member(guild_id, friend, roles=(high.id,))
     change = await store.move_roles(guild_id, {low.id: 3, high.id: 1}, by=owner.id)
     assert {role.id: role.position for role in change.value} == {guild_id: 0, low.id: 3, high.id: 1}
-    assert [r.type for r in await outbox(store, guild_id)][-2:] == ["GUILD_ROLE_UPDATE"] * 2
+    told = ["GUILD_ROLE_UPDATE", "GUILD_AUDIT_LOG_ENTRY_CREATE"] * 2
+    assert [r.type for r in await outbox(store, guild_id)][-4:] == told
     assert not (await store.move_roles(guild_id, {low.id: 3}, by=friend.id)).changed
     version = (await store.guild(guild_id)).version
     for wrong in ({low.id: 2, guild_id: 1}, {low.id: 2, high.id: 0}):

@@ -116,11 +116,11 @@ class Keeper:
             member_count=self.state.member_count + 1,
         )
 
-    def leaves(self, ident: int) -> Record:
+    def leaves(self, ident: int, name: str = "GUILD_MEMBER_REMOVE") -> Record:
         """Let a member leave."""
         before = payloads.member(self.state.members[ident])
         return self._done(
-            "GUILD_MEMBER_REMOVE",
+            name,
             {"guild_id": "77", "user": payloads.user(user(ident))},
             before,
             (ident,),

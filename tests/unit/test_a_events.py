@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from fanfare.permissions import P
 from fanfare.record import GUILD, Record
 from gateway.guilds.audience import INTENTS, NOBODY
 from tests.unit.gateway_world import (
@@ -54,7 +55,7 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
     **{
         name: (_in_guild(name), MEMBERS)
         for name in (
-            "GUILD_DELETE",
+            "GUILD_AUDIT_LOG_ENTRY_CREATE",
             "GUILD_BAN_ADD",
             "GUILD_BAN_REMOVE",
             "GUILD_EMOJIS_UPDATE",
@@ -65,6 +66,8 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
         name: (_in_hidden(name), INSIDERS)
         for name in (
             "CHANNEL_PINS_UPDATE",
+            "INVITE_CREATE",
+            "INVITE_DELETE",
             "MESSAGE_CREATE",
             "MESSAGE_UPDATE",
             "MESSAGE_DELETE",
@@ -104,3 +107,26 @@ def test_a3_who_hears_of_an_event(name):
         told = [message["t"] for message in live[ident].messages[before[ident] :]]
         gone = ["CHANNEL_DELETE"] if ident == STAFF and name == "GUILD_ROLE_DELETE" else []
         assert told == ([*gone, name] if ident in heard_by else [])
+
+
+def test_a3_an_event_that_wants_a_right_in_the_guild():
+    """The audit log is for those who may see it."""
+    world = World()
+    keeper = Keeper(guild(), world.log)
+    live = {ident: session(world.hub, ident) for ident in WHO}
+    told = world.log.record(
+        "GUILD_AUDIT_LOG_ENTRY_CREATE", {}, guild=GUILD_ID, audience=GUILD, permission=int(P.VIEW_AUDIT_LOG)
+    )
+    assert keeper
+    world.take(told)
+    assert [ident for ident in sorted(WHO) if live[ident].messages] == [OWNER]
+
+
+def test_a3_the_end_of_a_guild_is_told_to_each_member():
+    """And nobody else hears of it, whatever their intents: the others are told by records of their own."""
+    world = World()
+    keeper = Keeper(guild(), world.log)
+    live = {ident: session(world.hub, ident) for ident in WHO}
+    world.take(keeper.leaves(ALICE, name="GUILD_DELETE"))
+    assert [message["t"] for message in live[ALICE].messages] == ["GUILD_DELETE"]
+    assert [ident for ident in sorted(WHO) if live[ident].messages] == [ALICE]

@@ -476,3 +476,75 @@ def test_a_new_name_of_a_guild_needs_no_owner():
     rights.guild_changed(here, here.members[MOD], owner_id=OWNER)
     assert not allowed(rights.guild_changed, here, here.members[MOD], owner_id=MOD)
     assert code_of(rights.guild_changed, here, here.members[OWNER], owner_id=404) == (50035, "owner_id")
+
+
+# Timeouts, bans, invites, leaving
+
+
+def test_a_timeout_wants_its_right_and_a_lower_member():
+    here = guild(middle=MANAGERS | int(P.MODERATE_MEMBERS), high=int(P.MODERATE_MEMBERS))
+    mod, plain, high = (here.members[ident] for ident in (MOD, PLAIN, OTHER))
+    assert allowed(rights.member_changed, here, mod, plain, replace(plain, timed_out_until=NOON))
+    assert not allowed(rights.member_changed, guild(), mod, plain, replace(plain, timed_out_until=NOON))
+    assert not allowed(rights.member_changed, here, mod, high, replace(high, timed_out_until=NOON))
+    assert not allowed(rights.member_changed, here, mod, mod, replace(mod, timed_out_until=NOON))
+    assert not allowed(
+        rights.member_changed,
+        here,
+        mod,
+        here.members[OWNER],
+        replace(here.members[OWNER], timed_out_until=NOON),
+    )
+    above = guild(middle=int(P.MODERATE_MEMBERS), low=ALL)
+    boss = replace(above.members[PLAIN], roles=(LOW,))
+    assert not allowed(rights.member_changed, above, mod, boss, replace(boss, timed_out_until=NOON))
+
+
+def test_who_is_timed_out_changes_nothing_until_it_is_over():
+    """But for administrators, whom nobody can time out: they may have become one meanwhile."""
+    here = guild()
+    here.members[MOD] = replace(here.members[MOD], timed_out_until=NOON)
+    before, after = NOON - dt.timedelta(seconds=1), NOON
+    assert not allowed(rights.member, here, MOD, before)
+    assert allowed(rights.member, here, MOD, after)
+    here.members[OWNER] = replace(here.members[OWNER], timed_out_until=NOON)
+    assert allowed(rights.member, here, OWNER, before)
+
+
+def test_bans():
+    here = guild(middle=MANAGERS | int(P.BAN_MEMBERS))
+    mod = here.members[MOD]
+    assert allowed(rights.banned, here, mod, PLAIN)
+    assert allowed(rights.banned, here, mod, 99)  # who is not a member
+    assert allowed(rights.unbanned, here, mod)
+    for who in (OWNER, OTHER, MOD):
+        assert not allowed(rights.banned, here, mod, who)
+    assert not allowed(rights.banned, guild(), mod, PLAIN)
+    assert not allowed(rights.unbanned, guild(), mod)
+
+
+def test_invites():
+    here = guild(
+        everyone=TALK | int(P.CREATE_INSTANT_INVITE), middle=int(P.MANAGE_CHANNELS), high=int(P.MANAGE_GUILD)
+    )
+    mod, plain, high = (here.members[ident] for ident in (MOD, PLAIN, OTHER))
+    assert allowed(rights.invited, here, plain, ROOM)
+    assert not allowed(rights.invited, guild(), plain, ROOM)
+    assert not allowed(rights.invited, here, plain, 999)
+    with pytest.raises(BadChangeError):
+        rights.invited(here, plain, CLUB)
+    assert [allowed(rights.invite_deleted, here, one, ROOM) for one in (mod, high, plain)] == [
+        True,
+        True,
+        False,
+    ]
+    assert not allowed(rights.invite_deleted, here, mod, 999)
+
+
+def test_the_owner_neither_leaves_nor_is_the_guild_deleted_by_others():
+    here = guild()
+    rights.member_left(here, here.members[PLAIN])
+    with pytest.raises(BadChangeError):
+        rights.member_left(here, here.members[OWNER])
+    assert allowed(rights.guild_deleted, here, here.members[OWNER])
+    assert not allowed(rights.guild_deleted, guild(middle=ALL), here.members[MOD])
