@@ -82,14 +82,17 @@ class Archiver:
             StoreUnavailableError: PostgreSQL is away.
 
         """
-        entries = [Logged(each.record, each.offset, each.appended_ms) for each in batch]
+        # What only one user sees is nobody's history.
+        entries = [
+            Logged(each.record, each.offset, each.appended_ms) for each in batch if not each.record.ephemeral
+        ]
         if partition.topic == CHAT_EVENTS:
             try:
                 touched = await self._messages(entries)
             except BadPayloadError as error:
                 raise PoisonError(error.record, str(error)) from error
             if self._trimmer is not None:
-                self._trimmer.archived(touched, entries[-1].offset)
+                self._trimmer.archived(touched, batch[-1].offset)
         elif partition.topic == LOCATION_EVENTS:
             await self._positions([row for entry in entries if (row := position_row(entry))])
 

@@ -86,6 +86,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, g
         assert source is not None
         return source if isinstance(source, Position) else Position(*source)
 
+    @property
+    def ephemeral(self) -> bool:
+        """Whether only some of those in the channel ever see it: then it is nobody's history.
+
+        A direct message names both sides, and what is for one user alone names one.
+        """
+        return self.audience == USERS and (self.guild != 0 or len(self.users) == 1)
+
     def scopes(self) -> list[str]:
         """The names under which an inbox notes its newest entry: g:GUILD and u:USER, as the audience says."""
         if self.audience == INBOXES:

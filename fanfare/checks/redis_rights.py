@@ -22,6 +22,7 @@ _SCRIPTS: Final = ("eval", "evalsha", "script|load")
 
 def _gateway() -> list[tuple[str, ...]]:
     inbox, at, lease = keys.inbox("*"), keys.at("*"), keys.lease("*")
+    interaction, ephemeral = keys.interaction(0), keys.ephemeral(0)
     moved, moves = keys.moved("*"), keys.moves("*")
     guild, user, applied = keys.guild_nodes(0), keys.user_sessions(0), keys.applied(0)
     recent, bodies, reactions = keys.recent(0), keys.recent_bodies(0), keys.reactions(0)
@@ -36,7 +37,10 @@ def _gateway() -> list[tuple[str, ...]]:
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
         ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
         ("hgetall", reactions), ("hget", reactions, "0"), ("hlen", reactions), ("hset", reactions, "0", ""),
-        ("pexpire", reactions, "1"), ("get", nonce), ("set", nonce, ""), ("del", nonce),
+        ("pexpire", reactions, "1"), ("exists", interaction), ("hsetnx", interaction, "x", "1"),
+        ("hset", interaction, "x", "1"), ("hgetall", interaction), ("hdel", interaction, "x"),
+        ("pexpire", interaction, "1"), ("get", ephemeral), ("set", ephemeral, ""), ("del", ephemeral),
+        ("get", nonce), ("set", nonce, ""), ("del", nonce),
         ("set", slow, ""), ("pttl", slow), ("get", slow), ("del", slow),
         ("get", first), ("set", first, ""), ("get", worker),
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),

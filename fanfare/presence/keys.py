@@ -8,11 +8,13 @@ __all__ = [
     "applied",
     "at",
     "bury",
+    "ephemeral",
     "epoch",
     "first",
     "guild_nodes",
     "inbox",
     "installation",
+    "interaction",
     "lease",
     "moved",
     "moves",
@@ -123,6 +125,16 @@ def nonce(user: int, channel: int, value: str) -> str:
 def first(user: int, channel: int, value: str) -> str:
     """String, TTL: the log position that won for that nonce."""
     return f"{_before}first:{user}:{channel}:{value}"
+
+
+def interaction(ident: int) -> str:
+    """Hash, TTL: `made`, what the interaction is; `answer`, its type; `original`, `deferred`, and messages of it."""
+    return f"{_before}interaction:{ident}"
+
+
+def ephemeral(message: int) -> str:
+    """String, TTL: JSON of a message that only one user has."""
+    return f"{_before}ephemeral:{message}"
 
 
 def slow(user: int, channel: int) -> str:

@@ -6,6 +6,7 @@ from fanfare.settings import Settings
 from fanfare.store.audit import AuditLog
 from fanfare.store.bans import Bans
 from fanfare.store.channels import Channels
+from fanfare.store.commands import Commands
 from fanfare.store.database import Database
 from fanfare.store.files import Files
 from fanfare.store.guilds import Guilds
@@ -18,7 +19,7 @@ from fanfare.store.users import Users
 __all__ = ["Store"]
 
 
-class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files, Invites, Bans, AuditLog):
+class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files, Invites, Bans, AuditLog, Commands):
     """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.

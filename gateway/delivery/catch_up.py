@@ -132,7 +132,7 @@ class CatchUp:
         if not session.covers(record.guild):
             return None
         if record.audience == USERS:
-            needed = intent_of(record.type, in_guild=False)
+            needed = intent_of(record.type, in_guild=bool(record.guild))
             if user in record.users and session.intents & needed == needed:
                 return event.dispatch.frame(session.transport, content=True)
             return None

@@ -175,14 +175,14 @@ class Hub:
 
     def _deliver_to_users(self, event: Event) -> None:
         record = event.dispatch.record
-        needed = intent_of(record.type, in_guild=False)
+        needed = intent_of(record.type, in_guild=bool(record.guild))
         for user in record.users:
             for session in self.roster.of_user(user):
                 if (
                     session.cursor is None
                     and session.link
                     and session.intents & needed == needed
-                    and session.covers(0)
+                    and session.covers(record.guild)
                 ):
                     session.link.send(event.dispatch.frame(session.transport, content=True))
 

@@ -86,6 +86,16 @@ INTENTS: Final[Mapping[str, tuple[int, int]]] = {
         _REACTIONS,
     ),
     "TYPING_START": _TYPING,
+    # They name the users that they are for, and go to nobody else: to these without any intent.
+    **dict.fromkeys(
+        (
+            "INTERACTION_CREATE",
+            "INTERACTION_SUCCESS",
+            "INTERACTION_MODAL_CREATE",
+            "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE",
+        ),
+        (0, 0),
+    ),
 }
 
 

@@ -84,6 +84,13 @@ class Access:
             StoreUnavailableError: the database is away and the channel is not in memory.
 
         """
+        place = await self.anywhere(user, channel_id)
+        if not place.may(P.VIEW_CHANNEL):
+            raise missing_access()
+        return place
+
+    async def anywhere(self, user: User, channel_id: int) -> Place:
+        """The channel, seen or not: applications answer where they were asked. Raises as `place`."""
         channel = await self._channel(channel_id)
         if channel.type in {DM, GROUP_DM}:
             if user.id not in (recipient.id for recipient in channel.recipients):
@@ -93,8 +100,6 @@ class Access:
         granted = permissions.in_channel(guild, member.roles, user.id, channel)
         if permissions.timed_out(guild, member, datetime.now(UTC)):
             granted &= permissions.TIMED_OUT
-        if not granted & P.VIEW_CHANNEL:
-            raise missing_access()
         return Place(channel, guild, member, granted)
 
     async def guild(self, user: User, guild_id: int) -> tuple[Guild, Member]:

@@ -24,6 +24,8 @@ from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
 from gateway.ingress.slow_mode import SlowMode
 from gateway.ingress.uploads import UploadStore
+from gateway.interactions.assembly import assemble_interactions
+from gateway.interactions.state import CLAIM
 
 __all__ = ["assemble"]
 
@@ -54,7 +56,7 @@ def assemble(
         node: this process's, whose lease in Redis says that it lives.
 
     """
-    batch = RedisBatch(redis, [PUT, SETTLE, SWAP, reactions.PUT])
+    batch = RedisBatch(redis, [PUT, SETTLE, SWAP, reactions.PUT, CLAIM])
     history = History(store, batch)
     rebuild = NonceRebuild(redis, partial(read_since, settings, CHAT_EVENTS))
     nonces = Nonces(redis, batch, loss, node, rebuild.unless_complete)
@@ -72,6 +74,9 @@ def assemble(
         access=access,
         history=history,
         reacting=reacting,
+        interactions=assemble_interactions(
+            settings, access=access, guilds=guilds, history=history, store=store, sends=sends, batch=batch
+        ),
         sends=sends,
         limits=RateLimits(settings.send_limit),
         purge=Purge(store, batch, sends),

@@ -12,7 +12,7 @@ from typing import Final
 from fanfare.payloads import Json
 from gateway.ingress.forms import Form, present
 
-__all__ = ["MAX_LAYOUT", "layout", "rows", "texts"]
+__all__ = ["MAX_LAYOUT", "layout", "rows", "selects", "texts"]
 
 MAX_LAYOUT: Final = 40
 """Components of a message with the flag IS_COMPONENTS_V2, those inside others included."""
@@ -78,6 +78,11 @@ def layout(form: Form) -> list[Json] | None:
     """The components of a message with the flag IS_COMPONENTS_V2; None: the key is absent or null."""
     found = form.children("components", _only(*_IN_CONTAINER, Kind.CONTAINER), most=MAX_LAYOUT)
     return _whole(form, found)
+
+
+def selects(form: Form) -> Json:
+    """One select, as it stands in a dialogue."""
+    return _only(*sorted(_SELECTS))(form)
 
 
 def texts(components: Sequence[Json]) -> str:

@@ -43,6 +43,7 @@ from gateway.ingress.uploads import UploadStore
 
 if TYPE_CHECKING:
     from fanfare.mentions import Mentioned
+    from gateway.interactions.assembly import Interactions
 
 __all__ = ["Ingress"]
 
@@ -62,6 +63,7 @@ class Ingress:
         access: Access,
         history: History,
         reacting: Reacting,
+        interactions: "Interactions",
         sends: Sends,
         limits: RateLimits,
         slow_mode: SlowMode,
@@ -76,6 +78,7 @@ class Ingress:
             access: who may do what where.
             history: messages as they can be read.
             reacting: reactions to messages.
+            interactions: what users do with applications.
             sends: messages on their way.
             limits: of this node.
             slow_mode: of all nodes.
@@ -88,6 +91,7 @@ class Ingress:
         self.access = access
         self.history = history
         self.reacting = reacting
+        self.interactions = interactions
         self._sends = sends
         self._limits = limits
         self._slow_mode = slow_mode

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from fanfare.model import Channel, Guild, Member, User
 from fanfare.record import Position, Record
+from fanfare.store.commands import Command
 from fanfare.store.reactions import Apart, Counted
 
 __all__ = ["Guilds", "Ids", "Log", "Messages", "Reactions", "Stored"]
@@ -86,7 +87,14 @@ class Reactions(Protocol):
         """Those who reacted with an emoji."""
 
 
-class Stored(Messages, Reactions, Protocol):
+class Commands(Protocol):
+    """The commands of applications: `fanfare.store.commands.Commands`. Raises StoreUnavailableError."""
+
+    async def commands(self, applications: Sequence[int], guilds: Sequence[int]) -> list[Command]:
+        """The commands of applications in guilds, 0 standing for everywhere."""
+
+
+class Stored(Messages, Reactions, Commands, Protocol):
     """The database: `fanfare.store.Store`. Raises StoreUnavailableError."""
 
     async def note_files(self, paths: list[str], *, after_s: float) -> None:

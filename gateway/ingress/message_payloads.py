@@ -51,6 +51,7 @@ def build(
     mentioned_users: Iterable[User] = (),
     replied: Json | None = None,
     attachments: Sequence[Json] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> Built:
     """A new message.
 
@@ -64,6 +65,7 @@ def build(
         mentioned_users: the users in `mentioned` that exist.
         replied: the message it replies to, as stored; None: the draft's reference, if any, is dropped.
         attachments: its files, stored.
+        more: fields that are there besides, or instead.
 
     """
     users = list(mentioned_users)
@@ -102,7 +104,7 @@ def build(
         } | ({"guild_id": str(channel.guild_id)} if channel.guild_id else {})
     if draft.nonce is not None:
         message["nonce"] = draft.nonce
-    return _finish(message, users)
+    return _finish(message | dict(more or {}), users)
 
 
 def edited(

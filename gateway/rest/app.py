@@ -27,8 +27,10 @@ from gateway.rest import (
     audit_log,
     bans,
     channels,
+    commands,
     gateway_url,
     guilds,
+    interactions,
     invites,
     members,
     messages,
@@ -55,8 +57,10 @@ _MODULES: Final = (
     audit_log,
     bans,
     channels,
+    commands,
     gateway_url,
     guilds,
+    interactions,
     invites,
     members,
     messages,
@@ -70,10 +74,14 @@ _NOBODY: Final = User(id=0, username="")
 # What stands in a path. Not \d, which takes the digits of every script.
 _NAMED: Final = re.compile(r"\{([a-z]+)\}")
 _ID: Final = "[0-9]{1,20}"
-_TEXTS: Final = {"emoji": "[^/]{1,100}", "code": "[A-Za-z0-9]{2,32}"}
+_TEXTS: Final = {
+    "emoji": "[^/]{1,100}",
+    "code": "[A-Za-z0-9]{2,32}",
+    "token": "[A-Za-z0-9_.-]{1,128}",
+}
 _REASON_LENGTH: Final = 512
-_OPEN: Final = frozenset({"/gateway"})
-"""What needs no token."""
+_OPEN: Final = frozenset({"/gateway", *(route.path for route in ROUTES if "{token}" in route.path)})
+"""What needs no token of a user."""
 
 _PREFLIGHT: Final = CORS | {
     "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",

@@ -5,12 +5,9 @@ from typing import Final
 from aiohttp import web
 
 from fanfare import payloads
-from gateway.ingress.errors import FormError
 from gateway.rest.context import Call, Route, reply
 
 __all__ = ["ROUTES"]
-
-_MAX_COMMANDS: Final = 200
 
 
 async def _application(call: Call) -> web.Response:
@@ -36,26 +33,6 @@ async def _application(call: Call) -> web.Response:
     )
 
 
-async def _commands(_: Call) -> web.Response:
-    return reply([])
-
-
-async def _set_commands(call: Call) -> web.Response:
-    """Application commands are not carried out here; libraries that register some get them back."""
-    commands = await call.body()
-    if not isinstance(commands, list) or not all(isinstance(one, dict) for one in commands):
-        raise FormError.at("commands", "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
-    application = call.request.match_info["application"]
-    return reply(
-        [
-            {"type": 1, "description": ""}
-            | one
-            | {"id": str(call.context.ids.next_id()), "application_id": application, "version": "1"}
-            for one in commands[:_MAX_COMMANDS]
-        ]
-    )
-
-
 async def _nothing(_: Call) -> web.Response:
     return reply([])
 
@@ -63,9 +40,5 @@ async def _nothing(_: Call) -> web.Response:
 ROUTES: Final = [
     Route("GET", "/oauth2/applications/@me", _application),
     Route("GET", "/applications/@me", _application),
-    Route("GET", "/applications/{application}/commands", _commands),
-    Route("PUT", "/applications/{application}/commands", _set_commands),
-    Route("GET", "/applications/{application}/guilds/{guild}/commands", _commands),
-    Route("PUT", "/applications/{application}/guilds/{guild}/commands", _set_commands),
     Route("GET", "/soundboard-default-sounds", _nothing),
 ]

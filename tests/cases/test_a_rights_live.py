@@ -335,10 +335,21 @@ LOOK = {(200, 0)}
 TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] = {
     ("GET", "/oauth2/applications/@me"): (OWN, OWN),
     ("GET", "/applications/@me"): (OWN, OWN),
-    ("GET", "/applications/{application}/commands"): (OWN, OWN),
-    ("PUT", "/applications/{application}/commands"): (OWN, OWN),
-    ("GET", "/applications/{application}/guilds/{guild}/commands"): (OWN, OWN),
-    ("PUT", "/applications/{application}/guilds/{guild}/commands"): (OWN, OWN),
+    **{
+        (method, f"/applications/{{application}}/{place}commands{path}"): (NO_GUILD, NO_GUILD)
+        for place in ("", "guilds/{guild}/")
+        for path, methods in (("", ("GET", "PUT", "POST")), ("/{command}", ("GET", "PATCH", "DELETE")))
+        for method in methods
+    },
+    ("GET", "/guilds/{guild}/application-command-index"): (NO_GUILD, LOOK),
+    ("POST", "/interactions"): (NO_GUILD, {(404, 10002)}),
+    ("POST", "/interactions/{interaction}/{token}/callback"): ({(404, 10062)}, {(404, 10062)}),
+    ("POST", "/webhooks/{webhook}/{token}"): ({(404, 10015)}, {(404, 10015)}),
+    **{
+        (method, f"/webhooks/{{webhook}}/{{token}}/messages/{which}"): ({(404, 10015)}, {(404, 10015)})
+        for method in ("GET", "PATCH", "DELETE")
+        for which in ("@original", "{message}")
+    },
     ("GET", "/soundboard-default-sounds"): (OWN, OWN),
     ("GET", "/gateway"): (OWN, OWN),
     ("GET", "/gateway/bot"): (OWN, OWN),
@@ -416,8 +427,10 @@ BODIES: dict[str, Any] = {
     "/channels/{channel}/messages/{message}": {"content": "x"},
     "/guilds/{guild}/roles": {"name": "x"},
     "/guilds/{guild}/roles/{role}": {"name": "x"},
-    "/applications/{application}/commands": [],
-    "/applications/{application}/guilds/{guild}/commands": [],
+    "/interactions/{interaction}/{token}/callback": {"type": 4, "data": {"content": "x"}},
+    "/webhooks/{webhook}/{token}": {"content": "x"},
+    "/webhooks/{webhook}/{token}/messages/@original": {"content": "x"},
+    "/webhooks/{webhook}/{token}/messages/{message}": {"content": "x"},
     "/guilds": {"name": "x" * 200},
 }
 
@@ -439,6 +452,7 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
         "{guild}": world.guild, "{channel}": world.channels[0], "{message}": message["id"], "{role}": role["id"],
         "{target}": role["id"], "{user}": other.id, "{application}": owner.id, "{emoji}": "%F0%9F%91%8D",
         "{code}": "abcdef",
+        "{command}": 5, "{interaction}": 5, "{webhook}": owner.id, "{token}": "bm8.bm8",
     }  # fmt: skip
     wrong = []
     for node in nodes:
@@ -459,6 +473,9 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
                         body = [{"id": str(world.channels[0]), "position": secrets.randbelow(100)}]
                     if (method, route) == ("PATCH", "/guilds/{guild}/roles"):
                         body = [{"id": role["id"], "position": secrets.randbelow(100)}]
+                    if route == "/interactions":
+                        where = {"application_id": str(other.id), "channel_id": str(world.channels[0])}
+                        body = where | {"type": 2, "data": {"name": "x"}}
                     found = await tries(rest, method, path, body)
                     if found not in allowed[column]:
                         wrong.append((who is plain, method, route, found))

@@ -91,6 +91,7 @@ class Attack:
             "ME": str(owner.id),
             "OTHER": str(world.people[1].id),
             "EMOJI": "%F0%9F%94%A5",
+            "INTERACTION_TOKEN": "bm8.bm8",
             "TOKEN": owner.token,
         }
         self._watcher = await self._watch(world)
@@ -164,7 +165,14 @@ class Attack:
             path = path if case.route != "/channels/{channel}" else path.replace("<channel>", "1")
         named = {"<guild>": "GUILD", "<channel>": "CHANNEL", "<message>": "MESSAGE", "<user>": "OTHER"}
         named["<edited>"] = "EDITED"
-        named |= {"<role>": "ROLE", "<target>": "ROLE", "<application>": "ME", "<emoji>": "EMOJI"}
+        named |= {
+            "<role>": "ROLE",
+            "<target>": "ROLE",
+            "<application>": "ME",
+            "<emoji>": "EMOJI",
+            "<webhook>": "ME",
+        }
+        named |= {"<token>": "INTERACTION_TOKEN", "<interaction>": "MESSAGE", "<command>": "MESSAGE"}
         for word, name in named.items():
             path = path.replace(word, self._ids[name])
         return path

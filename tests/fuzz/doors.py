@@ -97,12 +97,46 @@ _ROLE: Final = {
     "mentionable": False,
 }
 
+_COMMAND: Final = {
+    "name": "ping",
+    "description": "answers",
+    "options": [
+        {
+            "type": 3,
+            "name": "how",
+            "description": "words",
+            "required": True,
+            "choices": [{"name": "well", "value": "well"}],
+        },
+        {"type": 4, "name": "often", "description": "a number", "min_value": 1, "max_value": 5},
+    ],
+}
+
 # Good bodies of the routes that read one. Words in capitals stand for ids.
 BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
-    ("PUT", "/applications/{application}/commands"): [[{"name": "ping", "description": "answers"}]],
-    ("PUT", "/applications/{application}/guilds/{guild}/commands"): [
-        [{"name": "ping", "description": "answers"}]
+    **{
+        (method, f"/applications/{{application}}/{place}commands{path}"): [body]
+        for place in ("", "guilds/{guild}/")
+        for method, path, body in (
+            ("PUT", "", [_COMMAND]),
+            ("POST", "", _COMMAND),
+            ("PATCH", "/{command}", _COMMAND),
+        )
+    },
+    ("POST", "/interactions"): [
+        {
+            "type": 2,
+            "application_id": "OTHER",
+            "channel_id": "CHANNEL",
+            "message_id": "MESSAGE",
+            "nonce": "n",
+            "data": {"name": "ping", "type": 1, "options": [{"name": "how", "value": "well"}]},
+        }
     ],
+    ("POST", "/interactions/{interaction}/{token}/callback"): [{"type": 4, "data": _MESSAGE}],
+    ("POST", "/webhooks/{webhook}/{token}"): [_MESSAGE],
+    ("PATCH", "/webhooks/{webhook}/{token}/messages/@original"): [_MESSAGE],
+    ("PATCH", "/webhooks/{webhook}/{token}/messages/{message}"): [_MESSAGE],
     ("PATCH", "/channels/{channel}"): [_CHANNEL],
     ("PUT", "/channels/{channel}/permissions/{target}"): [{"type": 0, "allow": "1024", "deny": "0"}],
     ("POST", "/guilds"): [{"name": "a guild"}],

@@ -62,6 +62,16 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
             "PRESENCE_UPDATE",
         )
     },
+    # Sent to a guild or a channel, they would be a mistake: nobody gets them.
+    **{
+        name: (_in_guild(name), set())
+        for name in (
+            "INTERACTION_CREATE",
+            "INTERACTION_SUCCESS",
+            "INTERACTION_MODAL_CREATE",
+            "APPLICATION_COMMAND_AUTOCOMPLETE_RESPONSE",
+        )
+    },
     **{
         name: (_in_hidden(name), INSIDERS)
         for name in (

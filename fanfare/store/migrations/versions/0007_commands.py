@@ -1,0 +1,18 @@
+"""Commands of applications."""
+
+from fanfare.store.migrations import run_sql
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the table."""
+    run_sql(__file__)
+
+
+def downgrade() -> None:
+    """There is no way back."""
+    raise NotImplementedError("commands would be lost")

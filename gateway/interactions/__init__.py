@@ -1,0 +1,1 @@
+"""How do applications answer their users? Commands, buttons, menus and dialogues."""

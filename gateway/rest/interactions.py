@@ -1,0 +1,76 @@
+"""Interactions: users begin them, and applications answer by the token that each of them has."""
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.interactions.respond import ORIGINAL
+from gateway.interactions.state import unknown_webhook
+from gateway.rest.context import Call, Route, empty, json_body, reply
+from gateway.rest.server import identified, invalid
+
+__all__ = ["ROUTES"]
+
+
+async def _invoke(call: Call) -> web.Response:
+    return reply(await call.context.ingress.interactions.invoking.invoke(call.user, await call.body()))
+
+
+async def _callback(call: Call) -> web.Response:
+    responding = call.context.ingress.interactions.responding
+    token = call.request.match_info["token"]
+    if responding.of_token(token) is None:
+        invalid(call.request)
+    else:
+        identified(call.request)
+    said = await responding.callback(call.id("interaction"), token, await call.body())
+    wants = call.request.query.get("with_response", "").lower() in {"true", "1"}
+    return reply(said) if wants else empty()
+
+
+async def _follow_up(call: Call) -> web.Response:
+    responding = call.context.ingress.interactions.responding
+    return json_body(await responding.follow_up(_interaction(call), await call.body()))
+
+
+async def _get(call: Call) -> web.Response:
+    responding = call.context.ingress.interactions.responding
+    return json_body(await responding.read(_interaction(call), _which(call)))
+
+
+async def _edit(call: Call) -> web.Response:
+    responding = call.context.ingress.interactions.responding
+    return json_body(await responding.change(_interaction(call), _which(call), await call.body()))
+
+
+async def _delete(call: Call) -> web.Response:
+    await call.context.ingress.interactions.responding.delete(_interaction(call), _which(call))
+    return empty()
+
+
+def _interaction(call: Call) -> int:
+    """The interaction of the token in the path. Raises: ApiError: 10015."""
+    ident = call.context.ingress.interactions.responding.of_token(call.request.match_info["token"])
+    if ident is None:
+        invalid(call.request)
+        raise unknown_webhook()
+    identified(call.request)
+    return ident
+
+
+def _which(call: Call) -> str:
+    return str(call.id("message")) if "message" in call.request.match_info else ORIGINAL
+
+
+_WEBHOOK: Final = "/webhooks/{webhook}/{token}"
+
+ROUTES: Final = [
+    Route("POST", "/interactions", _invoke),
+    Route("POST", "/interactions/{interaction}/{token}/callback", _callback),
+    Route("POST", _WEBHOOK, _follow_up),
+    *(
+        Route(method, _WEBHOOK + path, handler)
+        for path in ("/messages/@original", "/messages/{message}")
+        for method, handler in (("GET", _get), ("PATCH", _edit), ("DELETE", _delete))
+    ),
+]
