@@ -11,6 +11,8 @@ __all__ = ["read_choices", "read_dialogue"]
 _ROWS: Final = 5
 _MAX_TEXT: Final = 4000
 _CHOICES: Final = 25
+_VALUE: Final = 100
+_MAX_NUMBER: Final = 1 << 53
 _ROW, _INPUT, _TEXT, _LABEL = 1, 4, 10, 18
 
 
@@ -86,7 +88,8 @@ def _input(form: Form, *, labelled: bool = False) -> Json:
 
 def _choice(form: Form) -> Json:
     value = form.raw("value")
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)[:101]) > 100:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
+    if not number and not (isinstance(value, str) and len(value) <= _VALUE):
         form.fail("value", "STRING_TYPE_CONVERT", "Must be a text of up to 100 characters, or a number.")
         value = ""
     return {"name": form.text("name", shortest=1, longest=100, required=True, shown=True), "value": value}

@@ -185,9 +185,10 @@ def test_components_and_dialogues():
     form = Form({"custom_id": "d", "title": "", "components": [{"type": 2}]})
     read_dialogue(form)
     assert form.errors.keys() == {"title", "components"}
-    form = Form({"choices": [{"name": "a", "value": 1}, {"name": "b", "value": None}]})
+    good, bad = [1, 1.5, "x"], [None, True, 1 << 80, 10**5000, float("inf"), "x" * 101, []]
+    form = Form({"choices": [{"name": "a", "value": value} for value in good + bad]})
     read_choices(form)
-    assert list(form.errors["choices"]) == ["1"]
+    assert list(form.errors["choices"]) == [str(at) for at in range(len(good), len(good + bad))]
 
 
 def test_tokens_of_interactions():
