@@ -10,7 +10,7 @@ SCALE ?=
 TESTS ?= tests/unit tests/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test coverage k8s parts torture fuzz bench clean lock format
+.PHONY: help setup run check test coverage k8s k8s-live parts torture fuzz bench clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,9 @@ test: check  ## Everything: check, 90 s of faults at random, and the tests again
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
 	$(BIN)/python -m deploy.promtool
 	$(BIN)/python -m pytest tests/k8s -m "not long"
+
+k8s-live: setup $(STAMPS)/k8s  ## Apply every overlay to a real control plane, built from Go modules (ten minutes, once), and roll an update.
+	$(BIN)/python -m deploy.live
 
 parts: setup  ## Print the list of all parts, with versions, hashes and licences (CycloneDX).
 	@$(BIN)/python -m deploy.parts
