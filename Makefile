@@ -68,7 +68,7 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --extra embedded --group setup -o requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
-		--custom-compile-command "make lock" --extra tracing --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+		--custom-compile-command "make lock" --extra parquet --extra tracing --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --group k8s -c requirements/dev.txt -o requirements/k8s.txt
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \

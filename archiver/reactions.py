@@ -96,7 +96,7 @@ def reactions_of(batch: Iterable[Logged]) -> Reactions:
         try:
             said = _payload.decode(record.payload)
         except msgspec.DecodeError as error:
-            raise BadPayloadError(record) from error
+            raise BadPayloadError(record, f"the payload of {record.type} names no message") from error
         key = Emoji(said.emoji.name, said.emoji.id or 0).key if said.emoji is not None else ""
         if record.type in {_ADD, _REMOVE}:
             row = Row(record.channel, said.message_id, key, said.user_id, offset, record.type == _ADD)

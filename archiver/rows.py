@@ -1,4 +1,4 @@
-"""What a stretch of the log does to the tables. Pure.
+"""What a stretch of the log does to the table of messages. Pure.
 
 Reading the log one event after the other, a message table changes like this:
 
@@ -6,13 +6,15 @@ Reading the log one event after the other, a message table changes like this:
   after the time in its id; unless a message of the same author with the same nonce is in the channel already,
   made within the nonce window of it. The fan-out drops the same ones.
 - An update or delete changes a row that is there, is not deleted, and shows an earlier offset. A deleted row
-  stays for ever, without its body.
+  stays, without its body, as long as its partition.
+- What is older than all partitions was dropped by retention, and is not added again; nor is what somebody wrote
+  whose data was deleted (`Limits`).
 
 `fold` does that for a batch at once: what to add, and what to change afterwards. The table comes out the same,
 whichever records are read again, and however the log is cut into batches.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Final, NamedTuple
 
@@ -20,31 +22,46 @@ import msgspec
 
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import MAX_ID, snowflake_ms
-from fanfare.record import FENCE, Record
+from fanfare.record import Record
 from fanfare.retries import MESSAGE_CREATE, is_late
 
 __all__ = [
+    "AHEAD_MS",
     "BadPayloadError",
     "Changed",
     "Fold",
+    "Limits",
     "Logged",
     "Made",
     "Nonce",
-    "PositionRow",
     "creates",
     "fold",
-    "position_row",
 ]
 
 _WINDOW_MS: Final = NONCE_WINDOW_S * 1000
+# A clock may be off, and a record may wait; an id or a time further ahead than this would need partitions for ever.
+AHEAD_MS: Final = 86_400_000
 
 
 class BadPayloadError(Exception):
-    """The payload of an update or delete does not say which message it is about."""
+    """A record makes no sense to the archive."""
 
-    def __init__(self, record: Record) -> None:
-        super().__init__(f"the payload of {record.type} names no message")
+    def __init__(self, record: Record, reason: str) -> None:
+        super().__init__(reason)
         self.record = record
+
+
+class Limits(NamedTuple):
+    """What is not added to a table, whatever the log says."""
+
+    floor: int = -(1 << 63)
+    """What is below was dropped by retention: ids of messages, times of positions."""
+    forgotten: Mapping[int, int] = {}
+    """Users whose data was deleted, and up to which time, in ms since 1970."""
+
+    def keep(self, value: int, author: int, at_ms: int) -> bool:
+        """Whether to add what stands at this value of the table's column."""
+        return value >= self.floor and at_ms > self.forgotten.get(author, -1)
 
 
 class Logged(NamedTuple):
@@ -85,16 +102,6 @@ class Changed(NamedTuple):
     body: bytes
 
 
-class PositionRow(NamedTuple):
-    """A position of a tracked entity, in the order of the columns."""
-
-    channel_id: int
-    id: int
-    author_id: int
-    at_ms: int
-    body: bytes
-
-
 @dataclass(slots=True)
 class Fold:
     """What a batch does: first add `made` where no such row is, then apply `changed`."""
@@ -114,6 +121,7 @@ class _Many(msgspec.Struct):
     ids: list[_Id]
 
 
+_NO_LIMITS: Final = Limits()
 _one = msgspec.json.Decoder(_One, strict=False)
 _many = msgspec.json.Decoder(_Many, strict=False)
 
@@ -123,15 +131,16 @@ def creates(batch: Iterable[Logged]) -> list[Made]:
     return [_made(entry) for entry in batch if entry.record.type == MESSAGE_CREATE]
 
 
-def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
+def fold(batch: Iterable[Logged], known: Iterable[Made], limits: Limits = _NO_LIMITS) -> Fold:
     """What the batch does to the table.
 
     Args:
         batch: records of chat.events in log order; only what happens to messages counts.
         known: rows of the table with the ids, or with the nonces, of `creates(batch)`; bodies do not matter.
+        limits: what is not added.
 
     Raises:
-        BadPayloadError: an update or delete cannot be read.
+        BadPayloadError: an update or delete cannot be read, or a message comes from a time to come.
 
     """
     result = Fold()
@@ -152,6 +161,7 @@ def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
             same = nonces.get(Nonce(row.channel_id, row.author_id, row.nonce), ()) if row.nonce else ()
             if (
                 key in there
+                or not limits.keep(row.id, row.author_id, snowflake_ms(row.id))
                 or is_late(entry.record, entry.appended_ms)
                 or any(_near(row.id, other) for other in same)
             ):
@@ -164,18 +174,10 @@ def fold(batch: Iterable[Logged], known: Iterable[Made]) -> Fold:
     return result
 
 
-def position_row(entry: Logged) -> PositionRow | None:
-    """The row of a record of location.events; None for one that is no position."""
-    record = entry.record
-    if record.type == FENCE:
-        return None
-    return PositionRow(
-        record.channel, record.id, record.author, record.at or entry.appended_ms, record.payload
-    )
-
-
 def _made(entry: Logged) -> Made:
     record = entry.record
+    if snowflake_ms(record.id) > entry.appended_ms + AHEAD_MS:
+        raise BadPayloadError(record, "its id is of a time to come")
     return Made(
         channel_id=record.channel,
         id=record.id,
@@ -205,7 +207,7 @@ def _changes(entry: Logged) -> list[Changed]:
             case _:
                 return []
     except msgspec.DecodeError as error:
-        raise BadPayloadError(record) from error
+        raise BadPayloadError(record, f"the payload of {record.type} names no message") from error
     return [Changed(record.channel, ident, offset, deleted=True, body=b"") for ident in ids]
 
 

@@ -40,15 +40,14 @@ def users(settings: Settings) -> Iterator[dict[str, Any]]:
         rights = KAFKA[role]
         acls = [_acl("topic", names.kafka(topic), "Read", "Describe") for topic in rights.read]
         acls += [_acl("topic", names.kafka(topic), "Write", "Describe") for topic in rights.write]
-        if rights.group:
-            acls.append(_acl("group", names.kafka(rights.group), "Read"))
+        acls += [_acl("group", names.kafka(group), "Read") for group in rights.groups]
         if rights.watched:
             acls.append(_acl("group", names.kafka(rights.watched), "Describe"))
         yield _user(role, acls)
     mark = names.kafka(INSTALLATION)
     made = [_acl("topic", name, "Create", "Describe", "DescribeConfigs") for name in every]
     yield _user("topics", [*made, _acl("topic", mark, "Read", "Write")])
-    groups = sorted({names.kafka(rights.group) for rights in KAFKA.values() if rights.group})
+    groups = sorted({names.kafka(group) for rights in KAFKA.values() for group in rights.groups})
     seen = [_acl("topic", name, "Describe") for name in every]
     yield _user("keda", [*seen, *(_acl("group", name, "Describe") for name in groups)])
 

@@ -183,6 +183,20 @@ class Settings(BaseSettings):
         le=1000,
         description="The most records of a partition that a worker handles at once.",
     )
+    keep_messages_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Messages are dropped from the archive when they are this old, a month at a time. 0: never.",
+    )
+    keep_positions_days: int = Field(
+        default=30, ge=0, le=36_500, description="The same for positions, a day at a time. 0: never."
+    )
+    parquet: Path | None = Field(
+        default=None,
+        description="Folder into which the archiver also writes Parquet files (the extra `parquet` has to be "
+        "installed). Default: none are written.",
+    )
     fanout_budget: float = Field(
         default=0.0,
         ge=0,

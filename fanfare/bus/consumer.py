@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -103,6 +103,8 @@ class Consumer:
         batch_records: int | None = None,
         gather_ms: int = 0,
         told_to_bury: Orders | None = None,
+        safe: Callable[[TopicPartition], int | None] | None = None,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Make a member; `run` joins.
 
@@ -117,8 +119,14 @@ class Consumer:
             batch_records: the most records in a batch, instead of what the settings say.
             gather_ms: how long records may wait at the broker for more, for work that is cheaper in large batches.
             told_to_bury: asked while a record holds its partition; by default nobody can order that.
+            safe: for a handler that returns before downstream holds a batch: up to which offset of a partition it
+                does; None: all that was handled.
+            before_commit: called when partitions are given back or this member leaves: the last chance to make what
+                was handled safe.
 
         """
+        self._safe = safe or _all_is
+        self._before_commit = before_commit
         self._settings = settings
         self._group = group
         self._topics = list(topics)
@@ -369,6 +377,7 @@ class Consumer:
         if not is_member(self._client):
             self._log.warning("partitions lost", action=Action.REVOKE, count=len(lanes))
         else:
+            await self._made_safe(_REVOKE_S)
             await self._commit(lanes, _REVOKE_S)
 
     async def _close_lanes(self, timeout: float) -> list[_Lane]:
@@ -416,12 +425,25 @@ class Consumer:
                 if lane.done is None and not lane.closing:
                     lane.done = begin
 
+    def _done(self, lane: _Lane) -> int | None:
+        """The offset to commit."""
+        if lane.done is None or (safe := self._safe(lane.partition)) is None:
+            return lane.done
+        return min(lane.done, safe)
+
+    async def _made_safe(self, timeout: float) -> None:
+        if self._before_commit is not None:
+            with contextlib.suppress(TimeoutError, OSError):
+                await asyncio.wait_for(self._before_commit(), timeout)
+
     def _lag(self, lane: _Lane) -> Any:
         return metrics.LAG.labels(self._group, lane.partition.topic, str(lane.partition.partition))
 
     async def _commit(self, lanes: Iterable[_Lane], timeout: float | None) -> None:
         """Commit what is finished. A failure does no harm: the commit is tried again, and repeated work is dropped."""
-        due = {lane: lane.done for lane in lanes if lane.done is not None and lane.done != lane.committed}
+        due = {
+            lane: done for lane in lanes if (done := self._done(lane)) is not None and done != lane.committed
+        }
         if not due:
             return
         offsets = {self._names.partition(lane.partition): done for lane, done in due.items()}
@@ -443,6 +465,7 @@ class Consumer:
         if self._client is None:
             return
         lanes = await self._close_lanes(_STOP_S)
+        await self._made_safe(_STOP_S)
         await self._commit(lanes, _STOP_S)
         client, self._client = self._client, None
         try:
@@ -450,6 +473,10 @@ class Consumer:
         except (KafkaError, TimeoutError) as error:
             self._log.warning("leaving the group failed", action=Action.STOP, error=repr(error))
         await self._dead_letters.stop()
+
+
+def _all_is(_: TopicPartition) -> None:
+    """Of a handler that returns when downstream holds the batch."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped

@@ -17,7 +17,7 @@ from fanfare.bus.questions import (
 )
 from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, TopicSpec, specs
 from fanfare.checks.findings import Finding, Level, error, waits, warning
-from fanfare.checks.rights import KAFKA
+from fanfare.checks.rights import KAFKA, PARQUET_GROUP
 from fanfare.constants import NONCE_WINDOW_S, RESUME_WINDOW_S
 from fanfare.settings import Settings
 
@@ -74,7 +74,10 @@ async def _further(settings: Settings, names: Names, roles: Sequence[str], clust
     found: list[Finding] = []
     for role in roles:
         rights = KAFKA[role]
-        for group, code, right in ((rights.group, _READ, "READ"), (rights.watched, _DESCRIBE, "DESCRIBE")):
+        # What an option needs is asked for where it is in use.
+        wanted = [group for group in rights.groups if settings.parquet or group != PARQUET_GROUP]
+        asked = [(group, _READ, "READ") for group in wanted]
+        for group, code, right in (*asked, (rights.watched, _DESCRIBE, "DESCRIBE")):
             if group and code not in await ask_group(settings, names.kafka(group)):
                 found.append(
                     error(_ABOUT, f"we have no right to {right} group {names.kafka(group)}: {_RIGHTS}")

@@ -11,10 +11,12 @@ from fanfare.bus.names import Names
 from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, dead_letters_of
 from fanfare.settings import Settings
 
-__all__ = ["KAFKA", "POSTGRES", "ROLES", "KafkaRights", "grants", "kafka_acls"]
+__all__ = ["FUNCTIONS", "KAFKA", "PARQUET_GROUP", "POSTGRES", "ROLES", "KafkaRights", "grants", "kafka_acls"]
 
 ROLES: Final = ("gateway", "fanout", "notifier", "archiver")
 
+PARQUET_GROUP: Final = "archiver-parquet"
+"""The archiver's second group, where FANFARE_PARQUET is set."""
 _EVENTS: Final = tuple(DELIVERIES_OF)
 _DELIVERIES: Final = tuple(DELIVERIES_OF.values())
 
@@ -24,8 +26,8 @@ class KafkaRights(NamedTuple):
 
     read: tuple[str, ...]
     write: tuple[str, ...]
-    group: str = ""
-    """The group that it is a member of: READ."""
+    groups: tuple[str, ...] = ()
+    """The groups that it is a member of: READ."""
     watched: str = ""
     """The group whose offsets it looks at: DESCRIBE."""
 
@@ -33,12 +35,16 @@ class KafkaRights(NamedTuple):
 KAFKA: Final[Mapping[str, KafkaRights]] = {
     "gateway": KafkaRights(("chat.events", *_DELIVERIES, INSTALLATION), _EVENTS, watched="notifier"),
     "fanout": KafkaRights(
-        (*_EVENTS, INSTALLATION), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), group="fanout"
+        (*_EVENTS, INSTALLATION), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), groups=("fanout",)
     ),
     "notifier": KafkaRights(
-        (*_DELIVERIES, INSTALLATION), tuple(map(dead_letters_of, _DELIVERIES)), group="notifier"
+        (*_DELIVERIES, INSTALLATION), tuple(map(dead_letters_of, _DELIVERIES)), groups=("notifier",)
     ),
-    "archiver": KafkaRights((*_EVENTS, INSTALLATION), tuple(map(dead_letters_of, _EVENTS)), group="archiver"),
+    "archiver": KafkaRights(
+        (*_EVENTS, INSTALLATION),
+        tuple(map(dead_letters_of, _EVENTS)),
+        groups=("archiver", PARQUET_GROUP),
+    ),
 }
 
 _GUILD_TABLES: Final = (
@@ -53,6 +59,7 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "messages": ("SELECT",),
         "reactions": ("SELECT",),
         "files": ("SELECT", "INSERT", "UPDATE"),
+        "positions": ("SELECT",),
         # To note a new secret.
         "installation": ("SELECT", "UPDATE"),
         "alembic_version": ("SELECT",),
@@ -62,9 +69,17 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "reactions": _CHANGE,
         "files": _CHANGE,
         "positions": ("SELECT", "INSERT"),
+        "partitions": ("SELECT",),
+        "forgotten": ("SELECT",),
         "installation": ("SELECT",),
         "alembic_version": ("SELECT",),
     },
+}
+
+
+# Functions that do, with their owner's rights, what a role has no right to do by itself.
+FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "archiver": ("make_partitions(text, timestamp)", "drop_partitions(text, timestamp)"),
 }
 
 
@@ -74,7 +89,7 @@ def kafka_acls(settings: Settings, role: str, principal: str) -> Iterator[list[s
     who = ["--add", "--allow-principal", principal]
     for operation, topics in (("Read", rights.read), ("Write", rights.write)):
         yield [*who, "--operation", operation, *(f"--topic={names.kafka(topic)}" for topic in topics)]
-    for operation, group in (("Read", rights.group), ("Describe", rights.watched)):
+    for operation, group in (*(("Read", group) for group in rights.groups), ("Describe", rights.watched)):
         if group:
             yield [*who, "--operation", operation, f"--group={names.kafka(group)}"]
 
@@ -85,3 +100,5 @@ def grants(settings: Settings, role: str, user: str) -> Iterator[str]:
     yield f'GRANT USAGE ON SCHEMA "{schema}" TO "{user}"'
     for table, operations in POSTGRES.get(role, {}).items():
         yield f'GRANT {", ".join(operations)} ON "{schema}".{table} TO "{user}"'
+    for function in FUNCTIONS.get(role, ()):
+        yield f'GRANT EXECUTE ON FUNCTION "{schema}".{function} TO "{user}"'

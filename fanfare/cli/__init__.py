@@ -44,9 +44,10 @@ def build(command: str = "") -> typer.Typer:
 
 
 def _add_others(app: typer.Typer) -> None:
-    from fanfare.cli import autoscale, capacity, check, dead_letters, kafka, people, top
+    from fanfare.cli import archive, autoscale, capacity, check, dead_letters, kafka, people, top
 
     app.add_typer(kafka.topics_app, name="topics")
+    app.add_typer(archive.archive_app, name="archive")
     app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
     app.command("groups")(kafka.groups)
     app.command("top")(top.top)

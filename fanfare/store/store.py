@@ -14,12 +14,15 @@ from fanfare.store.invites import Invites
 from fanfare.store.messages import Messages
 from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
+from fanfare.store.search import Search
 from fanfare.store.users import Users
 
 __all__ = ["Store"]
 
 
-class Store(Users, Guilds, Roles, Channels, Messages, Reactions, Files, Invites, Bans, AuditLog, Commands):
+class Store(
+    Users, Guilds, Roles, Channels, Messages, Search, Reactions, Files, Invites, Bans, AuditLog, Commands
+):
     """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.

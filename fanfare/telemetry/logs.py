@@ -56,6 +56,8 @@ class Action(StrEnum):
     REQUEST_FAILED = "request_failed"
     DATABASE_AWAY = "database_away"
     RELAY = "relay"
+    PARTITIONS = "partitions"
+    SINK = "sink"
     TOKENS = "tokens"
     RELOAD = "reload"
     # A line of a library.

@@ -36,6 +36,7 @@ from gateway.rest import (
     messages,
     reactions,
     roles,
+    search,
     users,
 )
 from gateway.rest.attachments import serve
@@ -66,6 +67,7 @@ _MODULES: Final = (
     messages,
     reactions,
     roles,
+    search,
     users,
 )
 ROUTES: Final = [route for module in _MODULES for route in module.ROUTES]

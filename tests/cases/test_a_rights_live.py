@@ -372,6 +372,7 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("GET", "/guilds/{guild}/members"): (NO_GUILD, LOOK),
     ("GET", "/guilds/{guild}/members/search"): (NO_GUILD | {(400, 50035)}, LOOK | {(400, 50035)}),
     ("GET", "/guilds/{guild}/members/{user}"): (NO_GUILD, LOOK),
+    ("GET", "/guilds/{guild}/messages/search"): (NO_GUILD, LOOK),
     ("PATCH", "/guilds/{guild}/members/@me"): (NO_GUILD, LOOK),
     ("PATCH", "/guilds/{guild}/members/{user}"): (NO_GUILD, NO),
     ("DELETE", "/guilds/{guild}/members/{user}"): (NO_GUILD, NO),

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from archiver.worker import Archiver
+from archiver.postgres import PostgresSink
 from fanfare.bus.consumer import Consumer, Incoming, TopicPartition
 from fanfare.bus.deadletters import DEAD_POSITION
 from fanfare.bus.producer import Producer
@@ -237,7 +237,7 @@ async def test_e4_nor_one_that_was_made_read_only_while_it_was_used(database):
 async def archives(place, database, breaks, mends, said: str) -> None:
     """An archiver is held while PostgreSQL is broken, and archives all that came when it is mended."""
     settings, group = place.settings, unique("group")
-    archiver = Archiver(database)
+    archiver = PostgresSink(database, settings)
     topic = await own_topic(settings, "events")
 
     async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:

@@ -5,15 +5,16 @@ import os
 import random
 import signal
 import sys
+import time
 import uuid
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 
+from archiver.postgres import GROUP, PostgresSink
 from archiver.recent import Trimmer
 from archiver.rows import Logged
-from archiver.worker import GROUP, Archiver
 from fanfare.bus.client import admin, connection
 from fanfare.bus.consumer import Consumer, Incoming, TopicPartition
 from fanfare.bus.producer import Producer
@@ -34,12 +35,14 @@ from tests.unit.test_archiver_rows import (
     create,
     logged,
     one_by_one,
+    positions,
     snowflake,
 )
 
 pytestmark = pytest.mark.system
 next_id = snowflakes()
 CHAT = TopicPartition(CHAT_EVENTS, 0)
+LOCATION = TopicPartition(LOCATION_EVENTS, 0)
 
 
 @pytest.fixture
@@ -54,6 +57,11 @@ async def database(settings):
     database = await Database.connect(settings)
     yield database
     await database.close()
+
+
+@pytest.fixture
+def sink(settings, database):
+    return PostgresSink(database, settings)
 
 
 @pytest.fixture
@@ -84,9 +92,8 @@ def message(channel: int, text: str, *, author: int = 5, nonce: str = "") -> Rec
     )
 
 
-async def test_the_sql_does_what_the_rules_say(database):
+async def test_the_sql_does_what_the_rules_say(database, sink):
     """The rules are tested by themselves; here the tables and the SQL are held against them."""
-    archiver = Archiver(database)
     dice = random.Random(7)
     for _ in range(60):
         await database.value("TRUNCATE messages")
@@ -96,11 +103,11 @@ async def test_the_sql_does_what_the_rules_say(database):
         begin = 0
         while begin < len(log):
             size = dice.randint(1, 9)
-            await archiver.handle(CHAT, incoming(log[begin : begin + size]))
+            await sink.handle(CHAT, incoming(log[begin : begin + size]))
             # Some of it comes again, as after a crash.
             begin = max(begin + size - dice.choice([0, 0, 3]), begin + 1)
         assert await table(database) == sorted(expected.values())
-        await archiver.handle(CHAT, incoming(log))
+        await sink.handle(CHAT, incoming(log))
         assert await table(database) == sorted(expected.values())
 
 
@@ -121,11 +128,11 @@ def _random_log(dice: random.Random) -> list[Logged]:
     )
 
 
-async def test_bodies_come_back_byte_for_byte(settings, database):
+async def test_bodies_come_back_byte_for_byte(settings, sink):
     channel, body = next_id(), '{"content":"\\u0000 \\ud83d ü 🎉","n":1.0}'.encode()
     nonce = "zero \x00 byte"
     log = [create(1, snowflake(0), channel=channel, nonce=nonce, body=body)]
-    await Archiver(database).handle(CHAT, incoming(log))
+    await sink.handle(CHAT, incoming(log))
     store = await Store.connect(settings)
     assert await store.message(channel, snowflake(0)) == body
     await store.close()
@@ -144,7 +151,7 @@ async def test_two_workers_at_the_same_batch(settings, database):
         for begin in range(0, len(log), 20):
             while True:
                 try:
-                    await Archiver(database).handle(CHAT, incoming(log[begin : begin + 20]))
+                    await PostgresSink(database, settings).handle(CHAT, incoming(log[begin : begin + 20]))
                 except StoreUnavailableError:  # a deadlock: again, as the consume loop does
                     continue
                 break
@@ -154,30 +161,25 @@ async def test_two_workers_at_the_same_batch(settings, database):
     await other.close()
 
 
-async def test_positions_are_all_kept_once(database):
-    archiver, entity = Archiver(database), next_id()
-    log = [
-        Logged(
-            Record(type="POSITION", id=next_id(), at=n, channel=entity, author=9, payload=b"%d" % n),
-            n,
-            1000 + n,
-        )
-        for n in range(50)
-    ]
+async def test_positions_are_all_kept_once(database, sink):
+    entities, now = [next_id(), next_id()], int(time.time() * 1000)
+    log = [positions(n, [(entity, now + n, n) for entity in entities], now) for n in range(50)]
     log.append(Logged(Record(type=FENCE, audience=INBOXES, fence="f", inboxes=("a.0",)), 50, 1))
+    log.append(positions(51, [(entities[0], now + 3, 3), (entities[0], now + 3, 4)], now))
     for batch in (log[:30], log[20:], log):
-        await archiver.handle(TopicPartition(LOCATION_EVENTS, 0), incoming(batch))
-    rows = await database.fetch("SELECT at_ms, body FROM positions WHERE channel_id = $1 ORDER BY id", entity)
-    assert [tuple(row) for row in rows] == [(n or 1000, b"%d" % n) for n in range(50)]
+        await sink.handle(LOCATION, incoming(batch))
+    rows = await database.fetch("SELECT entity_id, at_ms, seq FROM positions ORDER BY entity_id, at_ms, seq")
+    expected = {(entity, now + n, n) for entity in entities for n in range(50)} | {(entities[0], now + 3, 4)}
+    assert [tuple(row) for row in rows] == sorted(expected)
 
 
 async def test_a_batch_without_messages_needs_no_database(settings):
     url = "postgresql://nobody@127.0.0.1:1/nothing"
     away = await Database.connect(settings.model_copy(update={"postgres": type(settings.postgres)(url)}))
     typing = Logged(Record(type="TYPING_START", channel=1, payload=b"{}"), 1, 1)
-    await Archiver(away).handle(CHAT, incoming([typing]))
+    await PostgresSink(away, settings).handle(CHAT, incoming([typing]))
     with pytest.raises(StoreUnavailableError):
-        await Archiver(away).handle(CHAT, incoming([create(1, snowflake(0))]))
+        await PostgresSink(away, settings).handle(CHAT, incoming([create(1, snowflake(0))]))
     await away.close()
 
 
@@ -257,15 +259,14 @@ def conversation() -> list[Record]:
     return records
 
 
-async def test_replaying_the_topic_through_a_fresh_group_changes_nothing(settings, database):
+async def test_replaying_the_topic_through_a_fresh_group_changes_nothing(settings, database, sink):
     await produce(settings, conversation())
-    archiver = Archiver(database)
-    await read_all(settings, f"first-{uuid.uuid4()}", archiver.handle)
+    await read_all(settings, f"first-{uuid.uuid4()}", sink.handle)
     before = await table(database)
     assert len(before) >= 200
     stamp = "SELECT max(xmin::text::bigint) FROM messages"
     written = await database.value(stamp)
-    await read_all(settings, f"second-{uuid.uuid4()}", archiver.handle)
+    await read_all(settings, f"second-{uuid.uuid4()}", sink.handle)
     assert await table(database) == before
     assert await database.value(stamp) == written  # no row was even touched
 
@@ -301,7 +302,7 @@ async def test_an_outage_of_the_database_is_waited_out(settings, database):
     away = await Database.connect(gate.settings)
     records = [message(next_id(), f"text {n}") for n in range(20)]
     await produce(settings, records)
-    stopping, failed, tried = asyncio.Event(), asyncio.Event(), Archiver(away)
+    stopping, failed, tried = asyncio.Event(), asyncio.Event(), PostgresSink(away, settings)
 
     async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
         try:

@@ -17,7 +17,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from archiver.worker import Archiver
+from archiver.postgres import PostgresSink
 from fanfare.bus.client import admin, connection
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.record import BadRecordError, Position, Record
@@ -264,7 +264,8 @@ async def _replay_changes_nothing(stack: Stack, world: World) -> None:
 
         await eventually(archived)
         before = [tuple(row) for row in await database.fetch(table)]
-        await read_all(settings_of(stack), f"replay-{uuid.uuid4()}", Archiver(database).handle)
+        sink = PostgresSink(database, settings_of(stack))
+        await read_all(settings_of(stack), f"replay-{uuid.uuid4()}", sink.handle)
         assert [tuple(row) for row in await database.fetch(table)] == before
     finally:
         await database.close()

@@ -34,7 +34,7 @@ def test_users_of_kafka_have_their_least_rights(manifests):
         assert {name for kind, name, op in found if (kind, op) == ("topic", "Read")} == set(rights.read)
         assert {name for kind, name, op in found if (kind, op) == ("topic", "Write")} == set(rights.write)
         assert {(name, op) for kind, name, op in found if kind == "group"} == {
-            *([(rights.group, "Read")] if rights.group else []),
+            *((group, "Read") for group in rights.groups),
             *([(rights.watched, "Describe")] if rights.watched else []),
         }
         assert {op for _, _, op in found} <= {"Read", "Write", "Describe"}

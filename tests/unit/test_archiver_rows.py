@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from archiver.rows import BadPayloadError, Changed, Fold, Logged, Made, creates, fold, position_row
+from archiver.positions import POSITIONS, new_positions, positions_of
+from archiver.rows import AHEAD_MS, BadPayloadError, Changed, Fold, Limits, Logged, Made, creates, fold
 from fanfare.constants import NONCE_WINDOW_S, SNOWFLAKE_EPOCH_MS
 from fanfare.record import FENCE, INBOXES, Record
 
@@ -257,8 +258,69 @@ def test_an_unreadable_change_is_named(payload):
     assert caught.value.record is record
 
 
-def test_every_position_is_a_row_and_a_fence_is_none():
-    record = Record(type="POSITION", id=3, channel=1, author=2, at=9, payload=b"{}")
-    assert position_row(Logged(record, 1, 5)) == (1, 3, 2, 9, b"{}")
+def test_what_retention_has_passed_is_not_added_again():
+    old, new = snowflake(0), snowflake(1000)
+    log = [create(1, old), create(2, new), delete(3, old)]
+    result = fold(log, [], Limits(floor=new))
+    assert list(result.made) == [(1, new)]
+
+
+def test_what_a_forgotten_user_wrote_is_not_added_again_and_what_is_new_is():
+    before, after = snowflake(0), snowflake(1)
+    log = [create(1, before), create(2, before, channel=2, author=6), create(3, after)]
+    result = fold(log, [], Limits(forgotten={5: START_MS}))
+    assert list(result.made) == [(2, before), (1, after)]
+
+
+def test_an_id_of_a_time_to_come_makes_no_sense():
+    entry = create(1, snowflake(AHEAD_MS), late_ms=-AHEAD_MS)
+    assert fold([entry], []).made
+    late = create(1, snowflake(AHEAD_MS + 1), late_ms=-AHEAD_MS - 1)
+    with pytest.raises(BadPayloadError) as caught:
+        fold([late], [])
+    assert caught.value.record is late.record
+
+
+def positions(offset: int, found: list[tuple[int, int, int]], appended_ms: int) -> Logged:
+    """A record with a position for each (entity, time, number)."""
+    wire = [
+        {"entity_id": str(entity), "at": at, "seq": seq, "lat": 52.5, "lon": 13.4, "speed_mps": 7}
+        for entity, at, seq in found
+    ]
+    record = Record(type=POSITIONS, id=offset, author=9, payload=msgspec.json.encode(wire))
+    return Logged(record, offset, appended_ms)
+
+
+def test_a_record_holds_positions_of_many_entities_and_a_fence_none():
+    entry = positions(1, [(3, 1000, 1), (4, 1001, 0)], 5000)
+    assert list(positions_of(entry)) == [
+        (3, 1000, 1, 9, 52.5, 13.4, None, None, 7),
+        (4, 1001, 0, 9, 52.5, 13.4, None, None, 7),
+    ]
     fence = Record(type=FENCE, audience=INBOXES, fence="f", inboxes=("a.0",))
-    assert position_row(Logged(fence, 2, 5)) is None
+    assert not list(positions_of(Logged(fence, 2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lat", "NaN"), ("lat", 90.0001), ("lat", -91), ("lon", 180.0001), ("lat", "x"), ("lat", None),
+        ("at", -1), ("at", 5000 + AHEAD_MS + 1), ("at", None), ("entity_id", 1 << 63), ("seq", -1),
+    ],
+)  # fmt: skip
+def test_a_position_that_cannot_be_is_named(name, value):
+    good = {"entity_id": "3", "at": 1000, "lat": 1, "lon": 2}
+    for wire in ([good, good | {name: value}], {}, 3):
+        record = Record(type=POSITIONS, payload=msgspec.json.encode(wire))
+        with pytest.raises(BadPayloadError) as caught:
+            list(positions_of(Logged(record, 1, 5000)))
+        assert caught.value.record is record
+
+
+def test_of_a_position_that_comes_twice_the_first_counts():
+    first, again = (next(positions_of(positions(1, [(3, 1000, seq)], 5000))) for seq in (1, 1))
+    other = first._replace(seq=2)
+    assert new_positions([first, again._replace(lat=1.0), other], Limits()) == [first, other]
+    assert not new_positions([first], Limits(floor=1001))
+    assert not new_positions([first], Limits(forgotten={9: 1000}))
+    assert new_positions([first], Limits(forgotten={9: 999})) == [first]
