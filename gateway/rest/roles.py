@@ -23,6 +23,14 @@ async def _list(call: Call) -> web.Response:
     return _all(guild.roles.values())
 
 
+async def _get(call: Call) -> web.Response:
+    guild, _ = await call.guild()
+    role = guild.roles.get(call.id("role"))
+    if role is None:
+        raise _unknown()
+    return reply(payloads.role(role))
+
+
 async def _create(call: Call) -> web.Response:
     form = await call.form()
     fields = role_fields(form)
@@ -95,6 +103,7 @@ ROUTES: Final = [
     Route("GET", _ROLES, _list),
     Route("POST", _ROLES, _create),
     Route("PATCH", _ROLES, _move),
+    Route("GET", _ROLES + "/{role}", _get),
     Route("PATCH", _ROLES + "/{role}", _update),
     Route("DELETE", _ROLES + "/{role}", _delete),
 ]

@@ -412,6 +412,7 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("GET", "/guilds/{guild}/roles"): (NO_GUILD, LOOK),
     ("POST", "/guilds/{guild}/roles"): (NO_GUILD, NO),
     ("PATCH", "/guilds/{guild}/roles"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/roles/{role}"): (NO_GUILD, LOOK),
     ("PATCH", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
     ("DELETE", "/guilds/{guild}/roles/{role}"): (NO_GUILD, NO),
 }

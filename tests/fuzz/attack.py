@@ -92,6 +92,7 @@ class Attack:
             "OTHER": str(world.people[1].id),
             "EMOJI": "%F0%9F%94%A5",
             "INTERACTION_TOKEN": "bm8.bm8",
+            "CODE": "abcdef",
             "TOKEN": owner.token,
         }
         self._watcher = await self._watch(world)
@@ -163,6 +164,9 @@ class Attack:
             # What the others work on has to stay.
             path = path.replace("<target>", "1").replace("<role>", "1").replace("<user>", "1")
             path = path if case.route != "/channels/{channel}" else path.replace("<channel>", "1")
+            path = path if not case.route.endswith("/guilds/{guild}") else path.replace("<guild>", "1")
+        if case.route == "/guilds/{guild}/bans/{user}":
+            path = path.replace("<user>", "1")
         named = {"<guild>": "GUILD", "<channel>": "CHANNEL", "<message>": "MESSAGE", "<user>": "OTHER"}
         named["<edited>"] = "EDITED"
         named |= {
@@ -173,6 +177,7 @@ class Attack:
             "<webhook>": "ME",
         }
         named |= {"<token>": "INTERACTION_TOKEN", "<interaction>": "MESSAGE", "<command>": "MESSAGE"}
+        named["<code>"] = "CODE"
         for word, name in named.items():
             path = path.replace(word, self._ids[name])
         return path

@@ -144,12 +144,22 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("POST", "/guilds/{guild}/channels"): [_CHANNEL | {"type": 0}],
     ("PATCH", "/guilds/{guild}/channels"): [[{"id": "CHANNEL", "position": 1, "parent_id": None}]],
     ("PATCH", "/guilds/{guild}/members/@me"): [{"nick": "a nick"}],
+    ("PATCH", "/guilds/{guild}/members/@me/nick"): [{"nick": "a nick"}],
+    ("PUT", "/guilds/{guild}/members/{user}"): [
+        {"access_token": "none", "nick": "a nick", "roles": ["ROLE"]}
+    ],
+    # Of nobody: the others have to stay.
+    ("PUT", "/guilds/{guild}/bans/{user}"): [{"delete_message_seconds": 60}],
+    ("POST", "/guilds/{guild}/bulk-ban"): [{"user_ids": ["1"], "delete_message_seconds": 60}],
+    ("POST", "/channels/{channel}/invites"): [{"max_age": 60, "max_uses": 1, "unique": False}],
+    ("POST", "/invites/{code}"): [{"session_id": None}],
     ("PATCH", "/guilds/{guild}/members/{user}"): [{"nick": "a nick", "roles": ["ROLE"]}],
     ("PUT", "/guilds/{guild}/members/{user}/roles/{role}"): [{}],
     ("POST", "/channels/{channel}/messages"): [_MESSAGE, _V2],
     ("PATCH", "/channels/{channel}/messages/{message}"): [_MESSAGE, _V2],
     ("POST", "/channels/{channel}/messages/bulk-delete"): [{"messages": ["MESSAGE", "1"]}],
     ("POST", "/channels/{channel}/typing"): [{}],
+    ("PUT", "/channels/{channel}/messages/{message}/reactions/{emoji}/@me"): [{}],
     ("POST", "/guilds/{guild}/roles"): [_ROLE],
     ("PATCH", "/guilds/{guild}/roles"): [[{"id": "ROLE", "position": 1}]],
     ("PATCH", "/guilds/{guild}/roles/{role}"): [_ROLE],
