@@ -10,7 +10,7 @@ SCALE ?=
 TESTS ?= tests/unit tests/model
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run check test coverage k8s k8s-live parts torture fuzz bench clean lock format
+.PHONY: help setup run check test coverage k8s k8s-live parts torture fuzz bench pictures clean lock format
 
 help:  ## This list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -59,6 +59,9 @@ fuzz: setup $(STAMPS)/dev  ## Send a million broken requests, over every route a
 
 bench: setup $(STAMPS)/dev  ## Measure everything against its baselines, and write docs/benchmarks. Half an hour, and nothing else may run.
 	$(BIN)/python -m benchmarks.all
+
+pictures: setup $(STAMPS)/dev  ## Take the pictures of the pages in docs/pictures, with the system's Chromium. A minute.
+	$(BIN)/python -m tests.web.pictures
 
 format: $(STAMPS)/dev  ## Lay the code out.
 	$(BIN)/ruff check --fix-only .

@@ -94,7 +94,7 @@ class Chat {
     this.page = element(
       "div",
       { class: "chat" },
-      element("div", { class: "side" }, element("div", { class: "self" }, this.self, out), this.nav),
+      element("div", { class: "side" }, element("header", { class: "self" }, this.self, out), this.nav),
       element(
         "main",
         {},

@@ -36,7 +36,6 @@ export class Composer {
       dir: "auto",
       autocomplete: "off",
       "aria-autocomplete": "list",
-      "aria-expanded": "false",
       "aria-controls": "names",
       on: {
         input: () => this.changed(),
@@ -220,7 +219,6 @@ export class Composer {
   offer(people) {
     this.found = people;
     this.names.hidden = !people.length;
-    this.text.setAttribute("aria-expanded", String(people.length > 0));
     this.names.replaceChildren(
       ...people.map((one, at) =>
         element("li", { id: `name-${at}`, role: "option", on: { mousedown: (/** @type {Event} */ event) => { event.preventDefault(); this.take(one); } } }, element("bdi", {}, one.name), " ", element("bdi", { class: "small" }, one.username)),

@@ -156,6 +156,8 @@ export class Gateway extends EventTarget {
   dispatched(t, d) {
     if (t === "READY") {
       this.sessionId = d.session_id;
+      // Any node can go on with the session.
+      this.url = d.resume_gateway_url || this.url;
       this.tell("dispatch", { t, d });
       this.begun();
       if (this.hadSession) this.tell("missed", null);

@@ -1,0 +1,115 @@
+"""The live view, and both pages for people who see, read and type in other ways."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.stack import Stack
+from tests.web.browser import Tab, chromium, expect, log_in, tab
+from tests.world import make_world
+
+axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: make .venv/.stamps/dev")
+AXE = next(Path(axe.__file__).parent.rglob("axe.min.js"))
+
+
+async def findings(seen: Tab) -> list[str]:
+    """What axe finds fault with."""
+    await seen.page.evaluate(AXE.read_text())
+    found = await seen.page.evaluate("axe.run()")
+    return [
+        f"{one['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+async def test_axe_finds_nothing(stack: Stack, scheme: str):
+    world = await make_world(stack, 2)
+    async with chromium() as browser:
+        look = {"color_scheme": scheme, "bypass_csp": True}
+        first = await tab(browser, **look)
+        await first.page.goto(stack.run["web"])
+        await expect(first.page.get_by_role("button", name="Log in as alice")).to_be_visible()
+        assert await findings(first) == []
+        chat = await log_in(browser, stack.run["web"], world.people[0], **look)
+        for text in (
+            "some **words** and `code`",
+            f"> to <@{world.people[1].id}>\n||hidden|| https://x.example/",
+        ):
+            await chat.say(text)
+        await expect(chat.page.locator(".message:not(.pending)")).to_have_count(2)
+        assert await findings(chat) == []
+        live = await tab(browser, **look)
+        await live.page.goto(f"{stack.run['web']}/live")
+        await expect(
+            live.page.get_by_role("region", name="Processes").get_by_role("row").nth(1)
+        ).to_be_visible()
+        assert await findings(live) == []
+
+
+async def test_the_live_view_shows_partitions_and_processes(stack: Stack):
+    async with chromium() as browser:
+        seen = await tab(browser)
+        await seen.page.goto(f"{stack.run['web']}/live#token={stack.run['admin_key']}")
+        partitions = seen.page.get_by_role("region", name="Partitions")
+        await expect(
+            partitions.get_by_role("row").filter(has_text="chat.events/0").filter(has_text="fanout.")
+        ).to_be_visible()
+        processes = seen.page.get_by_role("region", name="Processes")
+        for name in ("gateway.1", "fanout.2", "notifier.1", "archiver.1"):
+            await expect(processes.get_by_role("row").filter(has_text=name)).to_contain_text("ready")
+        assert "token" not in seen.page.url
+        assert seen.errors == []
+
+
+@pytest.mark.parametrize("zoom_or_phone", [{"width": 360, "height": 640}, {"width": 600, "height": 380}])
+async def test_a_phone_and_a_page_at_200_percent_show_all_without_scrolling_sideways(
+    stack: Stack, zoom_or_phone
+):
+    world = await make_world(stack, 1)
+    async with chromium() as browser:
+        seen = await log_in(browser, stack.run["web"], world.people[0], viewport=zoom_or_phone)
+        await seen.say("w" * 300)
+        await expect(seen.page.locator(".message:not(.pending)")).to_have_count(1)
+        await seen.page.evaluate("document.documentElement.dir = 'rtl'")
+        assert await seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await seen.page.get_by_role("button", name="Channels").click()
+        await expect(seen.page.get_by_role("link", name="channel-0")).to_be_visible()
+
+
+async def test_only_the_admin_s_key_opens_the_stream_and_the_buttons(stack: Stack):
+    web, key = stack.run["web"], stack.run["admin_key"]
+    admin = {"Authorization": f"Admin {key}"}
+    person = {"Authorization": stack.run["users"]["alice"]["token"]}
+    async with aiohttp.ClientSession() as http:
+        for headers in ({}, person, {"Authorization": "Admin "}, {"Authorization": "Admin wrong"}):
+            assert (await http.get(f"{web}/web/live", headers=headers)).status == 401
+            assert (await http.post(f"{web}/web/do", headers=headers, json={"do": "scale"})).status == 401
+        for body in ({"do": "offers"}, {}, {"do": 5}, []):
+            assert (await http.post(f"{web}/web/do", headers=admin, json=body)).status == 400
+        refused = await http.post(
+            f"{web}/web/do", headers=admin, json={"do": "scale", "wanted": {"nobody": 1}}
+        )
+        assert refused.status == 409
+        assert "nobody" in (await refused.json())["message"]
+        async with http.get(f"{web}/web/live", headers=admin) as stream:
+            assert stream.status == 200
+            assert "Access-Control-Allow-Origin" not in stream.headers
+            assert (await stream.content.readline()).startswith(b'data: {"set":{"partitions":')
+
+
+async def test_a_stranger_s_page_is_not_told_the_tokens(stack: Stack):
+    web = stack.run["web"]
+    async with aiohttp.ClientSession() as http:
+        ours = await http.get(f"{web}/web/offers")
+        assert (await ours.json())["users"]["alice"] == stack.run["users"]["alice"]["token"]
+        assert "Access-Control-Allow-Origin" not in ours.headers
+        for headers in (
+            {"Host": "stranger.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"X-Forwarded-For": "192.0.2.1"},
+        ):
+            answer = await http.get(f"{web}/web/offers", headers=headers)
+            assert await answer.json() == {"users": {}, "admin_key": ""}
