@@ -282,6 +282,7 @@ async def test_e1_an_archiver_waits_for_its_rights(place, database):
     await place.sql(
         f"CREATE ROLE {user} LOGIN PASSWORD 'word'",
         f"GRANT SELECT, INSERT, UPDATE ON messages TO {user}",
+        f"GRANT SELECT ON partitions, forgotten TO {user}",
     )
     parts = urlsplit(place.settings.postgres.get_secret_value())
     url = urlunsplit(parts._replace(netloc=f"{user}:word@{parts.hostname}:{parts.port}"))
