@@ -20,6 +20,7 @@ from archiver.rows import BadPayloadError, Fold, Limits, Logged, Made, creates, 
 from archiver.sinks import BATCH_ROWS, LEFT_OUT, ROWS
 from archiver.upkeep import Upkeep
 from fanfare.bus.batches import Incoming, PoisonError, TopicPartition
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.topics import CHAT_EVENTS, LOCATION_EVENTS
 from fanfare.constants import NONCE_WINDOW_S
 from fanfare.ids import snowflake_ms
@@ -90,13 +91,24 @@ class _TooNewError(Exception):
         self.upto_ms = upto_ms
 
 
+def _no_base(_topic: str, _appended_ms: int) -> int:
+    return 0
+
+
 class PostgresSink:
     """Writes batches of the log into the database."""
 
     group = GROUP
 
-    def __init__(self, database: Database, settings: Settings, trimmer: Trimmer | None = None) -> None:
-        """Args: trimmer: told which channels the database has up to where."""
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        trimmer: Trimmer | None = None,
+        growth: GrowthLog | None = None,
+    ) -> None:
+        """Args: trimmer: told which channels the database has up to where; growth: of topics that grow."""
+        self._growth = growth
         self._database = database
         self._trimmer = trimmer
         self._upkeep = Upkeep(database, settings)
@@ -109,15 +121,19 @@ class PostgresSink:
             StoreUnavailableError: PostgreSQL is away.
 
         """
-        # What only one user sees is nobody's history.
-        entries = [
-            Logged(each.record, each.offset, each.appended_ms) for each in batch if not each.record.ephemeral
+        # A channel that came from another partition begins with low offsets in this one.
+        base = self._growth.state.base if self._growth is not None else _no_base
+        logged = [
+            Logged(each.record, each.offset + base(partition.topic, each.appended_ms), each.appended_ms)
+            for each in batch
         ]
+        # What only one user sees is nobody's history.
+        entries = [one for one in logged if not one.record.ephemeral]
         try:
             if partition.topic == CHAT_EVENTS:
                 touched = await self._messages(entries)
                 if self._trimmer is not None:
-                    self._trimmer.archived(touched, batch[-1].offset)
+                    self._trimmer.archived(touched, logged[-1].offset)
             elif partition.topic == LOCATION_EVENTS:
                 await self._positions([row for entry in entries for row in positions_of(entry)])
         except BadPayloadError as error:

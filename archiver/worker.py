@@ -8,6 +8,7 @@ from archiver.postgres import PostgresSink
 from archiver.recent import Trimmer
 from archiver.sinks import Sink
 from fanfare.bus.consumer import Consumer
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
 from fanfare.errors import FatalError
 from fanfare.files.store import FileStore
@@ -32,7 +33,11 @@ async def main(service: Service) -> None:
     redis = connect(service.settings, client_name=service.name)
     database = await Database.connect(service.settings)
     trimmer = Trimmer(redis)
-    sinks: list[Sink] = [PostgresSink(database, service.settings, trimmer), *_others(service.settings)]
+    growth = GrowthLog(service.settings)
+    sinks: list[Sink] = [
+        PostgresSink(database, service.settings, trimmer, growth),
+        *_others(service.settings),
+    ]
     consumers = [
         Consumer(
             service.settings,
@@ -43,11 +48,12 @@ async def main(service: Service) -> None:
             told_to_bury=told_by(redis),
             safe=sink.safe,
             before_commit=sink.flush,
+            growth=growth,
         )
         for sink in sinks
     ]
     service.ready = lambda: all(consumer.joined for consumer in consumers)
-    service.problem = lambda: next((why for each in consumers if (why := each.problem())), "")
+    service.problem = lambda: next((why for each in consumers if (why := each.problem())), growth.problem)
     service.facts = lambda: _facts(consumers)
     remover = Remover(database, FileStore(service.settings))
     tasks = [service.supervise(trimmer.run(), "trim recent messages")]
@@ -55,8 +61,10 @@ async def main(service: Service) -> None:
     tasks += [service.supervise(sink.run(), f"upkeep of {sink.group}") for sink in sinks]
     service.state = State.RUNNING
     try:
-        await together(*(consumer.run(service.stopping) for consumer in consumers))
+        if await service.until_stopped(growth.start()):
+            await together(*(consumer.run(service.stopping) for consumer in consumers))
     finally:
+        await growth.close()
         await end(tasks)
         await database.close()
         await redis.aclose()

@@ -87,6 +87,7 @@ class FanOut:
         if dropped:
             self._log.info("events dropped", action=Action.DROP, count=len(dropped), such_as=dropped[0])
         if delivered:
+            await self._producer.has(topic, partition.partition)
             await self._producer.post_batch(topic, delivered, partition=partition.partition)
 
     async def _claim(self, batch: Sequence[Incoming]) -> list[Position | None]:

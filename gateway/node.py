@@ -15,8 +15,10 @@ from aiohttp import web
 
 from fanfare.addresses import reach, url_host
 from fanfare.bus.errors import KafkaError
+from fanfare.bus.grow import attend
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.producer import Producer
-from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.bus.topics import DELIVERIES_OF, GROWTH
 from fanfare.files.store import FileStore
 from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.errors import RedisError
@@ -156,8 +158,11 @@ async def main(service: Service) -> None:
         stack.push_async_callback(redis.aclose)
         store = await Store.connect(settings)
         stack.push_async_callback(store.close)
-        producer = Producer(settings, topics=DELIVERIES_OF)
+        growth = GrowthLog(settings)
+        stack.push_async_callback(growth.close)
+        producer = Producer(settings, topics=[*DELIVERIES_OF, GROWTH], growth=growth)
         await producer.start()
+        await growth.start()
         stack.push_async_callback(producer.stop)
         worker = await stack.enter_async_context(SnowflakeLease(redis))
 
@@ -204,6 +209,7 @@ async def main(service: Service) -> None:
             guilds=guilds,
             files=files,
             node=node_id,
+            growth=growth,
         )
         ingress.start()
         stack.push_async_callback(ingress.close)
@@ -231,7 +237,12 @@ async def main(service: Service) -> None:
         await repairer.start()
 
         service.problem = lambda: (
-            presence.problem or worker.problem or producer.problem or inbox.problem or ingress.problem
+            presence.problem
+            or worker.problem
+            or producer.problem
+            or growth.problem
+            or inbox.problem
+            or ingress.problem
         )
         _ = service.supervise(presence.run(), "presence")
 
@@ -251,6 +262,8 @@ async def main(service: Service) -> None:
         _ = service.supervise(inbox.run(hub, repair, partial(_watch, presence, inbox)), "inbox")
         for work, name in (
             (repairer.track(), "safe offsets"),
+            (producer.follow(), "partitions"),
+            (attend(settings, growth), "growth"),
             (guilds.sweep(), "guilds"),
             (node.wheel.run(), "wheel"),
             (node.sweep(), "sweep"),

@@ -1,6 +1,7 @@
 """`python -m notifier`: a member of the group `notifier`. Start as many as there are partitions to share."""
 
 from fanfare.bus.consumer import Consumer
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
@@ -13,21 +14,25 @@ async def main(service: Service) -> None:
     """Work until told to stop."""
     redis = connect(service.settings, client_name=service.name)
     notifier = Notifier(redis)
+    growth = GrowthLog(service.settings)
     consumer = Consumer(
         service.settings,
         "notifier",
         DELIVERIES_OF.values(),
         traced(service.traces, "notify", notifier.handle),
         told_to_bury=told_by(redis),
+        growth=growth,
     )
     service.ready = lambda: consumer.joined and notifier.settled
-    service.problem = consumer.problem
+    service.problem = lambda: consumer.problem() or growth.problem
     service.facts = consumer.facts
     _ = service.supervise(notifier.settle(), "epoch")
     service.state = State.RUNNING
     try:
-        await consumer.run(service.stopping)
+        if await service.until_stopped(growth.start()):
+            await consumer.run(service.stopping)
     finally:
+        await growth.close()
         await redis.aclose()
 
 

@@ -207,6 +207,13 @@ def _tries(attempts: Iterable[Attempt]) -> str:
     )
 
 
+def _precedes(one: Entry, other: Entry) -> bool:
+    """Whether an entry of a channel stands before another one. A topic may have got more partitions in between."""
+    if one.partition == other.partition:
+        return one.offset < other.offset
+    return one.appended_ms < other.appended_ms
+
+
 def _sees(session: SessionLog, channel: int, facts: Facts) -> bool:
     if session.user not in facts.audience.get(channel, ()):
         return False
@@ -283,7 +290,7 @@ def _check_order(verdict: Verdict, session: SessionLog, facts: Facts, log: _Log)
                 "stranger", f"{name} (user {session.user}) must not see {_place(entry)}", message, name
             )
         before = highest.get(entry.channel)
-        if before is not None and before.offset > entry.offset:
+        if before is not None and _precedes(entry, before):
             verdict.reordered += 1
             verdict.add("reordered", f"{name} got {_place(entry)} after {_place(before)}", message, name)
         else:

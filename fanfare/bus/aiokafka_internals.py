@@ -5,15 +5,19 @@ version, and `tests/unit/test_internals.py` looks for each name in the version t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+from aiokafka.errors import KafkaError
 
 __all__ = [
     "ask",
     "consumer_tasks",
     "fail_producer",
     "is_member",
+    "look_for_partitions",
+    "partition_counts",
     "partitions_of",
     "producer_tasks",
     "replace_send",
@@ -42,6 +46,24 @@ def consumer_tasks(consumer: Any) -> Mapping[str, Any]:
 def is_member(consumer: Any) -> bool:
     """Whether the group still counts this consumer among its members; once it does not, its partitions are lost."""
     return bool(consumer._coordinator.generation >= 0)  # noqa: SLF001
+
+
+async def partition_counts(producer: Any, topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions topics have now, by Kafka's names; the producer takes records for each from then on.
+
+    Raises:
+        KafkaError: Kafka is away.
+
+    """
+    if not await producer.client.force_metadata_update():
+        raise KafkaError("no broker answers")
+    return {topic: len(producer.client.cluster.partitions_for_topic(topic) or ()) for topic in topics}
+
+
+async def look_for_partitions(consumer: Any, topic: str) -> int:
+    """How many partitions a topic has now, by Kafka's name; a member of a group joins anew where there are more."""
+    await consumer._client.force_metadata_update()  # noqa: SLF001
+    return len(consumer._client.cluster.partitions_for_topic(topic) or ())  # noqa: SLF001
 
 
 async def partitions_of(consumer: Any, topic: str) -> set[int]:

@@ -18,15 +18,26 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, InvalidSessionTimeoutError, KafkaError
 
-from fanfare.bus.aiokafka_internals import consumer_tasks, is_member, replace_send
-from fanfare.bus.batches import BatchRunner, Handler, Incoming, Orders, PoisonError, TopicPartition
+from fanfare.bus.aiokafka_internals import consumer_tasks, is_member, look_for_partitions, replace_send
+from fanfare.bus.batches import (
+    BROUGHT_BACK,
+    BatchRunner,
+    Handler,
+    Incoming,
+    Orders,
+    PoisonError,
+    TopicPartition,
+)
 from fanfare.bus.careful import Careful
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.fetch_sessions import FetchSessions
+from fanfare.bus.growth import GrowthLog
+from fanfare.bus.growth_rules import Phase
 from fanfare.bus.names import Names
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.bus.stuck import ended
+from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import COMMIT_INTERVAL_S, HEARTBEAT_MS
 from fanfare.diagnosis import trouble_of
 from fanfare.errors import FatalError
@@ -58,6 +69,7 @@ _KAFKA: Final = "reading from Kafka"
 # Waiting does not mend these kinds of trouble; a new process may.
 _HOPELESS: Final = frozenset({Trouble.REFUSED, Trouble.CODE})
 _STOP_S: Final = 2.0
+_COMMIT_OFTEN_S: Final = 0.05
 
 
 class _Lane:
@@ -105,6 +117,7 @@ class Consumer:
         told_to_bury: Orders | None = None,
         safe: Callable[[TopicPartition], int | None] | None = None,
         before_commit: Callable[[], Awaitable[None]] | None = None,
+        growth: GrowthLog | None = None,
     ) -> None:
         """Make a member; `run` joins.
 
@@ -123,6 +136,7 @@ class Consumer:
                 does; None: all that was handled.
             before_commit: called when partitions are given back or this member leaves: the last chance to make what
                 was handled safe.
+            growth: what is known of topics that grow; without it new partitions are found late.
 
         """
         self._safe = safe or _all_is
@@ -133,12 +147,18 @@ class Consumer:
         self._names = Names(settings)
         self._batch_records = batch_records or settings.batch_records
         self._gather_ms = gather_ms
+        self._growth = growth
+        self._pairs = {
+            source: [name for name in (source, DELIVERIES_OF[source]) if name in self._topics]
+            for source in DELIVERIES_OF
+        }
         self._log = logs.get("consumer").bind(group=group)
         self._dead_letters = DeadLetters(settings, group, self._topics)
         self._runner = BatchRunner(group, handler, self._dead_letters, self._log, told_to_bury)
         self._holds = self._runner.holds
         self._lanes: dict[TopicPartition, _Lane] = {}
         self._client: Any = None
+        self._counted: dict[str, int] = {}
         self._reader = Careful(None)
         self._joined = False
         self._died: asyncio.Future[None] | None = None
@@ -336,8 +356,48 @@ class Consumer:
             if lane.paused and len(queue) < self._batch_records:
                 lane.paused = False
                 self._client.resume(self._names.partition(lane.partition))
-            await lane.runner.run(lane.partition, messages)
-            lane.done = messages[-1].offset + 1
+            last = messages[-1].offset
+            if self._growth is not None and lane.partition.topic in DELIVERIES_OF:
+                messages = await self._not_void(self._growth, lane.partition, messages)
+            if messages:
+                await lane.runner.run(lane.partition, messages)
+            lane.done = last + 1
+
+    async def _not_void(self, growth: GrowthLog, partition: TopicPartition, messages: list[Any]) -> list[Any]:
+        """Those of the messages that were not written with an old number of partitions after a growth."""
+        if not growth.fresh():
+            await growth.confirm()
+        if not growth.state.cuts(partition.topic):
+            return messages
+        topic, number = partition
+        kept = [
+            one
+            for one in messages
+            # What is brought back comes into its old partition, and is promised no order.
+            if not growth.void(topic, number, one.key, one.timestamp) or one.headers[0][0] == BROUGHT_BACK
+        ]
+        if len(kept) < len(messages):
+            self._log.warning(
+                "records passed by: they were written with an old number of partitions",
+                action=Action.DROP,
+                partition=str(partition),
+                records=len(messages) - len(kept),
+            )
+        return kept
+
+    async def _look_for_partitions(self, growth: GrowthLog) -> None:
+        """While a pair of ours grows, find its new partitions at once, so that the group shares them out."""
+        going = growth.state.under_way
+        for source, topics in self._pairs.items():
+            wanted = growth.state.count(source)
+            if going is not None and going.topic == source and going.phase is Phase.CUT:
+                wanted = going.new
+            for topic in topics:
+                if self._counted.get(topic, 1) < wanted:
+                    with contextlib.suppress(KafkaError, OSError):
+                        self._counted[topic] = await look_for_partitions(
+                            self._client, self._names.kafka(topic)
+                        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Note that a lane's task ended before its time: then the whole member ends."""
@@ -403,7 +463,16 @@ class Consumer:
 
     async def _commit_each_second(self) -> None:
         while True:
-            await asyncio.sleep(COMMIT_INTERVAL_S)
+            growth = self._growth
+            if growth is None:
+                await asyncio.sleep(COMMIT_INTERVAL_S)
+            elif growth.state.news(source for source, topics in self._pairs.items() if topics):
+                # Somebody waits until we are done with what is there.
+                await asyncio.sleep(_COMMIT_OFTEN_S)
+            else:
+                await growth.news(COMMIT_INTERVAL_S)
+            if growth is not None:
+                await self._look_for_partitions(growth)
             if why := ended(consumer_tasks(self._client)):
                 raise FatalError(f"the consumer of {self._group} is stuck: {why}")
             lanes = list(self._lanes.values())

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
-from fanfare.bus.aiokafka_internals import fail_producer
+from fanfare.bus.aiokafka_internals import fail_producer, partition_counts
 from fanfare.bus.client import admin, bootstrap, connection
 from fanfare.bus.lanes import Raw
 from fanfare.bus.names import Names
@@ -72,7 +72,7 @@ class KafkaClient:
         self._renewing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self.counts: dict[str, int] = {}
-        """Partitions of each topic, when the client started."""
+        """Partitions of each topic, as far as is known."""
         self._problem = ""
         """What keeps it from connecting again, and does not pass by itself; or ''."""
 
@@ -170,6 +170,18 @@ class KafkaClient:
                 "Kafka refused a record", action=Action.KAFKA_AWAY, topic=topic, error=repr(error)
             )
             self._replace()
+
+    async def count(self) -> None:
+        """Look how many partitions the topics have by now; records for new ones are taken from then on.
+
+        Raises:
+            KafkaError: Kafka is away.
+
+        """
+        if self._client is None:
+            raise StoppedError
+        found = await partition_counts(self._client, [self._names.kafka(name) for name in self._topics])
+        self.counts = {name: max(self.counts[name], found[self._names.kafka(name)]) for name in self._topics}
 
     async def _find_topics(self) -> None:
         async with admin(self._settings) as client:

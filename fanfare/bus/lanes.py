@@ -34,10 +34,13 @@ class Raw(NamedTuple):
 class Item:
     """Records of one partition that are under way together."""
 
-    __slots__ = ("done", "posted", "records", "size")
+    __slots__ = ("by_key", "done", "posted", "records", "size")
 
-    def __init__(self, records: Sequence[Raw], done: asyncio.Future[Position], now: float) -> None:
-        """Args: done: told of the outcome; now: seconds, of a monotonic clock."""
+    def __init__(
+        self, records: Sequence[Raw], done: asyncio.Future[Position], now: float, by_key: int = 0
+    ) -> None:
+        """Args: done: told of the outcome; now: seconds, of a monotonic clock; by_key: what decided the partition."""
+        self.by_key = by_key
         self.records = records
         self.done = done
         self.size = sum(record.size for record in records)

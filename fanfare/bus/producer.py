@@ -8,16 +8,18 @@ in order (`lanes`).
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache, partial
+from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.partitioner import murmur2
 
 from fanfare.bus import topics as bus_topics
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.kafka_client import KafkaClient, StoppedError, UnknownTopicError
 from fanfare.bus.lanes import Headers, Item, Lane, Lanes, Raw
 from fanfare.bus.names import Names
+from fanfare.bus.partitions import partition_of
 from fanfare.clock import now_s
 from fanfare.constants import BREAKER_S, UNACKNOWLEDGED_BYTES
 from fanfare.record import Position, Record
@@ -32,6 +34,7 @@ __all__ = ["NotHandedOverError", "Producer", "Raw", "StoppedError", "UnknownTopi
 _REQUEST_BYTES: Final = 1_000_000
 _STOP_S: Final = 5.0
 _LOG_APPEND_TIME: Final = 1
+_WIDEN_S: Final = 0.05
 
 
 class NotHandedOverError(Exception):
@@ -45,13 +48,6 @@ class NotHandedOverError(Exception):
         self.retry_after_s = retry_after_s
 
 
-@lru_cache(maxsize=65_536)
-def partition_of(key: int, count: int) -> int:
-    """The partition of a key, as every Kafka client computes it."""
-    hashed: int = murmur2(str(key).encode())
-    return (hashed & 0x7FFFFFFF) % count
-
-
 class Producer:
     """Produces records: acks=all, idempotent, no lingering; order is kept within a partition."""
 
@@ -61,6 +57,7 @@ class Producer:
         *,
         topics: Iterable[str] | None = None,
         limit_bytes: int = UNACKNOWLEDGED_BYTES,
+        growth: GrowthLog | None = None,
     ) -> None:
         """Make a producer.
 
@@ -68,10 +65,13 @@ class Producer:
             settings: where Kafka is.
             topics: what will be produced to; default, all.
             limit_bytes: bound on what is unacknowledged.
+            growth: what is known of topics that grow; without it nothing may be posted by key while one does.
 
         """
         known = list(topics) if topics is not None else list(bus_topics.specs(settings))
         self._names = Names(settings)
+        self._growth = growth
+        self._judging: set[asyncio.Task[None]] = set()
         self._lanes = Lanes(limit_bytes)
         self._kafka = KafkaClient(settings, known, lambda: self._lanes.overdue(time.monotonic()))
         self._acknowledged = {name: metrics.PRODUCED.labels(name) for name in known}
@@ -113,6 +113,45 @@ class Producer:
 
         """
         await self._kafka.start()
+        await self.widen()
+
+    async def widen(self) -> None:
+        """Know all growths that were finished when this was called, and the partitions of each topic."""
+        if self._growth is None:
+            return
+        await self._growth.confirm()
+        await self._widen(self._growth)
+
+    async def follow(self) -> None:
+        """Learn of growths for ever; a supervised task."""
+        assert self._growth is not None
+        while True:
+            with suppress(KafkaError, OSError):
+                await self._widen(self._growth)
+            await self._growth.news(1.0)
+
+    async def _widen(self, growth: GrowthLog) -> None:
+        while self._narrow(growth):
+            await self._kafka.count()
+            if self._narrow(growth):
+                await asyncio.sleep(_WIDEN_S)
+
+    def _narrow(self, growth: GrowthLog) -> bool:
+        return any(
+            self._kafka.counts.get(name, 1 << 30) < growth.state.count(name)
+            for name in bus_topics.DELIVERIES_OF
+        )
+
+    async def has(self, topic: str, partition: int) -> None:
+        """Know of a partition that a record came from, or goes to; it may be younger than this producer."""
+        while partition >= self.partitions(topic):
+            await self._kafka.count()
+            if partition >= self.partitions(topic):
+                await asyncio.sleep(_WIDEN_S)
+
+    def base_now(self, topic: str) -> int:
+        """What to add to the offsets of records that are posted now: see `State.base_now`."""
+        return 0 if self._growth is None else self._growth.state.base_now(topic)
 
     async def stop(self) -> None:
         """Wait for what was handed over, for 5 s at the most, and disconnect."""
@@ -121,7 +160,7 @@ class Producer:
         if tasks:
             await asyncio.wait(tasks, timeout=_STOP_S)
         await self._kafka.close()
-        await end(tasks)
+        await end((*tasks, *self._judging))
 
     def post(
         self, topic: str, record: Record, *, key: int, partition: int | None = None
@@ -144,11 +183,15 @@ class Producer:
             UnknownTopicError: the topic was not there when the producer started.
 
         """
-        if partition is None:
-            partition = partition_of(key, self.partitions(topic))
-        return self.post_raw(
-            topic, record.headers(), record.payload, key=str(key).encode(), partition=partition
-        )
+        if partition is not None:
+            return self.post_raw(
+                topic, record.headers(), record.payload, key=str(key).encode(), partition=partition
+            )
+        count, growth = self.partitions(topic), self._growth
+        if growth is not None and (growth.state.closed(topic) or count < growth.state.count(topic)):
+            self._refuse(f"{topic} is getting more partitions")
+        raw = Raw(record.headers(), record.payload, str(key).encode())
+        return self._post_item(topic, [raw], partition_of(key, count), by_key=key)
 
     def post_raw(
         self, topic: str, headers: Headers, value: bytes, *, key: bytes, partition: int
@@ -166,12 +209,17 @@ class Producer:
             MessageSizeTooLargeError: one of them is larger than a request may be; none was handed over.
 
         """
+        return self._post_item(topic, records, partition)
+
+    def _post_item(
+        self, topic: str, records: Sequence[Raw], partition: int, by_key: int = 0
+    ) -> asyncio.Future[Position]:
         lane = self._lanes.get(topic, partition) or self._lane(topic, partition)
         if not self._kafka.connected:
             self._refuse("Kafka is away")
         loop, now = asyncio.get_running_loop(), time.monotonic()
         done: asyncio.Future[Position] = loop.create_future()
-        item = Item(records, done, now)
+        item = Item(records, done, now, by_key)
         if why := self._lanes.refusal(lane, item.size, now):
             self._refuse(why)
         if len(records) > 1 and any(record.size > _REQUEST_BYTES for record in records):
@@ -224,7 +272,34 @@ class Producer:
         if first.timestamp_type == _LOG_APPEND_TIME:
             lane.ahead_s = first.timestamp / 1000 - now_s()
             metrics.BROKER_CLOCK.set(lane.ahead_s)
-        self._settle(lane, item, first.offset, None)
+        growth = self._growth
+        if not item.by_key or growth is None:
+            self._settle(lane, item, first.offset, None)
+        elif growth.fresh():
+            self._judge(growth, lane, item, first)
+        else:
+            # This process, or Kafka, was away for so long that the topic may have grown meanwhile.
+            task = asyncio.get_running_loop().create_task(
+                self._judge_later(growth, lane, item, first), name="growth asked"
+            )
+            self._judging.add(task)
+            task.add_done_callback(self._judging.discard)
+
+    async def _judge_later(self, growth: GrowthLog, lane: Lane, item: Item, first: Any) -> None:
+        try:
+            await growth.confirm()
+        except asyncio.CancelledError:
+            self._settle(lane, item, None, StoppedError())
+            raise
+        self._judge(growth, lane, item, first)
+
+    def _judge(self, growth: GrowthLog, lane: Lane, item: Item, first: Any) -> None:
+        """Settle an item that was posted by key; it came too late if the topic was cut before."""
+        if growth.void(lane.topic, lane.partition, item.records[0].key, first.timestamp):
+            too_late = NotHandedOverError(f"{lane.topic} got more partitions meanwhile")
+            self._settle(lane, item, None, too_late)
+        else:
+            self._settle(lane, item, first.offset, None)
 
     def _settle(self, lane: Lane, item: Item, offset: int | None, error: BaseException | None) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ __all__ = [
     "CHAT_DELIVERIES",
     "CHAT_EVENTS",
     "DELIVERIES_OF",
+    "GROWTH",
     "GUILD_DELIVERIES",
     "GUILD_EVENTS",
     "INSTALLATION",
@@ -41,6 +42,8 @@ CHAT_DELIVERIES: Final = "chat.deliveries"
 GUILD_DELIVERIES: Final = "guild.deliveries"
 LOCATION_DELIVERIES: Final = "location.deliveries"
 PUSH_OUTBOX: Final = "push.outbox"
+GROWTH: Final = "growth"
+"""How far pairs of topics are that get more partitions: see fanfare.bus.growth_rules."""
 INSTALLATION: Final = "installation"
 """Says whose topics these are: see fanfare.checks.installation."""
 
@@ -116,6 +119,7 @@ def specs(settings: Settings) -> dict[str, TopicSpec]:
     found.append(TopicSpec(PUSH_OUTBOX, settings.chat_partitions, _DAY_MS))
     found += [TopicSpec(dead_letters_of(spec.name), 1, 30 * _DAY_MS) for spec in found]
     found.append(TopicSpec(INSTALLATION, 1, -1))
+    found.append(TopicSpec(GROWTH, 1, -1, log_append_time=True))
     return {spec.name: spec for spec in found}
 
 
@@ -231,7 +235,8 @@ def differences(info: TopicInfo, spec: TopicSpec) -> list[str]:
     operator may have changed settings on purpose.
     """
     said = []
-    if len(info.partitions) != spec.partitions:
+    # More of them is what `fanfare topics grow` makes.
+    if len(info.partitions) < spec.partitions:
         said.append(f"{len(info.partitions)} partitions instead of {spec.partitions}")
     replication = min((len(p.replicas) for p in info.partitions), default=0)
     for name, value in spec.config(replication).items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from fanfare.bus.names import Names
-from fanfare.bus.topics import DELIVERIES_OF, INSTALLATION, dead_letters_of
+from fanfare.bus.topics import DELIVERIES_OF, GROWTH, INSTALLATION, dead_letters_of
 from fanfare.settings import Settings
 
 __all__ = ["FUNCTIONS", "KAFKA", "PARQUET_GROUP", "POSTGRES", "ROLES", "KafkaRights", "grants", "kafka_acls"]
@@ -33,15 +33,17 @@ class KafkaRights(NamedTuple):
 
 
 KAFKA: Final[Mapping[str, KafkaRights]] = {
-    "gateway": KafkaRights(("chat.events", *_DELIVERIES, INSTALLATION), _EVENTS, watched="notifier"),
+    "gateway": KafkaRights(
+        ("chat.events", *_DELIVERIES, INSTALLATION, GROWTH), (*_EVENTS, GROWTH), watched="notifier"
+    ),
     "fanout": KafkaRights(
-        (*_EVENTS, INSTALLATION), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), groups=("fanout",)
+        (*_EVENTS, INSTALLATION, GROWTH), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), groups=("fanout",)
     ),
     "notifier": KafkaRights(
-        (*_DELIVERIES, INSTALLATION), tuple(map(dead_letters_of, _DELIVERIES)), groups=("notifier",)
+        (*_DELIVERIES, INSTALLATION, GROWTH), tuple(map(dead_letters_of, _DELIVERIES)), groups=("notifier",)
     ),
     "archiver": KafkaRights(
-        (*_EVENTS, INSTALLATION),
+        (*_EVENTS, INSTALLATION, GROWTH),
         tuple(map(dead_letters_of, _EVENTS)),
         groups=("archiver", PARQUET_GROUP),
     ),

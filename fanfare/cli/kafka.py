@@ -18,6 +18,7 @@ from fanfare.bus import topics as bus
 from fanfare.bus.client import KafkaAwayError, bootstrap, tool_properties
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import describe_groups
+from fanfare.bus.grow import grow as grow_pair
 from fanfare.bus.tail import Seen, tail
 from fanfare.checks.marks import settle
 from fanfare.environment import load_settings
@@ -61,6 +62,38 @@ def create() -> None:
     # Here are the rights to write down whose topics they are; a process may lack them.
     if problem := _run(settle(settings)):
         raise SettingsError(problem)
+
+
+@topics_app.command("grow")
+def grow(
+    topic: Annotated[str, typer.Argument(help="Of events: its deliveries grow with it.")],
+    partitions: Annotated[int, typer.Argument(min=1, max=10_000, help="How many, more than now.")],
+    *,
+    limit_s: Annotated[
+        float, typer.Option("--limit", min=1, help="So many seconds senders may wait for workers at most.")
+    ] = 15,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Give a pair of topics more partitions while everything runs. Senders are asked to try again for seconds.
+
+    Interrupted, it goes on when it is run again; else a gateway ends it.
+    """
+
+    def tell(said: str) -> None:
+        if not as_json:
+            typer.echo(said)
+
+    grew = _run(grow_pair(load_settings(), topic, partitions, limit_s=limit_s, tell=tell))
+    if as_json:
+        said = {"topic": grew.topic, "from": grew.before, "to": grew.after}
+        typer.echo(
+            json.dumps(said | {"waited_s": round(grew.waited_s, 3), "seconds": round(grew.seconds, 3)})
+        )
+    else:
+        typer.echo(
+            f"{grew.topic}: {grew.before} -> {grew.after} partitions in {grew.seconds:.1f} s; "
+            f"senders were asked to try again for {grew.waited_s:.1f} s"
+        )
 
 
 @topics_app.command("list")

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.read_since import read_since
 from fanfare.bus.topics import CHAT_EVENTS
 from fanfare.files.store import FileStore
@@ -41,6 +42,7 @@ def assemble(
     guilds: Guilds,
     files: FileStore,
     node: str,
+    growth: GrowthLog | None = None,
 ) -> Ingress:
     """The ingress of a node, not started yet.
 
@@ -54,11 +56,12 @@ def assemble(
         guilds: what this node knows.
         files: where files are kept.
         node: this process's, whose lease in Redis says that it lives.
+        growth: what is known of topics that grow.
 
     """
     batch = RedisBatch(redis, [PUT, SETTLE, SWAP, reactions.PUT, CLAIM])
     history = History(store, batch)
-    rebuild = NonceRebuild(redis, partial(read_since, settings, CHAT_EVENTS))
+    rebuild = NonceRebuild(redis, partial(read_since, settings, CHAT_EVENTS), growth)
     nonces = Nonces(redis, batch, loss, node, rebuild.unless_complete)
     access = Access(guilds, store)
     sends = Sends(log=log, batch=batch, nonces=nonces, ids=ids, node=node, exists=history.exists)

@@ -18,6 +18,9 @@ class Log(Protocol):
     def post(self, topic: str, record: Record, *, key: int) -> asyncio.Future[Position]:
         """Hand a record over; raises NotHandedOverError if it was not."""
 
+    def base_now(self, topic: str) -> int:
+        """What to add to the offset of a record that is posted now, so that it is above all before it."""
+
     def ahead_s(self, at: Position) -> float:
         """How far the clock of the partition's leader is ahead of ours, in seconds."""
 

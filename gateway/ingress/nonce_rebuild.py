@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from typing import Any, Final
 
 from fanfare.bus.batches import Incoming
+from fanfare.bus.growth import GrowthLog
 from fanfare.bus.outage import Backoff, is_outage
 from fanfare.clock import now_s
 from fanfare.constants import NONCE_WINDOW_S
@@ -34,7 +35,8 @@ _WINDOW_MS: Final = int(NONCE_WINDOW_S * 1000)
 class NonceRebuild:
     """Reads the nonces from the log when they are missing; several nodes may do so at once."""
 
-    def __init__(self, redis: Redis, read_since: ReadSince) -> None:
+    def __init__(self, redis: Redis, read_since: ReadSince, growth: GrowthLog | None = None) -> None:
+        self._growth = growth
         self._redis = redis
         self._read_since = read_since
         self._task: asyncio.Task[None] | None = None
@@ -112,13 +114,26 @@ class NonceRebuild:
             async for batch in batches:
                 async with self._redis.pipeline(transaction=False) as pipe:
                     for incoming in batch:
-                        count += note(pipe, incoming, now_s() * 1000)
+                        if (base := await self._base(incoming)) >= 0:
+                            count += note(pipe, incoming, now_s() * 1000, base)
                     await pipe.execute()
         await self._redis.set(keys.nonces_ready(), token)
         self._log.info("nonces are complete", action=Action.READY, records=count)
 
+    async def _base(self, incoming: Incoming) -> int:
+        """What to add to the record's offset; -1: it is void."""
+        growth = self._growth
+        if growth is None:
+            return 0
+        if not growth.fresh():
+            await growth.confirm()
+        topic, partition, _ = incoming.record.position
+        if not incoming.only and growth.void(topic, partition, incoming.key, incoming.appended_ms):
+            return -1
+        return growth.state.base(topic, incoming.appended_ms)
 
-def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
+
+def note(pipe: Pipeline, incoming: Incoming, now_ms: float, base: int = 0) -> bool:
     """Queue what a record says about its nonce; whether it says anything.
 
     An old snapshot may know the nonce as under way still: what the log says is more.
@@ -127,6 +142,7 @@ def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
         pipe: where to.
         incoming: the record.
         now_ms: ms since 1970.
+        base: what to add to its offset.
 
     """
     record = incoming.record
@@ -141,6 +157,6 @@ def note(pipe: Pipeline, incoming: Incoming, now_ms: float) -> bool:
             px=left_ms,
         )
     if record.type == MESSAGE_CREATE and (left_ms := _WINDOW_MS - age_ms) > 0:
-        accepted = Claim(record.id, record.channel, "", incoming.offset)
+        accepted = Claim(record.id, record.channel, "", incoming.offset + base)
         Nonces.settle(pipe, record.author, record.nonce, accepted, left_ms)
     return True

@@ -73,6 +73,14 @@ Exists = Callable[[int, int], Awaitable[bool]]
 """Arguments: channel and message."""
 
 
+class _Posted(NamedTuple):
+    """A record that was handed over."""
+
+    done: "asyncio.Future[Position]"
+    base: int
+    """What to add to its offset: see `Log.base_now`."""
+
+
 class Sends:
     """All messages on their way from this node."""
 
@@ -192,9 +200,10 @@ class Sends:
         while tasks := [*self._tasks, *self._later_tasks]:
             await end(tasks)
 
-    def _post(self, record: Record) -> "asyncio.Future[Position]":
+    def _post(self, record: Record) -> _Posted:
         try:
-            return self._log.post(CHAT_EVENTS, record, key=record.channel)
+            base = self._log.base_now(CHAT_EVENTS)
+            return _Posted(self._log.post(CHAT_EVENTS, record, key=record.channel), base)
         except NotHandedOverError as error:
             raise RefusedError(str(error), error.retry_after_s) from error
         except UnknownTopicError as error:
@@ -226,7 +235,7 @@ class Sends:
         ANSWERS.labels("accepted" if error is None else "unknown" if unknown else "refused").inc()
         return sending.result()
 
-    async def _land_plain(self, posted: "asyncio.Future[Position]", record: Record, ident: int) -> Sent:
+    async def _land_plain(self, posted: _Posted, record: Record, ident: int) -> Sent:
         position = await _acknowledged(posted)
         seen = Seen(record.channel, ident, position.offset, record.payload)
         await self._note(lambda pipe: recent.put(pipe, seen, new=True), None)
@@ -290,8 +299,8 @@ class Sends:
         except BaseException:
             await self._free(user, nonce, mine)
             raise
-        position = await _acknowledged(posted)
         try:
+            position = await _acknowledged(posted)
             self._check_kept(position, mine.id, sent_s)
         except RefusedError:
             await self._free(user, nonce, mine)
@@ -377,12 +386,21 @@ class Sends:
         task.add_done_callback(self._later_tasks.discard)
 
 
-async def _acknowledged(posted: "asyncio.Future[Position]") -> Position:
-    """The position of a record. Raises: UnknownOutcomeError: Kafka did not take it."""
-    await asyncio.wait((posted,))
-    if posted.cancelled() or posted.exception() is not None:
+async def _acknowledged(posted: _Posted) -> Position:
+    """Where a record stands; of two of a channel the later one has the higher offset, also where partitions changed.
+
+    Raises:
+        RefusedError: it will never appear.
+        UnknownOutcomeError: Kafka did not take it.
+
+    """
+    await asyncio.wait((posted.done,))
+    if not posted.done.cancelled() and isinstance(error := posted.done.exception(), NotHandedOverError):
+        raise RefusedError(str(error), error.retry_after_s)
+    if posted.done.cancelled() or posted.done.exception() is not None:
         raise UnknownOutcomeError("Kafka has not acknowledged the message")
-    return posted.result()
+    position = posted.done.result()
+    return position._replace(offset=position.offset + posted.base)
 
 
 def _check_in_time(ident: int) -> None:

@@ -37,6 +37,10 @@ class TracedLog:
         posted.add_done_callback(lambda done: _end(span, None if done.cancelled() else done.exception()))
         return posted
 
+    def base_now(self, topic: str) -> int:
+        """As the log says."""
+        return self._log.base_now(topic)
+
     def ahead_s(self, at: Position) -> float:
         """As `Log.ahead_s`."""
         return self._log.ahead_s(at)

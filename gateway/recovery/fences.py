@@ -120,10 +120,19 @@ class Fences:
         """
         name = secrets.token_hex(8)
         record = Record(type=FENCE, audience=INBOXES, fence=name, inboxes=tuple(sorted(targets)))
+        counts = {topic: self._producer.partitions(topic) for topic in self._topics}
         posted = [
             self._producer.post(topic, record, key=0, partition=partition)
-            for topic in self._topics
-            for partition in range(self._producer.partitions(topic))
+            for topic, count in counts.items()
+            for partition in range(count)
+        ]
+        # Meanwhile: a topic may have got more partitions, and this node may not have heard of it. What stands in them
+        # was accepted after that was known, so whoever registered before it was looked up is covered.
+        await self._producer.widen()
+        posted += [
+            self._producer.post(topic, record, key=0, partition=partition)
+            for topic, count in counts.items()
+            for partition in range(count, self._producer.partitions(topic))
         ]
         metrics.FENCE_RECORDS.inc(len(posted))
         return name, {f"{at.topic}/{at.partition}": at.offset for at in await asyncio.gather(*posted)}

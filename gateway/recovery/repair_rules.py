@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.constants import S_SHIFT
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
@@ -148,6 +149,11 @@ class Replay:
         self._fence = fence
         self._f = dict(f)
         self._parts = {partition: _Partition(offset) for partition, offset in safe.items()}
+        for source in self._f:
+            topic, _, number = source.rpartition("/")
+            if topic in DELIVERIES_OF:
+                # The topic grew since the offsets were looked up: all that such a partition has came after that.
+                _ = self._parts.setdefault(f"{DELIVERIES_OF[topic]}/{number}", _Partition(0))
         self._high: Fence = dict(high)
         self._scopes = set(scopes)
         self._first_s = first_s

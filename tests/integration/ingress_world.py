@@ -46,6 +46,9 @@ class Kafka:
         self.arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def base_now(self, topic: str) -> int:
+        return self._inner.base_now(topic)
+
     def ahead_s(self, at: Position) -> float:
         return self.clock_ahead_s or self._inner.ahead_s(at)
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from fanfare.bus import kafka_client
 from fanfare.bus import producer as module
+from fanfare.bus.growth import GrowthLog
+from fanfare.bus.growth_rules import CUT_LEAD_S, Cut, Grown, Pause, Prepare
 from fanfare.bus.kafka_client import StoppedError
 from fanfare.bus.producer import NotHandedOverError, Producer, Raw, UnknownTopicError, partition_of
 from fanfare.clock import now_s
@@ -406,3 +408,66 @@ async def test_e7_siblings_a_watchman_that_fails_goes_on(
         await turn()
     assert not watching.done()
     await end((watching,))
+
+
+class Growths(GrowthLog):
+    """Of which a test says what is known, and what is found when it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings())
+        self.known = True
+        self.found: list[Any] = []
+        self.asked = 0
+
+    def fresh(self) -> bool:
+        return self.known
+
+    async def confirm(self) -> None:
+        self.asked += 1
+        for step in self.found:
+            self.state.take(step, 0)
+        self.known = True
+
+
+STEPS = [Prepare("a", TOPIC, 4, 8), Pause("a"), Cut("a"), Grown("a")]
+MOVED = next(key for key in range(1, 100) if partition_of(key, 4) != partition_of(key, 8))
+
+
+@pytest.fixture
+async def growths(producer: Producer) -> Growths:
+    producer._growth = growths = Growths()
+    return growths
+
+
+async def test_while_a_topic_grows_nothing_goes_into_it_by_key(producer: Producer, growths: Growths) -> None:
+    """Fences do: they go into each partition, and stand in no order with messages."""
+    for number, step in enumerate(STEPS):
+        growths.state.take(step, 0)
+        if number == 0:
+            _ = producer.post(TOPIC, record(1), key=MOVED)
+            continue
+        # After the last step, too: until this producer knows the new partitions.
+        with pytest.raises(NotHandedOverError, match="getting more partitions"):
+            _ = producer.post(TOPIC, record(2), key=MOVED)
+        _ = producer.post(TOPIC, record(3), key=0, partition=1)
+    producer._kafka.counts = {TOPIC: 8}
+    _ = producer.post(TOPIC, record(4), key=MOVED)
+
+
+@pytest.mark.parametrize("late_ms", [0, 1])
+async def test_who_slept_through_a_growth_asks_before_it_says_accepted(
+    producer: Producer, growths: Growths, client: Client, late_ms: int
+) -> None:
+    """Its record may stand behind the cut, where nobody takes it."""
+    done = producer.post(TOPIC, record(), key=MOVED)
+    await turn()
+    growths.known, growths.found = False, STEPS
+    client.open[0].set_result(Acknowledged(7, int(CUT_LEAD_S * 1000) + late_ms, 1))
+    await turn()
+    assert growths.asked == 1
+    if late_ms:
+        with pytest.raises(NotHandedOverError, match="got more partitions"):
+            await done
+    else:
+        assert (await done).offset == 7
+    assert producer.unacknowledged_bytes == 0

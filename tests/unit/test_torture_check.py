@@ -182,6 +182,15 @@ def test_an_order_other_than_kafkas_is_reordered() -> None:
     assert verdict.reordered == 1
 
 
+def test_where_a_topic_grows_a_channel_goes_on_at_low_offsets_of_another_partition() -> None:
+    story = Story()
+    story.log[5:] = [entry._replace(partition=4, offset=entry.offset - 5) for entry in story.log[5:]]
+    assert story.check().clean
+    ids = story.session("anna").ids
+    ids[4], ids[6] = ids[6], ids[4]
+    assert kinds(story.check()) == {"reordered"}
+
+
 def test_different_channels_have_no_order() -> None:
     story = Story()
     ids = story.session("anna").ids

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from torture.faults import disturbances, flood, links, processes, redis_faults, refusals, stores
+from torture.faults import disturbances, flood, growth, links, processes, redis_faults, refusals, stores
 from torture.faults.base import Fault
 
 __all__ = ["by_name"]
@@ -31,6 +31,7 @@ def by_name() -> dict[str, Callable[[], Fault]]:
         *_each_role(processes.StopProcess, "stop", 4.0),
         processes.ScaleWorkers,
         processes.RollingRestart,
+        growth.Grow,
         *redis_faults.KINDS,
         stores.KafkaLeader,
         stores.KafkaDown,
