@@ -16,7 +16,7 @@ from fanfare.presence import keys
 from fanfare.presence.loss_token import loss_token
 from fanfare.record import CHANNEL, USERS
 from fanfare.store import StoreUnavailableError
-from gateway.ingress import ingress
+from gateway.ingress import records
 from gateway.ingress.drafts import Draft, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.ingress.ingress import Ingress
@@ -44,7 +44,7 @@ async def two(place: Place) -> tuple[Ingress, Ingress]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer *unknown* comes after half a second."""
-    monkeypatch.setattr(ingress, "_ANSWER_S", 0.5)
+    monkeypatch.setattr(records, "_ANSWER_S", 0.5)
 
 
 def said(text: str, nonce: str | int | None = None) -> Draft:
@@ -356,7 +356,7 @@ class NoStore:
     async def _away(self, *_: object, **__: object) -> None:
         raise StoreUnavailableError("away")
 
-    message = messages = channel = members = _away
+    message = messages = channel = members = reactions = _away
 
 
 # Reading.
