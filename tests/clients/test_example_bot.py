@@ -1,0 +1,89 @@
+"""examples/bot.py as its page says, with a user who does everything that it is for."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.stack import Stack
+from tests.world import World, make_people, make_world, nodes_of, store_of
+from torture.client import Client
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+
+BOT = Path(__file__).parents[2] / "examples" / "bot.py"
+UP = quote("\N{THUMBS UP SIGN}")
+
+
+@pytest.fixture
+async def world(stack: Stack) -> AsyncIterator[World]:
+    """A guild with a person and the bot, which runs."""
+    made = await make_world(stack, people=1)
+    bot = (await make_people(stack, 1, bot=True))[0]
+    async with store_of(stack) as store:
+        user = await store.user(bot.id)
+        assert user is not None
+        await store.add_member(made.guild, user)
+    addresses = {
+        "FANFARE_API": stack.run["api"],
+        "FANFARE_GATEWAY": stack.run["gateway"],
+        "FANFARE_TOKEN": bot.token,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(BOT), env=os.environ | addresses, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        assert b"ready" in await process.stdout.readline()
+        yield World(made.guild, made.channels, [made.people[0], bot])
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_the_example_does_what_it_is_for(stack: Stack, world: World) -> None:
+    owner, bot = world.people
+    channel = world.channels[0]
+    node = (await nodes_of(stack))[0]
+    async with await Client.connect(node.gateway, owner.session()) as person, node.rest(owner) as rest:
+        await person.start()
+
+        async def does(kind: int, data: object, **more: object) -> str:
+            where = {"application_id": str(bot.id), "channel_id": str(channel)}
+            body = where | {"type": kind, "data": data} | more
+            answer = await rest.request("POST", "/interactions", body)
+            return str(answer["id"])
+
+        options = [{"name": "whom", "value": str(owner.id)}, {"name": "often", "value": 2}]
+        await does(2, {"name": "hello", "options": options})
+        thinking = await person.until("MESSAGE_CREATE")
+        assert thinking.d["flags"] == 128
+        said = await person.until("MESSAGE_UPDATE", id=thinking.d["id"])
+        assert said.d["content"] == f"Hello <@{owner.id}>! Hello <@{owner.id}>!"
+        assert (said.d["flags"], [user["id"] for user in said.d["mentions"]]) == (0, [str(owner.id)])
+
+        await does(2, {"name": "buttons"})
+        message = (await person.until("MESSAGE_CREATE", content="Pressed 0 times.")).d["id"]
+        for number in (1, 2):
+            await does(3, {"custom_id": "count"}, message_id=message)
+            assert (await person.until("MESSAGE_UPDATE", content=f"Pressed {number} times.")).d[
+                "id"
+            ] == message
+        await does(3, {"custom_id": "say"}, message_id=message)
+        opened = await person.until("INTERACTION_MODAL_CREATE")
+        field = opened.d["components"][0]["components"][0]["custom_id"]
+        await does(5, {"id": opened.d["id"], "components": [{"custom_id": field, "value": "fine"}]})
+        thanks = await person.until("MESSAGE_CREATE", content="Thank you for “fine”.")
+        assert thanks.d["flags"] == 64
+
+        await does(2, {"name": "vote", "options": [{"name": "question", "value": "Shall we?"}]})
+        question = (await person.until("MESSAGE_CREATE", content="Shall we?")).d["id"]
+        for _ in range(2):
+            await person.until("MESSAGE_REACTION_ADD", message_id=question)
+        await rest.request("PUT", f"/channels/{channel}/messages/{question}/reactions/{UP}/@me")
+        counted = await person.until("MESSAGE_CREATE", content="1 for it, 0 against.")
+        assert counted.d["message_reference"]["message_id"] == question
