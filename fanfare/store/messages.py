@@ -9,6 +9,10 @@ __all__ = ["Messages"]
 _PAGE: Final = "SELECT id, body FROM messages WHERE channel_id = $1 AND NOT deleted "
 
 
+# As in the index of migration 0008. In a text the quotes are escaped, so it is a key.
+_PINNED: Final = "position('\"pinned\":true'::bytea in body) > 0"
+
+
 class Messages:
     """The part of the store that reads messages. Deleted ones are not there."""
 
@@ -23,6 +27,11 @@ class Messages:
             message_id,
         )
         return body
+
+    async def maybe_pinned(self, channel_id: int, limit: int) -> list[tuple[int, bytes]]:
+        """The messages of a channel that are pinned, and some that refer to one that is."""
+        rows = await self._db.fetch(_PAGE + f"AND {_PINNED} ORDER BY id DESC LIMIT $2", channel_id, limit)
+        return [(row["id"], row["body"]) for row in rows]
 
     async def messages(
         self,

@@ -18,6 +18,7 @@ from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.nonces import SETTLE, Nonces
+from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
 from gateway.ingress.recent import PUT
@@ -77,6 +78,7 @@ def assemble(
         access=access,
         history=history,
         reacting=reacting,
+        pinning=Pinning(access, history, sends),
         interactions=assemble_interactions(
             settings, access=access, guilds=guilds, history=history, store=store, sends=sends, batch=batch
         ),

@@ -23,6 +23,8 @@ __all__ = ["History", "merge"]
 
 _EXISTS_S: Final = 1.0
 _MAX_ID: Final = 1 << 63
+_PINS: Final = 1000
+_PINNED: Final = b'"pinned":true'
 _MARK: Final = b'"referenced_message":'
 
 _encode = msgspec.json.Encoder().encode
@@ -108,6 +110,18 @@ class History:
         hidden = sum(not body for body in known.values())
         stored = await self._store.messages(channel, before=before, after=after, limit=limit + hidden)
         return merge(dict(stored), known, limit, oldest=after is not None)
+
+    async def pins(self, channel: int) -> list[bytes]:
+        """The pinned messages of a channel, in no order. Raises as `messages`."""
+        try:
+            cached = await recent.all_of(self._batch, channel)
+        except RedisError as error:
+            raise RefusedError("Redis is away") from error
+        known = {**dict(await self._store.maybe_pinned(channel, _PINS)), **cached}
+        found = [body for body in known.values() if _PINNED in body]
+        return await self._current(
+            channel, [body for body in found if msgspec.json.decode(body)["pinned"]], cached
+        )
 
     async def exists(self, channel: int, message: int) -> bool:
         """Whether there is or was such a message; False where nothing is known."""

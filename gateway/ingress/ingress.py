@@ -33,6 +33,7 @@ from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
 from gateway.ingress.message_payloads import build, deletion, edited, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
+from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
 from gateway.ingress.records import answer_by, record_of
@@ -63,6 +64,7 @@ class Ingress:
         access: Access,
         history: History,
         reacting: Reacting,
+        pinning: Pinning,
         interactions: "Interactions",
         sends: Sends,
         limits: RateLimits,
@@ -78,6 +80,7 @@ class Ingress:
             access: who may do what where.
             history: messages as they can be read.
             reacting: reactions to messages.
+            pinning: pinned messages.
             interactions: what users do with applications.
             sends: messages on their way.
             limits: of this node.
@@ -91,6 +94,7 @@ class Ingress:
         self.access = access
         self.history = history
         self.reacting = reacting
+        self.pinning = pinning
         self.interactions = interactions
         self._sends = sends
         self._limits = limits

@@ -68,6 +68,9 @@ class Messages(Protocol):
     ) -> list[tuple[int, bytes]]:
         """A page, newest first."""
 
+    async def maybe_pinned(self, channel_id: int, limit: int) -> list[tuple[int, bytes]]:
+        """The messages of a channel that are pinned, and some that refer to one that is."""
+
 
 class Reactions(Protocol):
     """Reactions as the archiver has stored them: `fanfare.store.reactions.Reactions`. Raises StoreUnavailableError."""

@@ -20,8 +20,20 @@ from gateway.ingress.attachments import resolved
 from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, check_bytes, check_kind
 from gateway.ingress.errors import empty_message
 
-__all__ = ["Built", "build", "deletion", "edited", "moment_of", "typing", "without_reference"]
+__all__ = [
+    "PINNED_AT",
+    "Built",
+    "build",
+    "deletion",
+    "edited",
+    "moment_of",
+    "pinned",
+    "typing",
+    "without_reference",
+]
 
+PINNED_AT: Final = "pinned_timestamp"
+"""A field of ours in pinned messages."""
 _DEFAULT: Final = 0
 _REPLY: Final = 19
 
@@ -159,6 +171,15 @@ def edited(
         users = []
     built = _finish(message, users)
     return built if mentioned is not None else built._replace(mentions=_ids(message["mentions"]))
+
+
+def pinned(message: Json, now: datetime | None) -> Built:
+    """A message that is pinned, or with no time is not pinned any more."""
+    message = {key: value for key, value in message.items() if key not in {"nonce", PINNED_AT}}
+    message["pinned"] = now is not None
+    if now is not None:
+        message[PINNED_AT] = payloads.timestamp(now)
+    return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
 
 
 def deletion(message: int | list[int], channel: Channel) -> bytes:

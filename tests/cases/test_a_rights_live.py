@@ -403,6 +403,12 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("DELETE", "/channels/{channel}/messages/{message}"): (NO_GUILD, NO),
     ("POST", "/channels/{channel}/messages/bulk-delete"): (NO_GUILD, NO),
     ("POST", "/channels/{channel}/typing"): (NO_GUILD, LOOK),
+    **{("GET", f"/channels/{{channel}}/{path}pins"): (NO_GUILD, LOOK) for path in ("messages/", "")},
+    **{
+        (method, f"/channels/{{channel}}/{path}pins/{{message}}"): (NO_GUILD, NO)
+        for path in ("messages/", "")
+        for method in ("PUT", "DELETE")
+    },
     ("DELETE", "/channels/{channel}/messages/{message}/reactions"): (NO_GUILD, NO),
     ("GET", "/channels/{channel}/messages/{message}/reactions/{emoji}"): (NO_GUILD, LOOK),
     ("DELETE", "/channels/{channel}/messages/{message}/reactions/{emoji}"): (NO_GUILD, NO),

@@ -201,6 +201,11 @@ TELLS: Final[Mapping[tuple[str, str], str]] = {
     ("DELETE", "/channels/{channel}/messages/{message}"): "MESSAGE_DELETE",
     ("POST", "/channels/{channel}/messages/bulk-delete"): "MESSAGE_DELETE_BULK",
     ("POST", "/channels/{channel}/typing"): "TYPING_START",
+    **{
+        (method, f"/channels/{{channel}}/{path}pins/{{message}}"): "MESSAGE_UPDATE"
+        for path in ("messages/", "")
+        for method in ("PUT", "DELETE")
+    },
     ("PUT", _EMOJIS + "/@me"): "MESSAGE_REACTION_ADD",
     ("DELETE", _EMOJIS + "/@me"): "MESSAGE_REACTION_REMOVE",
     ("DELETE", _EMOJIS + "/{user}"): "MESSAGE_REACTION_REMOVE",
