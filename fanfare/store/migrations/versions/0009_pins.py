@@ -2,8 +2,8 @@
 
 from fanfare.store.migrations import run_sql
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
