@@ -12,7 +12,8 @@ pytestmark = pytest.mark.system
 
 async def found(rest: Rest, guild: int, query: str = "") -> list[str]:
     answer = await rest.request("GET", f"/guilds/{guild}/messages/search?{query}")
-    assert answer["total_results"] == len(answer["messages"])
+    # A deletion that is not archived yet is not shown, and still counted.
+    assert answer["total_results"] >= len(answer["messages"])
     return [message["content"] for (message,) in answer["messages"]]
 
 
