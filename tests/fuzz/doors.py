@@ -160,6 +160,8 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("POST", "/channels/{channel}/messages/bulk-delete"): [{"messages": ["MESSAGE", "1"]}],
     ("POST", "/channels/{channel}/typing"): [{}],
     ("PUT", "/channels/{channel}/messages/{message}/reactions/{emoji}/@me"): [{}],
+    ("PUT", "/channels/{channel}/messages/pins/{message}"): [{}],
+    ("PUT", "/channels/{channel}/pins/{message}"): [{}],
     ("POST", "/guilds/{guild}/roles"): [_ROLE],
     ("PATCH", "/guilds/{guild}/roles"): [[{"id": "ROLE", "position": 1}]],
     ("PATCH", "/guilds/{guild}/roles/{role}"): [_ROLE],
