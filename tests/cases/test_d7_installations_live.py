@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -165,9 +166,11 @@ async def test_d7_stores_of_a_version_without_ids_go_on_and_get_one(grey):
         grey,
         redis=("DEL", "grey:installation"),
         sql=(
-            "DROP TABLE installation",
-            "ALTER TABLE users DROP COLUMN token_generation",  # as all that newer versions have brought
-            "UPDATE alembic_version SET version_num = '0001'",
+            "DROP SCHEMA grey CASCADE",
+            "CREATE SCHEMA grey",
+            resources.files("fanfare.store").joinpath("migrations/versions/0001_first.sql").read_text(),
+            "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",
+            "INSERT INTO alembic_version VALUES ('0001')",
         ),
         topic="grey.installation",
     )

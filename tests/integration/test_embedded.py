@@ -91,7 +91,7 @@ def test_run_json_tells_all_and_only_us(fakes: Stack) -> None:
     assert stat.S_IMODE((fakes.home / "run.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(fakes.home.stat().st_mode) == 0o700
     assert list(run) == [
-        "version", "pid", "gateway", "api", "kafka", "redis", "postgres",
+        "version", "pid", "gateway", "api", "web", "admin_key", "kafka", "redis", "postgres",
         "guild_id", "channel_id", "users", "bot",
     ]  # fmt: skip
     assert run["version"] == 1
