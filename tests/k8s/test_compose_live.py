@@ -52,7 +52,7 @@ def entry(tmp_path) -> list[str]:
     """The image's entry point; `fanfare` is the command of this tree."""
     program = tmp_path / "bin" / "fanfare"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m fanfare.cli "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fanfare.cli "$@"\n')
     program.chmod(0o755)
     return ["sh", str(ROOT / "deploy/entrypoint.sh")]
 

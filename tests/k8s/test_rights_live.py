@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAuthorizationFailedError
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
@@ -290,9 +290,20 @@ async def test_who_scales_by_lag_may_see_it_and_nothing_else(place):
                 assert partition in await consumer.end_offsets([partition])
             finally:
                 await consumer.stop()
-            async with admin(settings) as client:
-                await client.list_consumer_group_offsets(trigger["metadata"]["consumerGroup"])
+            await eventually(
+                lambda group=trigger["metadata"]["consumerGroup"]: _reads_offsets(settings, group)
+            )
     await _may_not_write(settings, "chat.events")
+
+
+async def _reads_offsets(settings: Settings, group: str) -> bool:
+    """Whether offsets of a group can be read; not before a new cluster has made its topic for them."""
+    async with admin(settings) as client:
+        try:
+            await client.list_consumer_group_offsets(group)
+        except GroupCoordinatorNotAvailableError:
+            return False
+    return True
 
 
 async def _may_not_write(settings: Settings, topic: str) -> None:
