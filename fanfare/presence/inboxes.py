@@ -103,8 +103,7 @@ def append(pipe: Pipeline, inbox: str, records: Sequence[tuple[Record, bytes]]) 
     """
     args: list[Any] = [S_EPOCH_MS, INBOX_CAP_ENTRIES]
     for record, packed in records:
-        assert record.source is not None
-        topic, partition, offset = record.source
+        topic, partition, offset = record.position
         args += (f"p:{topic}/{partition}", offset, " ".join(record.scopes()), packed)
     APPEND.queue(pipe, [keys.inbox(inbox), keys.at(inbox), keys.epoch()], args)
 

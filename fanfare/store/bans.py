@@ -110,17 +110,3 @@ class Bans:
             rights.member_left(await change.state(user_id), member)
             await part(change, member)
             return change.done(member)
-
-    async def written_by(
-        self, channels: list[int], author_id: int, since: int, limit: int
-    ) -> list[tuple[int, int]]:
-        """Archived messages of somebody, from an id on: channel and id."""
-        rows = await self._db.fetch(
-            "SELECT channel_id, id FROM messages WHERE channel_id = ANY($1::bigint[]) AND author_id = $2 "
-            "AND id >= $3 AND NOT deleted ORDER BY channel_id, id LIMIT $4",
-            channels,
-            author_id,
-            since,
-            limit,
-        )
-        return [(row["channel_id"], row["id"]) for row in rows]

@@ -9,7 +9,7 @@ __all__ = ["Messages"]
 _PAGE: Final = "SELECT id, body FROM messages WHERE channel_id = $1 AND NOT deleted "
 
 
-# As in the index of migration 0008. In a text the quotes are escaped, so it is a key.
+# As in the index of migration 0009. In a text the quotes are escaped, so it is a key.
 _PINNED: Final = "position('\"pinned\":true'::bytea in body) > 0"
 
 
@@ -32,6 +32,20 @@ class Messages:
         """The messages of a channel that are pinned, and some that refer to one that is."""
         rows = await self._db.fetch(_PAGE + f"AND {_PINNED} ORDER BY id DESC LIMIT $2", channel_id, limit)
         return [(row["id"], row["body"]) for row in rows]
+
+    async def written_by(
+        self, channels: list[int], author_id: int, since: int, limit: int
+    ) -> list[tuple[int, int]]:
+        """Archived messages of somebody, from an id on: channel and id."""
+        rows = await self._db.fetch(
+            "SELECT channel_id, id FROM messages WHERE channel_id = ANY($1::bigint[]) AND author_id = $2 "
+            "AND id >= $3 AND NOT deleted ORDER BY channel_id, id LIMIT $4",
+            channels,
+            author_id,
+            since,
+            limit,
+        )
+        return [(row["channel_id"], row["id"]) for row in rows]
 
     async def messages(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from fanfare.presence.inboxes import InboxEntry
-from fanfare.record import USERS, Record
+from fanfare.record import USERS, Position, Record
 from gateway.delivery.catch_up import guild_deleted
 from gateway.delivery.hub import Hub
 from gateway.delivery.past import view_before
@@ -38,7 +38,7 @@ class Replays:
     def __init__(self, hub: Hub, guilds: GuildCache) -> None:
         self._hub = hub
         self._guilds = guilds
-        self._shared: dict[tuple[int, tuple[str, int, int] | None], Dispatch] = {}
+        self._shared: dict[tuple[int, Position], Dispatch] = {}
         self._views: dict[tuple[int, int], View] = {}
 
     def clear(self) -> None:
@@ -187,7 +187,7 @@ class Replays:
 
     def _dispatch(self, s: int, record: Record) -> Dispatch:
         """A dispatch that sessions which come at one time share, so that its frames are made once."""
-        key = (s, record.source)
+        key = (s, record.position)
         found = self._shared.get(key)
         if found is None:
             found = Dispatch(s, record)

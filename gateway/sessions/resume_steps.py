@@ -425,8 +425,7 @@ class Resume:
         if self._seq > (yield from LastS(other)):
             # It would raise our own inbox as high as the client likes.
             raise InvalidSessionError("seq too high")
-        hop, owed = yield from Within(FENCE_TIMEOUT_S, self._cross(session, hops))
-        _check_known(session, owed, entered)
+        hop, owed = yield from Within(FENCE_TIMEOUT_S, self._cross(session, hops, entered))
         self._check_here(session)
         if membership_changed(ring, session.user.id, seen):
             raise come_again("a guild was joined or left meanwhile")
@@ -446,7 +445,9 @@ class Resume:
         session.announce = (cursor, hop.t)
         yield from Attach(session, self._link, cursor)
 
-    def _cross(self, session: Session, hops: list[Hop]) -> Steps[tuple[Hop, list[InboxEntry]]]:
+    def _cross(
+        self, session: Session, hops: list[Hop], entered: Entered
+    ) -> Steps[tuple[Hop, list[InboxEntry]]]:
         """Cross from another node's inbox into the own one: the hop, and what the session is owed from before it."""
         own, other, first = self._own, hops[-1].inbox, hops[-1].after(self._seq)
         crossed = yield from Cross(own, other, session)
@@ -457,6 +458,7 @@ class Resume:
         entries = yield from ReadMarked(other, first, marker)
         hop = Hop(own, t, self.leaves_at(crossed.f, entries, session, marker), crossed.since)
         owed = yield from self._walk(session, hops, hop, entries)
+        _check_known(session, owed, entered)
         yield from Taken(t)
         return hop, owed
 
