@@ -7,7 +7,7 @@ from typing import Final
 
 from fanfare.constants import CLOCK_SKEW_S, SNOWFLAKE_EPOCH_MS
 
-__all__ = ["MAX_ID", "ClockSkewError", "Snowflakes", "snowflake_ms"]
+__all__ = ["MAX_ID", "ClockSkewError", "Snowflakes", "first_snowflake", "snowflake_ms"]
 
 MAX_ID: Final = (1 << 63) - 1
 """Ids have 63 bits, because databases count with a sign."""
@@ -24,6 +24,11 @@ class ClockSkewError(Exception):
 def snowflake_ms(snowflake: int) -> int:
     """When the snowflake was made, ms since 1970."""
     return (snowflake >> _MACHINE_BITS) + SNOWFLAKE_EPOCH_MS
+
+
+def first_snowflake(ms: int) -> int:
+    """The lowest snowflake of a millisecond since 1970."""
+    return ms - SNOWFLAKE_EPOCH_MS << _MACHINE_BITS
 
 
 class Snowflakes:

@@ -333,17 +333,16 @@ class Settings(BaseSettings):
 
     def public_rest(self) -> str:
         """The base URL of REST, without its path; ends in no slash."""
-        scheme = "https" if self.tls_cert else "http"
-        return self.public_rest_url.rstrip("/") or f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}"
+        return self.public_rest_url.rstrip("/") or self.public_web()
 
     def public_api(self) -> str:
         """The base URL of REST, with the version."""
-        scheme = "https" if self.tls_cert else "http"
-        return f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}/api/v10"
+        return f"{self.public_web()}/api/v10"
 
     def public_web(self) -> str:
         """The address of the pages, without a path."""
-        return self.public_api().removesuffix("/api/v10")
+        scheme = "https" if self.tls_cert else "http"
+        return f"{scheme}://{url_host(reach(self.host))}:{self.rest_port}"
 
     def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The trusted proxies."""

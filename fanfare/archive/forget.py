@@ -14,9 +14,8 @@ import msgspec
 from fanfare.archive.folder import ArchiveFolder
 from fanfare.archive.forgotten import Forgotten
 from fanfare.archive.quotes import MARK, quotes, without_quote
-from fanfare.constants import SNOWFLAKE_EPOCH_MS
 from fanfare.files.paths import keys_of
-from fanfare.ids import snowflake_ms
+from fanfare.ids import first_snowflake, snowflake_ms
 from fanfare.presence import keys
 from fanfare.presence.client import Redis
 from fanfare.settings import Settings
@@ -174,7 +173,7 @@ async def _quoting(connection: Connection, user: int) -> list[Row]:
 
 def _newest(upto_ms: int) -> int:
     """The last id of a time."""
-    return (upto_ms - SNOWFLAKE_EPOCH_MS + 1 << 22) - 1
+    return first_snowflake(upto_ms + 1) - 1
 
 
 def _is_by(body: bytes, user: int) -> bool:

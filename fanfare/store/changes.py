@@ -14,7 +14,7 @@ import msgspec
 
 from fanfare import payloads, rights
 from fanfare.audit import entry_of, shown
-from fanfare.constants import SNOWFLAKE_EPOCH_MS
+from fanfare.ids import first_snowflake
 from fanfare.model import Guild, Member
 from fanfare.permissions import P as Permission
 from fanfare.record import GUILD, Record
@@ -117,7 +117,7 @@ class Changing:
 
     @staticmethod
     def _ident(version: int) -> int:
-        return (int(time.time() * 1000) - SNOWFLAKE_EPOCH_MS << 22) | (version & 0x3FFFFF)
+        return first_snowflake(int(time.time() * 1000)) | (version & 0x3FFFFF)
 
     def _record(
         self,

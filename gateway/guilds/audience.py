@@ -272,16 +272,12 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     if not audience.intents & intent_of(record.type, in_guild=True):
         return False
     if not record.channel:
-        if record.permission and record.permission & ~_in_guild(view, audience):
+        if record.permission and record.permission & ~base_of(view.guild, audience.roles, audience.user):
             return False
         return record.audience == GUILD
     held = view.permissions(audience.roles, audience.user, record.channel)
     needed = record.permission | (_VIEW_CHANNEL if record.audience == GUILD else HEARS)
     return held & needed == needed
-
-
-def _in_guild(view: View, audience: AudienceClass) -> int:
-    return base_of(view.guild, audience.roles, audience.user)
 
 
 def content_for(user: int, intents: int, record: Record) -> bool:

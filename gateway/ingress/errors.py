@@ -20,6 +20,7 @@ __all__ = [
     "forbidden",
     "missing_access",
     "not_found",
+    "not_in_direct",
     "unauthorized",
     "unknown_channel",
     "unknown_guild",
@@ -148,6 +149,11 @@ def unknown_guild() -> ApiError:
 def unknown_member() -> ApiError:
     """The user is not in the guild."""
     return ApiError(404, 10007, "Unknown Member")
+
+
+def not_in_direct() -> ApiError:
+    """This can be done in channels of guilds only."""
+    return ApiError(403, 50003, "Cannot execute action on a DM channel")
 
 
 def unknown_message() -> ApiError:

@@ -27,7 +27,14 @@ from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, draft_of
-from gateway.ingress.errors import ApiError, FormError, UnknownOutcomeError, forbidden, unknown_message
+from gateway.ingress.errors import (
+    ApiError,
+    FormError,
+    UnknownOutcomeError,
+    forbidden,
+    not_in_direct,
+    unknown_message,
+)
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
@@ -36,7 +43,7 @@ from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
-from gateway.ingress.records import answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, record_of
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
@@ -48,8 +55,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ingress"]
 
-# Permissions, mentions and the like have to be known by then, or the send is refused.
-_PREPARE_S: Final = 2.5
 _READ_S: Final = 0.5
 # Deleting many at once is for messages of the last 14 days.
 _BULK_AGE_S: Final = 14 * 86_400
@@ -153,7 +158,7 @@ class Ingress:
         """
         deadline = answer_by()
         nonce = str(draft.nonce) if draft.enforce_nonce and draft.nonce is not None else ""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(author, channel_id)
             _check(place, draft)
             replied = await self._replied(place, draft)
@@ -244,7 +249,7 @@ class Ingress:
     async def edit(self, user: User, channel_id: int, message_id: int, edit: Edit) -> bytes:
         """Edit a message; its JSON afterwards. Raises as `send`; ApiError 10008, 50005."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             message = await self._stored(channel_id, message_id)
@@ -291,7 +296,7 @@ class Ingress:
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
         """Delete a message. Raises as `send`; ApiError 10008, 50013."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             message = await self._stored(channel_id, message_id)
@@ -304,10 +309,10 @@ class Ingress:
     async def delete_many(self, user: User, channel_id: int, message_ids: list[int]) -> None:
         """Delete messages; those that do not exist do not matter. Raises as `send`; ApiError 50034."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             if place.guild is None:
-                raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+                raise not_in_direct()
             place.require_messages()
             place.require(P.MANAGE_MESSAGES)
             oldest = (now_s() - _BULK_AGE_S) * 1000
@@ -324,7 +329,7 @@ class Ingress:
     async def typing(self, user: User, channel_id: int) -> None:
         """Say that somebody types. Raises as `send`."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             place.require(P.SEND_MESSAGES)
@@ -334,7 +339,7 @@ class Ingress:
 
     async def message(self, user: User, channel_id: int, message_id: int) -> bytes:
         """A message as it is now. Raises: ApiError."""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             place.require(P.READ_MESSAGE_HISTORY)
@@ -344,7 +349,7 @@ class Ingress:
 
     async def may_attach(self, user: User, channel_id: int) -> None:
         """Before files are read: whether the user may send any to the channel. Raises: ApiError."""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             _check_says(place, has_embeds=False, has_files=True)
 
@@ -362,7 +367,7 @@ class Ingress:
 
         Arguments as of `History.messages`. Raises ApiError.
         """
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             place.require_messages()
             if not place.may(P.READ_MESSAGE_HISTORY):

@@ -12,14 +12,13 @@ from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.errors import ApiError, forbidden
 from gateway.ingress.history import History
 from gateway.ingress.message_payloads import PINNED_AT, pinned
-from gateway.ingress.records import answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, record_of
 from gateway.ingress.sends import Sends
 
 __all__ = ["MAX_PINS", "Pinning"]
 
 MAX_PINS: Final = 250
 """Of a channel."""
-_PREPARE_S: Final = 2.5
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,7 +34,7 @@ class Pinning:
 
     async def pins(self, user: User, channel_id: int) -> list[Json]:
         """The pinned messages, the last one pinned first; none for who may not read the history. Raises: ApiError."""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self._access.place(user, channel_id)
             place.require_messages()
             if not place.may(P.READ_MESSAGE_HISTORY):
@@ -51,7 +50,7 @@ class Pinning:
 
         """
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self._access.place(user, channel_id)
             _check(place)
             message = msgspec.json.decode(await self._history.stored(channel_id, message_id))

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from fanfare.constants import SNOWFLAKE_EPOCH_MS
+from fanfare.ids import first_snowflake
 from fanfare.model import Channel, Guild
 from gateway.ingress import recent
 from gateway.ingress.access import Place
@@ -38,7 +38,7 @@ class Purge:
             RedisError, StoreUnavailableError: nothing is.
 
         """
-        first = max(since_ms - SNOWFLAKE_EPOCH_MS, 0) << 22
+        first = max(first_snowflake(since_ms), 0)
         # The caches first: what leaves one meanwhile is archived.
         found: dict[int, set[int]] = {}
         channels = list(guild.channels)

@@ -7,7 +7,6 @@ that counts what it is told counts right.
 
 import time
 from functools import partial
-from typing import Final
 
 import msgspec
 
@@ -19,18 +18,17 @@ from fanfare.permissions import P
 from fanfare.presence.client import Pipeline
 from gateway.ingress import reactions
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.errors import ApiError
+from gateway.ingress.errors import ApiError, not_in_direct
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.reaction_state import EVERYBODY, MAX_KINDS
 from gateway.ingress.reactions import Seen
-from gateway.ingress.records import answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, record_of
 from gateway.ingress.sends import Sends
 
 __all__ = ["Reacting"]
 
-_PREPARE_S: Final = 2.5
 
 _encode = msgspec.json.Encoder().encode
 
@@ -86,7 +84,7 @@ class Reacting:
 
         """
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place, author = await self._message(user, channel_id, message_id)
             self._limits.take(user.id, channel_id, time.monotonic())
             mine = await self.seen.mine(channel_id, message_id, emoji.key, user.id)
@@ -108,7 +106,7 @@ class Reacting:
     async def remove(self, user: User, channel_id: int, message_id: int, emoji: Emoji, whose: int) -> None:
         """Take somebody's reaction away; nothing happens if it is not there. Raises as `add`."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place, _ = await self._message(user, channel_id, message_id, moderates=whose != user.id)
             self._limits.take(user.id, channel_id, time.monotonic())
             mine = await self.seen.mine(channel_id, message_id, emoji.key, whose)
@@ -122,7 +120,7 @@ class Reacting:
     async def clear(self, user: User, channel_id: int, message_id: int, emoji: Emoji | None = None) -> None:
         """Take all reactions away, or all of one emoji. Raises as `add`."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place, _ = await self._message(user, channel_id, message_id, moderates=True)
             self._limits.take(user.id, channel_id, time.monotonic())
         payload = _place(place, message_id)
@@ -141,7 +139,7 @@ class Reacting:
         self, user: User, channel_id: int, message_id: int, emoji: Emoji, *, after: int, limit: int
     ) -> list[User]:
         """Those who reacted with an emoji. Raises as `add`."""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             await self._message(user, channel_id, message_id)
             ids = await self.seen.users(channel_id, message_id, emoji.key, after=after, limit=limit)
             known = await self._guilds.users(ids)
@@ -156,7 +154,7 @@ class Reacting:
         place.require(P.READ_MESSAGE_HISTORY)
         if moderates:
             if place.guild is None:
-                raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+                raise not_in_direct()
             place.require(P.MANAGE_MESSAGES)
         body = await self._history.stored(channel_id, message_id)
         return place, _message.decode(body).author.id

@@ -11,8 +11,10 @@ from fanfare.record import CHANNEL, USERS, Record
 from fanfare.telemetry.metrics import REGISTRY
 from gateway.ingress.access import Place
 
-__all__ = ["ENCODINGS", "answer_by", "record_of"]
+__all__ = ["ENCODINGS", "PREPARE_S", "answer_by", "record_of"]
 
+PREPARE_S: Final = 2.5
+"""Permissions, mentions and the like have to be known by then, or the request is refused."""
 # The answer has to travel, too.
 _ANSWER_S: Final = ANSWER_TIMEOUT_S - 0.3
 

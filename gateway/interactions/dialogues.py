@@ -13,7 +13,7 @@ _MAX_TEXT: Final = 4000
 _CHOICES: Final = 25
 _VALUE: Final = 100
 _MAX_NUMBER: Final = 1 << 53
-_ROW, _INPUT, _TEXT, _LABEL = 1, 4, 10, 18
+_INPUT: Final = 4
 
 
 def read_dialogue(form: Form) -> Json:

@@ -17,7 +17,7 @@ from gateway.ingress.forms import Form
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds, Stored
 from gateway.ingress.limits import RateLimits
-from gateway.ingress.records import answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, record_of
 from gateway.ingress.sends import Sends
 from gateway.interactions.arguments import Wanted, arguments, choice_of, component_with, filled
 from gateway.interactions.definitions import CHAT_INPUT, MESSAGE
@@ -27,7 +27,6 @@ from gateway.interactions.state import Interaction, State, TokensOf, unknown_int
 
 __all__ = ["Invoking"]
 
-_PREPARE_S: Final = 2.5
 _KINDS: Final = (COMMAND, COMPONENT, COMPLETE, SUBMIT)
 
 _encode = msgspec.json.Encoder().encode
@@ -96,7 +95,7 @@ class Invoking:
             form.errors["data"] = data.errors
         form.check()
         assert kind is not None
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             place = await self._access.place(user, channel_id)
             place.require_messages()
             theirs = await self._application(application_id, channel_id)

@@ -22,7 +22,7 @@ from gateway.ingress.forms import Form
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.message_payloads import build, deletion, edited
-from gateway.ingress.records import answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, record_of
 from gateway.ingress.sends import Sends
 from gateway.interactions.dialogues import read_choices, read_dialogue
 from gateway.interactions.objects import COMMAND, COMPLETE, COMPONENT, SUBMIT, metadata
@@ -42,7 +42,6 @@ ORIGINAL: Final = "@original"
 _EPHEMERAL: Final = 1 << 6
 _LOADING: Final = 1 << 7
 _CALLED: Final = 20
-_PREPARE_S: Final = 2.5
 
 PONG, SAY, SAY_LATER, CHANGE_LATER, CHANGE, COMPLETED, OPEN = 1, 4, 5, 6, 7, 8, 9
 _FITS: Final = {
@@ -108,7 +107,7 @@ class Responding:
         form = Form(body)
         kind = form.integer("type", required=True) or 0
         form.check()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             case = await self._case(ident, unknown_interaction())
             interaction = case.interaction
             if kind == PONG or kind not in _FITS[interaction.type]:
@@ -138,8 +137,8 @@ class Responding:
             case 4 | 5:
                 draft = answer if isinstance(answer, Draft) else Draft()
                 flags = (flags & _EPHEMERAL) | (_LOADING if kind == SAY_LATER else 0)
-                called = {COMMAND: _CALLED}.get(interaction.type)
-                message = await self._say(case, draft, flags, {"type": called} if called else {})
+                more = {"type": _CALLED} if interaction.type == COMMAND else {}
+                message = await self._say(case, draft, flags, more)
                 notes = {"original": message["id"]} | ({"deferred": "1"} if kind == SAY_LATER else {})
                 await self._state.note(interaction.id, **notes)
                 return message
@@ -162,7 +161,7 @@ class Responding:
     async def follow_up(self, ident: int, body: Any) -> bytes:
         """A further message; the first one after "later" is the answer itself. Raises as `callback`."""
         draft = read_draft(body)
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             case = await self._answered(ident)
         if case.notes.get("deferred") == "1":
             return await self.change(ident, ORIGINAL, body)
@@ -171,7 +170,7 @@ class Responding:
 
     async def read(self, ident: int, which: str) -> bytes:
         """One of the messages of an interaction. Raises: ApiError: 10015, 10008."""
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             case = await self._answered(ident)
             _, message = await self._message(case, _meant(case, which))
         return _encode(message)
@@ -179,7 +178,7 @@ class Responding:
     async def change(self, ident: int, which: str, body: Any) -> bytes:
         """Change one of them; its JSON afterwards. Raises as `callback`."""
         edit = read_edit(body)
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             case = await self._answered(ident)
         message = await self._change(case, _meant(case, which), edit)
         if which == ORIGINAL and case.notes.get("deferred") == "1":
@@ -189,7 +188,7 @@ class Responding:
     async def delete(self, ident: int, which: str) -> None:
         """Delete one of them. Raises as `callback`."""
         deadline = answer_by()
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             case = await self._answered(ident)
             message_id = _meant(case, which)
             ephemeral, _ = await self._message(case, message_id)
@@ -206,7 +205,7 @@ class Responding:
         """A new message of the application. Returns it."""
         deadline = answer_by()
         interaction, bot, place = case.interaction, case.bot, case.place
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             mentioned, users = await self._access.mentioned(place, draft.written, draft.allowed)
         more = metadata(interaction, case.user) | {"flags": draft.flags | flags} | more
 
@@ -245,7 +244,7 @@ class Responding:
     async def _change(self, case: _Case, message_id: int, edit: Edit) -> Json:
         deadline = answer_by()
         place = case.place
-        async with refusing(_PREPARE_S):
+        async with refusing(PREPARE_S):
             ephemeral, message = await self._message(case, message_id)
             mentioned, users = None, list[User]()
             if (written := edit.written(message)) is not None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from fanfare.control import ControlError, ask
 from fanfare.settings import Settings
 from gateway.ingress.errors import ApiError, unauthorized
+from gateway.ingress.forms import body_of
 from gateway.pages.files import Asset, assets, headers
 from gateway.pages.live import Live
 from gateway.pages.offers import is_local, owner
@@ -83,9 +84,9 @@ class _Pages:
         """What `fanfare scale` and `fanfare restart` do."""
         self._admit(request)
         try:
-            wish = await request.json()
+            wish = body_of(await request.read())
             kind = wish["do"]
-        except (ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             raise ApiError(400, 50109, "The request body contains invalid JSON.") from None
         if kind not in {"scale", "restart"}:
             raise ApiError(400, 50035, f"do: {kind!r} is neither scale nor restart")

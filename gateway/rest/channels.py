@@ -7,7 +7,7 @@ from aiohttp import web
 from fanfare import payloads
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
-from gateway.ingress.errors import ApiError, unknown_channel
+from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel
 from gateway.ingress.forms import Form
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import channel_fields, overwrite, refuse_others
@@ -78,7 +78,7 @@ async def _place(call: Call) -> Place:
     """A channel of a guild that the user may see."""
     place = await call.context.ingress.access.place(call.user, call.id("channel"))
     if place.guild is None and call.request.method != "GET":
-        raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+        raise not_in_direct()
     return place
 
 

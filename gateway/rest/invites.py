@@ -11,7 +11,7 @@ from fanfare import payloads
 from fanfare.model import Guild, Invite
 from fanfare.permissions import P
 from fanfare.store import NotFoundError
-from gateway.ingress.errors import ApiError
+from gateway.ingress.errors import ApiError, not_in_direct
 from gateway.rest.context import Call, Route, reply
 from gateway.rest.fields import refuse_others
 
@@ -33,7 +33,7 @@ async def _create(call: Call) -> web.Response:
     form.check()
     place = await call.context.ingress.access.place(call.user, call.id("channel"))
     if place.guild is None:
-        raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+        raise not_in_direct()
     made = Invite(
         code="".join(secrets.choice(_LETTERS) for _ in range(_CODE)),
         guild_id=place.guild.id,
@@ -52,7 +52,7 @@ async def _create(call: Call) -> web.Response:
 async def _of_channel(call: Call) -> web.Response:
     place = await call.context.ingress.access.place(call.user, call.id("channel"))
     if place.guild is None:
-        raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+        raise not_in_direct()
     place.require(P.MANAGE_CHANNELS)
     found = await call.context.store.invites(place.guild.id, place.channel.id)
     return reply([payloads.invite(one, place.guild, metadata=True) for one in found])
