@@ -1,6 +1,7 @@
 """Search of a guild's messages: by words, author, channel and time, in what the user may read."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -54,8 +55,8 @@ async def _search(call: Call) -> web.Response:
     total, found = await call.context.store.search(
         query, limit=limit or _MOST, offset=offset or 0, oldest=order == "asc"
     )
-    messages = await asyncio.gather(*(_now(call, channel, ident) for channel, ident in found))
-    shown = b",".join(b"[" + body + b"]" for body in messages if body)
+    messages = await _now(call, found)
+    shown = b",".join(b"[" + messages[ident] + b"]" for _, ident in found if ident in messages)
     return json_body(
         b'{"doing_deep_historical_index":false,"total_results":%d,"messages":[%b]}' % (total, shown)
     )
@@ -66,14 +67,29 @@ def _readable(granted: int, *, voice: bool) -> bool:
     return granted & needed == needed
 
 
-async def _now(call: Call, channel: int, ident: int) -> bytes:
-    """A message as it is now; empty if it was deleted since the archiver wrote it."""
+async def _now(call: Call, found: Sequence[tuple[int, int]]) -> dict[int, bytes]:
+    """Messages, named by channel and id, as they are now; without those deleted since the archiver wrote them."""
+    bodies = await asyncio.gather(*(_body(call, channel, ident) for channel, ident in found))
+    there: dict[int, dict[int, bytes]] = {}
+    for (channel, ident), body in zip(found, bodies, strict=True):
+        if body is not None:
+            there.setdefault(channel, {})[ident] = body
+    seen = call.context.ingress.reacting.seen
+    pages = await asyncio.gather(
+        *(seen.attach(channel, list(page.values()), call.user.id) for channel, page in there.items())
+    )
+    return {
+        ident: body
+        for page, shown in zip(there.values(), pages, strict=True)
+        for ident, body in zip(page, shown, strict=True)
+    }
+
+
+async def _body(call: Call, channel: int, ident: int) -> bytes | None:
     try:
-        body = await call.context.ingress.history.message(channel, ident)
+        return await call.context.ingress.history.message(channel, ident)
     except ApiError:
-        return b""
-    (body,) = await call.context.ingress.reacting.seen.attach(channel, [body], call.user.id)
-    return body
+        return None
 
 
 def _form(call: Call) -> Form:
