@@ -128,6 +128,17 @@ async def make_world(stack: Stack, people: int, channels: int = 1, *, bot: bool 
     return World(change.guild_id, list(change.value.channels), made)
 
 
+async def make_world_with_bot(stack: Stack, people: int) -> World:
+    """A new guild with new members and a bot, which comes after the owner."""
+    made = await make_world(stack, people)
+    bot = (await make_people(stack, 1, bot=True))[0]
+    async with store_of(stack) as store:
+        user = await store.user(bot.id)
+        assert user is not None
+        await store.add_member(made.guild, user)
+    return World(made.guild, made.channels, [made.people[0], bot, *made.people[1:]])
+
+
 async def _passed_on(stack: Stack, guild: int, version: int) -> None:
     """Wait until what happened in a guild is on its way to nobody any more."""
     async with redis_of(stack) as redis:

@@ -19,7 +19,7 @@ from tests.world import (
     World,
     kill,
     make_people,
-    make_world,
+    make_world_with_bot,
     nodes_of,
     processes_of,
     store_of,
@@ -43,13 +43,7 @@ def addresses(stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
 @pytest.fixture
 async def world(stack: Stack) -> World:
     """A guild whose owner is a person and whose second member is a bot."""
-    made = await make_world(stack, people=2)
-    bot = (await make_people(stack, 1, bot=True))[0]
-    async with store_of(stack) as store:
-        user = await store.user(bot.id)
-        assert user is not None
-        await store.add_member(made.guild, user)
-    return World(made.guild, made.channels, [made.people[0], bot, made.people[1]])
+    return await make_world_with_bot(stack, people=2)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.stack import Stack
-from tests.world import World, make_people, make_world, nodes_of, store_of
+from tests.world import World, make_world_with_bot, nodes_of
 from torture.client import Client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -22,16 +22,11 @@ UP = quote("\N{THUMBS UP SIGN}")
 @pytest.fixture
 async def world(stack: Stack) -> AsyncIterator[World]:
     """A guild with a person and the bot, which runs."""
-    made = await make_world(stack, people=1)
-    bot = (await make_people(stack, 1, bot=True))[0]
-    async with store_of(stack) as store:
-        user = await store.user(bot.id)
-        assert user is not None
-        await store.add_member(made.guild, user)
+    made = await make_world_with_bot(stack, people=1)
     addresses = {
         "FANFARE_API": stack.run["api"],
         "FANFARE_GATEWAY": stack.run["gateway"],
-        "FANFARE_TOKEN": bot.token,
+        "FANFARE_TOKEN": made.people[1].token,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(BOT), env=os.environ | addresses, stdout=asyncio.subprocess.PIPE
@@ -39,7 +34,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
     assert process.stdout is not None
     try:
         assert b"ready" in await process.stdout.readline()
-        yield World(made.guild, made.channels, [made.people[0], bot])
+        yield made
     finally:
         process.terminate()
         await process.wait()

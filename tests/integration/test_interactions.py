@@ -3,7 +3,7 @@
 import pytest
 
 from tests.stack import Stack
-from tests.world import Person, World, make_people, make_world, store_of
+from tests.world import Person, World, make_world_with_bot
 from torture.client import Client, Event, Rest, RestError
 
 pytestmark = pytest.mark.system
@@ -39,13 +39,7 @@ COMMANDS = [
 @pytest.fixture
 async def world(stack: Stack) -> World:
     """A guild with its owner, a bot, and another person."""
-    made = await make_world(stack, people=2)
-    bot = (await make_people(stack, 1, bot=True))[0]
-    async with store_of(stack) as store:
-        user = await store.user(bot.id)
-        assert user is not None
-        await store.add_member(made.guild, user)
-    return World(made.guild, made.channels, [made.people[0], bot, made.people[1]])
+    return await make_world_with_bot(stack, people=2)
 
 
 class User:
