@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from fanfare.archive.folder import ArchiveFolder
+from fanfare.archive.folder import KINDS, ArchiveFolder
 from fanfare.archive.forgotten import Forgotten
 from fanfare.archive.quotes import MARK, quotes, without_quote
 from fanfare.files.paths import keys_of
@@ -161,7 +161,7 @@ def left_in_files(root: Path, user: int, upto_ms: int) -> int:
 
 
 def _files(folder: ArchiveFolder, topic: str, partition: int) -> Iterable[tuple[str, Path]]:
-    for kind in ("messages", "positions"):
+    for kind in KINDS:
         for path in folder.files(kind, topic, partition):
             yield kind, path
 

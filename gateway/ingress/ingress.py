@@ -43,7 +43,7 @@ from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
 from gateway.ingress.reacting import Reacting
-from gateway.ingress.records import PREPARE_S, answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
@@ -182,16 +182,7 @@ class Ingress:
                 replied=replied,
                 attachments=attachments,
             )
-            return record_of(
-                place,
-                "MESSAGE_CREATE",
-                ident,
-                author.id,
-                built.body,
-                nonce=nonce,
-                mentions=built.mentions,
-                gated=built.gated,
-            )
+            return message_record(place, "MESSAGE_CREATE", ident, author.id, built, nonce=nonce)
 
         try:
             if draft.files:
@@ -276,15 +267,7 @@ class Ingress:
                 mentioned_users=users,
                 attachments=[*files, *uploaded],
             )
-            record = record_of(
-                place,
-                "MESSAGE_UPDATE",
-                self._sends.next_id(),
-                user.id,
-                built.body,
-                mentions=built.mentions,
-                gated=built.gated,
-            )
+            record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
             await self._sends.change(record, [message_id], built.body, deadline)
         except UnknownOutcomeError:
             raise

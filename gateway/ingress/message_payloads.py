@@ -29,6 +29,7 @@ __all__ = [
     "moment_of",
     "pinned",
     "typing",
+    "where",
     "without_reference",
 ]
 
@@ -184,10 +185,15 @@ def pinned(message: Json, now: datetime | None) -> Built:
 
 def deletion(message: int | list[int], channel: Channel) -> bytes:
     """The payload of MESSAGE_DELETE, or for a list of MESSAGE_DELETE_BULK."""
-    place = {"channel_id": str(channel.id)} | _guild(channel)
+    place = where(channel)
     if isinstance(message, int):
         return _encode({"id": str(message)} | place)
     return _encode({"ids": [str(ident) for ident in message]} | place)
+
+
+def where(channel: Channel) -> Json:
+    """How events say in which channel, and in which guild, something is."""
+    return {"channel_id": str(channel.id)} | _guild(channel)
 
 
 def typing(user: User, channel: Channel, member: Member | None, now: datetime) -> bytes:

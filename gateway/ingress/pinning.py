@@ -11,8 +11,8 @@ from fanfare.permissions import P
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.errors import ApiError, forbidden
 from gateway.ingress.history import History
-from gateway.ingress.message_payloads import PINNED_AT, pinned
-from gateway.ingress.records import PREPARE_S, answer_by, record_of
+from gateway.ingress.message_payloads import PINNED_AT, pinned, where
+from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
 
 __all__ = ["MAX_PINS", "Pinning"]
@@ -61,15 +61,10 @@ class Pinning:
                 raise ApiError(400, 30003, f"Maximum number of pins reached for the channel ({MAX_PINS})")
         now = datetime.now(UTC)
         built = pinned(message, now if pin else None)
-        ident = self._sends.next_id()
-        record = record_of(
-            place, "MESSAGE_UPDATE", ident, user.id, built.body, mentions=built.mentions, gated=built.gated
-        )
+        record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
         await self._sends.change(record, [message_id], built.body, deadline)
         last = timestamp(now) if pin else others[0][PINNED_AT] if others else None
-        told: Json = {"channel_id": str(channel_id), "last_pin_timestamp": last}
-        if place.guild is not None:
-            told["guild_id"] = str(place.guild.id)
+        told = where(place.channel) | {"last_pin_timestamp": last}
         record = record_of(place, "CHANNEL_PINS_UPDATE", self._sends.next_id(), user.id, _encode(told))
         await self._sends.produce(record, None, deadline)
 

@@ -22,6 +22,7 @@ from gateway.ingress.errors import ApiError, not_in_direct
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
+from gateway.ingress.message_payloads import where
 from gateway.ingress.reaction_state import EVERYBODY, MAX_KINDS
 from gateway.ingress.reactions import Seen
 from gateway.ingress.records import PREPARE_S, answer_by, record_of
@@ -186,8 +187,7 @@ def _note(
 
 
 def _place(place: Place, message_id: int) -> Json:
-    found = {"channel_id": str(place.channel.id), "message_id": str(message_id)}
-    return found | ({"guild_id": str(place.channel.guild_id)} if place.channel.guild_id else {})
+    return where(place.channel) | {"message_id": str(message_id)}
 
 
 def _one(place: Place, message_id: int, user_id: int, emoji: Emoji) -> Json:

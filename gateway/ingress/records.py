@@ -10,8 +10,9 @@ from fanfare.constants import ANSWER_TIMEOUT_S
 from fanfare.record import CHANNEL, USERS, Record
 from fanfare.telemetry.metrics import REGISTRY
 from gateway.ingress.access import Place
+from gateway.ingress.message_payloads import Built
 
-__all__ = ["ENCODINGS", "PREPARE_S", "answer_by", "record_of"]
+__all__ = ["ENCODINGS", "PREPARE_S", "answer_by", "message_record", "record_of"]
 
 PREPARE_S: Final = 2.5
 """Permissions, mentions and the like have to be known by then, or the request is refused."""
@@ -59,4 +60,13 @@ def record_of(
         mentions=mentions,
         gated=gated,
         payload=payload,
+    )
+
+
+def message_record(
+    place: Place, event: str, ident: int, author: int, built: Built, *, nonce: str = ""
+) -> Record:
+    """The record of a message that is sent or changed."""
+    return record_of(
+        place, event, ident, author, built.body, nonce=nonce, mentions=built.mentions, gated=built.gated
     )

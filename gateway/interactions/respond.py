@@ -22,7 +22,7 @@ from gateway.ingress.forms import Form
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.message_payloads import build, deletion, edited
-from gateway.ingress.records import PREPARE_S, answer_by, record_of
+from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
 from gateway.interactions.dialogues import read_choices, read_dialogue
 from gateway.interactions.objects import COMMAND, COMPLETE, COMPONENT, SUBMIT, metadata
@@ -220,15 +220,7 @@ class Responding:
                 mentioned_users=users,
                 more=more,
             )
-            return record_of(
-                place,
-                "MESSAGE_CREATE",
-                ident,
-                bot.id,
-                built.body,
-                mentions=built.mentions,
-                gated=built.gated,
-            )
+            return message_record(place, "MESSAGE_CREATE", ident, bot.id, built)
 
         if flags & _EPHEMERAL:
             record = _private(make(self._sends.next_id()), case)
@@ -258,15 +250,7 @@ class Responding:
             mentioned_users=users,
             attachments=kept_of(message, edit.kept),
         )
-        record = record_of(
-            place,
-            "MESSAGE_UPDATE",
-            self._sends.next_id(),
-            case.bot.id,
-            built.body,
-            mentions=built.mentions,
-            gated=built.gated,
-        )
+        record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), case.bot.id, built)
         if ephemeral:
             note = partial(put_ephemeral, message=message_id, body=built.body)
             await self._sends.produce(_private(record, case), note, deadline)
