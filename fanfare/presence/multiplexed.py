@@ -108,7 +108,7 @@ class _SharedConnection(asyncio.Protocol):
         if self.closed:
             raise RedisConnectionError("the connection was closed")
         # Pack before the call joins the queue: a call that cannot be packed must not get the answers of the next one.
-        packed = b"".join(_packed(command, may_block=self._may_block) for command in commands)
+        packed = _packed_all(commands, may_block=self._may_block)
         if self._transport.get_write_buffer_size() + len(packed) > _UNSENT_BYTES and self._calls:
             raise RedisTimeoutError(f"{_UNSENT_BYTES} bytes wait for Redis already: it takes no more")
         call = _Call(len(commands), self._loop.create_future(), self._loop.time())
@@ -339,6 +339,13 @@ def _understood(callbacks: Mapping[Any, Any], args: _Command, options: Mapping[s
     return understand(answer, **{name: value for name, value in options.items() if name != "keys"})
 
 
+def _packed_all(commands: Sequence[_Command], *, may_block: bool) -> bytes:
+    """Commands in Redis's form, one behind the other. Raises as `_packed`."""
+    if len(commands) == 1:  # most often, and a generator costs as much as the packing
+        return _packed(commands[0], may_block=may_block)
+    return b"".join([_packed(command, may_block=may_block) for command in commands])
+
+
 def _packed(command: _Command, *, may_block: bool) -> bytes:
     """A command in Redis's form; its name may be of several words.
 
@@ -349,10 +356,10 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
     name = command[0] if command else ""
     if not isinstance(name, str | bytes):
         raise DataError("a command needs a name")
-    named, harmless = _named(name)
+    named, harmless = _named(name, may_block=may_block)
     words = (*named, *command[1:])
     if not harmless:
-        _check_fit(words, may_block=may_block)
+        _check_fit(words)
     try:
         packed: bytes = hiredis.pack_command(words)
     except (TypeError, UnicodeEncodeError, ValueError) as error:
@@ -363,20 +370,27 @@ def _packed(command: _Command, *, may_block: bool) -> bytes:
 
 # The same few names come all the time.
 @lru_cache(maxsize=512)
-def _named(name: str | bytes) -> tuple[tuple[str | bytes, ...], bool]:
-    """The words of a command's name, and whether any command that begins with them may share a connection."""
+def _named(name: str | bytes, *, may_block: bool) -> tuple[tuple[str | bytes, ...], bool]:
+    """The words of a command's name, and whether any command that begins with them may share a connection.
+
+    Args:
+        name: the first argument of the command.
+        may_block: nobody else waits for the connection.
+
+    """
     words: tuple[str | bytes, ...] = tuple(name.split())
     if not words:
         raise DataError("a command needs a name")
-    return words, _text(words[0]) not in _UNFIT | _OF_TWO_WORDS | _MAY_BLOCK
+    questionable = _UNFIT | _OF_TWO_WORDS if may_block else _UNFIT | _OF_TWO_WORDS | _MAY_BLOCK
+    return words, _text(words[0]) not in questionable
 
 
-def _check_fit(words: Sequence[Any], *, may_block: bool) -> None:
+def _check_fit(words: Sequence[Any]) -> None:
     """Raises DataError if a command must not go over a shared connection."""
     said = _text(words[0])
     if said in _OF_TWO_WORDS and len(words) > 1:
         said = f"{said} {_text(words[1])}"
-    if said in _UNFIT or (said in _MAY_BLOCK and not may_block and _blocks(words[1:])):
+    if said in _UNFIT or (said in _MAY_BLOCK and _blocks(words[1:])):
         raise DataError(f"{said} needs a connection of its own: everybody else would wait for it")
 
 

@@ -36,6 +36,7 @@ _T = TypeVar("_T")
 _MAX_MENTIONS: Final = 100
 # Of what nobody can do: an unknown role, and joining while banned.
 _STATUS: Final = {10011: 404, 40007: 403}
+_DIRECT: Final = frozenset({DM, GROUP_DM})
 _SOON_S: Final = 1.0
 _SOON_POLL_S: Final = 0.01
 
@@ -92,13 +93,13 @@ class Access:
     async def anywhere(self, user: User, channel_id: int) -> Place:
         """The channel, seen or not: applications answer where they were asked. Raises as `place`."""
         channel = await self._channel(channel_id)
-        if channel.type in {DM, GROUP_DM}:
+        if channel.type in _DIRECT:
             if user.id not in (recipient.id for recipient in channel.recipients):
                 raise missing_access()
             return Place(channel, None, None, permissions.DM_PERMISSIONS)
         guild, member = await self.guild(user, channel.guild_id)
         granted = permissions.in_channel(guild, member.roles, user.id, channel)
-        if permissions.timed_out(guild, member, datetime.now(UTC)):
+        if member.timed_out_until and permissions.timed_out(guild, member, datetime.now(UTC)):
             granted &= permissions.TIMED_OUT
         return Place(channel, guild, member, granted)
 

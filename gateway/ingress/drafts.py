@@ -138,12 +138,13 @@ def read_draft(body: Any, parts: Sequence[Part] = ()) -> Draft:
     return draft_of(Form(body), parts)
 
 
-def draft_of(form: Form, parts: Sequence[Part] = ()) -> Draft:
+def draft_of(form: Form, parts: Sequence[Part] = (), *, enforce_nonce: bool = False) -> Draft:
     """The message in a form, of which other fields may have been read already.
 
     Args:
         form: what is said.
         parts: the files that came with it.
+        enforce_nonce: its nonce binds whatever it says itself.
 
     Raises:
         FormError: fields are wrong, those read before included.
@@ -164,7 +165,7 @@ def draft_of(form: Form, parts: Sequence[Part] = ()) -> Draft:
         flags=flags,
         tts=form.boolean("tts") or False,
         nonce=_nonce(form),
-        enforce_nonce=form.boolean("enforce_nonce") or False,
+        enforce_nonce=form.boolean("enforce_nonce") or enforce_nonce,
         files=files,
     )
     _refuse_unsupported(form)

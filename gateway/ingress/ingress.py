@@ -10,7 +10,6 @@ REST and the socket both come here, so both have the same checks, limits and ide
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -228,7 +227,7 @@ class Ingress:
             form = Form(decoded)
             channel_id = form.snowflake("channel_id", required=True)
             # Over the socket a nonce is how a client finds its answer, so it always binds.
-            draft = replace(draft_of(form), enforce_nonce=True)
+            draft = draft_of(form, enforce_nonce=True)
             sent = await self.send(user, channel_id or 0, draft, read=False)
         except ApiError as error:
             return {"nonce": nonce, "error": error.socket()}
