@@ -1,17 +1,16 @@
-"""What the records of location.events say: positions of entities, some of many in one record. Pure."""
+"""What the archive keeps of the positions in the records of location.events."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from archiver.rows import AHEAD_MS, BadPayloadError, Limits, Logged
-from fanfare.ids import MAX_ID
+from fanfare.location.positions import POSITIONS, positions_in
+from fanfare.telemetry import logs
+from fanfare.telemetry.logs import Action
 
 __all__ = ["POSITIONS", "PositionRow", "new_positions", "positions_of"]
-
-POSITIONS: Final = "POSITIONS"
-"""Type of the records that hold positions; others are about entities."""
 
 
 class PositionRow(NamedTuple):
@@ -28,29 +27,11 @@ class PositionRow(NamedTuple):
     speed_mps: float | None
 
 
-_Id = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-
-
-class _Position(msgspec.Struct, gc=False):
-    entity_id: _Id
-    at: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
-    lat: Annotated[float, msgspec.Meta(ge=-90, le=90)]
-    lon: Annotated[float, msgspec.Meta(ge=-180, le=180)]
-    seq: _Id = 0
-    author_id: _Id = 0
-    accuracy_m: float | None = None
-    heading_deg: float | None = None
-    speed_mps: float | None = None
-
-
-_decoder = msgspec.json.Decoder(list[_Position], strict=False)
-
-
 def positions_of(entry: Logged) -> Iterator[PositionRow]:
-    """The positions of a record; none of a record of another type.
+    """The positions of a record; none of a record of another type. What does not fit is left out, and told of.
 
     Raises:
-        BadPayloadError: they cannot be read, or are of a time to come.
+        BadPayloadError: none of them can be kept.
 
     """
     record = entry.record
@@ -58,12 +39,22 @@ def positions_of(entry: Logged) -> Iterator[PositionRow]:
         return
     latest = entry.appended_ms + AHEAD_MS
     try:
-        found = _decoder.decode(record.payload)
+        fixes, problems = positions_in(record.payload)
     except msgspec.DecodeError as error:
         raise BadPayloadError(record, f"its positions cannot be read: {error}") from error
-    for each in found:
-        if each.at > latest:
-            raise BadPayloadError(record, "a position is of a time to come")
+    kept = [fix for fix in fixes if fix.at <= latest]
+    problems += ["a position is of a time to come"] * (len(fixes) - len(kept))
+    if problems and not kept:
+        raise BadPayloadError(record, problems[0])
+    if problems:
+        logs.get("archiver").warning(
+            "positions left out",
+            action=Action.DROP,
+            position=str(record.position),
+            count=len(problems),
+            why=problems[0],
+        )
+    for each in kept:
         yield PositionRow(
             each.entity_id,
             each.at,

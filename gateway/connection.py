@@ -34,8 +34,19 @@ from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.listening import http_answers
 from gateway.listening.admission import Admission
+from gateway.location.watch_list import SocketWatcher
 from gateway.protocol.codes import CloseCode, Op
-from gateway.protocol.dialogue import Close, Dialogue, Effect, Identify, Reply, Resume, SendMessage
+from gateway.protocol.dialogue import (
+    Close,
+    Dialogue,
+    Effect,
+    Identify,
+    Locate,
+    Reply,
+    Resume,
+    SendMessage,
+    Watch,
+)
 from gateway.protocol.frames import Transport, control, wrap
 from gateway.protocol.member_requests import RequestMembers
 from gateway.sessions.outcomes import EndError, InvalidSessionError
@@ -89,6 +100,24 @@ class Shell(Protocol):
     async def members(self, session: Session, asked: RequestMembers) -> None:
         """Send the chunks of a member request."""
 
+    async def locate(self, user: User, body: bytes) -> dict[str, Any]:
+        """Publish a position: the `d` of LOCATE."""
+
+    async def watch(self, watcher: SocketWatcher, body: bytes) -> dict[str, Any]:
+        """Watch what a client asks for, instead of what it watched: the `d` of WATCH."""
+
+    def watching(self, watcher: SocketWatcher) -> None:
+        """Its client knows what it watches."""
+
+    def watcher_blocked(self, watcher: SocketWatcher) -> None:
+        """Its link takes nothing for now."""
+
+    def watcher_drained(self, watcher: SocketWatcher) -> None:
+        """Its link takes something again."""
+
+    def watcher_gone(self, watcher: SocketWatcher) -> None:
+        """It watches no more."""
+
 
 class Connection(asyncio.Protocol):
     """A connection, from accepting to lost. Its methods are called by the transport and by the hub."""
@@ -100,6 +129,7 @@ class Connection(asyncio.Protocol):
         "_shell",
         "_transport",
         "_unread",
+        "_watcher",
         "_ws",
         "blocked",
         "fd",
@@ -117,6 +147,7 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._unread = 0
         self._bucket = 0
+        self._watcher: SocketWatcher | None = None
         self.session: Session | None = None
         self.transport_kind = Transport.JSON
         self.blocked = False
@@ -186,6 +217,8 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         if self.session is not None:
             self._shell.hub.drained(self.session)
+        if self._watcher is not None and not self.blocked:
+            self._shell.watcher_drained(self._watcher)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,6 +261,7 @@ class Connection(asyncio.Protocol):
     def end(self, code: CloseCode, reason: str) -> None:
         """Close the connection; the hub is told nothing more of it."""
         self.session = None
+        self._unwatch()
         self._close(code, reason)
 
     def reconnect(self) -> None:
@@ -243,6 +277,7 @@ class Connection(asyncio.Protocol):
     def invalidate(self) -> None:
         """Tell the client that the session is lost; it may identify on this connection."""
         self.session = None
+        self._unwatch()
         if self._dialogue is not None:
             self._dialogue.rejected()
             self._reply(Reply(Op.INVALID_SESSION, d=False))
@@ -257,6 +292,8 @@ class Connection(asyncio.Protocol):
         self.blocked = True
         if self.session is not None:
             self._shell.hub.block(self.session)
+        if self._watcher is not None:
+            self._shell.watcher_blocked(self._watcher)
 
     def _answer(self, data: bytes) -> None:
         """Send an answer to the client. A client that does not read is cut when too many of its answers wait."""
@@ -365,12 +402,23 @@ class Connection(asyncio.Protocol):
                 self._close(effect.code, effect.reason)
             case Identify() | Resume():
                 self._shell.spawn(self._begin(effect))
+            case _:
+                if self.session is not None:
+                    self._shell.spawn(self._work(self.session, effect))
+
+    def _work(
+        self, session: Session, effect: RequestMembers | SendMessage | Locate | Watch
+    ) -> Coroutine[Any, Any, None]:
+        """What a session asks for."""
+        match effect:
             case RequestMembers():
-                if self.session is not None:
-                    self._shell.spawn(self._shell.members(self.session, effect))
+                return self._shell.members(session, effect)
             case SendMessage():
-                if self.session is not None:
-                    self._shell.spawn(self._publish(self.session.user, effect.body))
+                return self._publish(session.user, effect.body)
+            case Locate():
+                return self._locate(session.user, effect.body)
+            case Watch():
+                return self._watch(session.user, effect.body)
 
     def _reply(self, reply: Reply) -> None:
         frame = _CONSTANT.get((self.transport_kind, reply.op))
@@ -415,6 +463,31 @@ class Connection(asyncio.Protocol):
             self._dialogue.answered()
             self._reply(Reply(Op.SENT, answer))
 
+    async def _locate(self, user: User, body: bytes) -> None:
+        answer = await self._shell.locate(user, body)
+        if self.open and self._dialogue is not None:
+            self._dialogue.answered()
+            self._reply(Reply(Op.LOCATE, answer))
+
+    async def _watch(self, user: User, body: bytes) -> None:
+        if self._watcher is None:
+            self._watcher = SocketWatcher(self, user.id)
+        watcher = self._watcher
+        answer = await self._shell.watch(watcher, body)
+        if self.open and self._dialogue is not None:
+            self._dialogue.answered()
+            self._reply(Reply(Op.WATCH, answer))
+            if watcher is self._watcher:
+                self._shell.watching(watcher)
+        if watcher is not self._watcher:
+            # The socket or its session has gone meanwhile.
+            self._shell.watcher_gone(watcher)
+
+    def _unwatch(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            self._shell.watcher_gone(watcher)
+
     def _due(self, deadline: float) -> None:
         """Check the connection at that time, and not before."""
         wheel = self._shell.wheel
@@ -456,6 +529,7 @@ class Connection(asyncio.Protocol):
         self._due(time.monotonic() + _CLOSE_S)
 
     def _detach(self) -> None:
+        self._unwatch()
         session, self.session = self.session, None
         if session is not None and session.link is self:
             close = self._ws.close_rcvd

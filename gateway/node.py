@@ -7,6 +7,7 @@ import secrets
 import socket
 import ssl
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final
@@ -47,6 +48,9 @@ from gateway.ingress.ingress import Ingress
 from gateway.ingress.traced_log import TracedLog
 from gateway.listening.admission import Admission, Room, admission_of
 from gateway.listening.listener import BACKLOG, Listener
+from gateway.location.assembly import Location
+from gateway.location.routes import add_location
+from gateway.location.watch_list import SocketWatcher
 from gateway.pages import add_pages
 from gateway.protocol.codes import CloseCode
 from gateway.protocol.member_requests import RequestMembers
@@ -83,6 +87,7 @@ class Node:
         ingress: Ingress,
         admission: Admission,
         background: Background,
+        location: Location,
     ) -> None:
         self.hub = hub
         self.starter = starter
@@ -97,6 +102,7 @@ class Node:
         self._guilds = guilds
         self._presence = presence
         self._ingress = ingress
+        self._location = location
         self._members = MemberRequests(hub, guilds, store)
         self.spawn = background.spawn
         """Run a short piece of work besides."""
@@ -108,6 +114,30 @@ class Node:
     async def members(self, session: Session, asked: RequestMembers) -> None:
         """Send the chunks of a member request."""
         await self._members.answer(session, asked)
+
+    async def locate(self, user: Any, body: bytes) -> dict[str, Any]:
+        """Publish a position: the `d` of LOCATE."""
+        return await self._location.locate(user, body)
+
+    async def watch(self, watcher: SocketWatcher, body: bytes) -> dict[str, Any]:
+        """Watch what a client asks for: the `d` of WATCH."""
+        return await self._location.watch(watcher, body)
+
+    def watching(self, watcher: SocketWatcher) -> None:
+        """Its client knows what it watches."""
+        self._location.watching.told(watcher)
+
+    def watcher_blocked(self, watcher: SocketWatcher) -> None:
+        """Its link takes nothing for now."""
+        self._location.watching.blocked(watcher)
+
+    def watcher_drained(self, watcher: SocketWatcher) -> None:
+        """Its link takes something again."""
+        self._location.watching.drained(watcher)
+
+    def watcher_gone(self, watcher: SocketWatcher) -> None:
+        """It watches no more."""
+        self._location.watching.drop(watcher)
 
     def give_up(self) -> None:
         """Missed events cannot be had any more: tell every session, and forget all state that events keep current."""
@@ -173,11 +203,12 @@ async def main(service: Service) -> None:
         presence = PresenceWriter(redis, inbox.name)
         guilds = GuildCache(store, presence)
         background = Background()
+        write = fastest(io_uring=settings.io_uring)
         hub = Hub(
             guilds=guilds,
             inbox=inbox.name,
             s=s,
-            write=fastest(io_uring=settings.io_uring),
+            write=write,
             load_guild=Joining(guilds=guilds, presence=presence, background=background).load,
             forgotten=lambda session: presence.remove(session.user.id, session.key),
             seen=worker.observe,
@@ -213,6 +244,17 @@ async def main(service: Service) -> None:
         )
         ingress.start()
         stack.push_async_callback(ingress.close)
+        location = Location(
+            settings,
+            node=node_id,
+            redis=redis,
+            store=store,
+            log=producer,
+            guilds=guilds,
+            write=write,
+            spawn=background.spawn,
+        )
+        stack.push_async_callback(location.close)
         room = Room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         node = Node(
             hub=hub,
@@ -223,6 +265,7 @@ async def main(service: Service) -> None:
             ingress=ingress,
             admission=admission_of("gateway", settings, room),
             background=background,
+            location=location,
         )
         repairer = Repairer(
             settings,
@@ -244,7 +287,6 @@ async def main(service: Service) -> None:
             or inbox.problem
             or ingress.problem
         )
-        _ = service.supervise(presence.run(), "presence")
 
         async def repair(lost: InboxGoneError) -> None:
             if isinstance(lost, HoleError):
@@ -259,8 +301,10 @@ async def main(service: Service) -> None:
             ingress.lost()
             await repairer.repair()
 
-        _ = service.supervise(inbox.run(hub, repair, partial(_watch, presence, inbox)), "inbox")
-        for work, name in (
+        _supervise(
+            service,
+            (presence.run(), "presence"),
+            (inbox.run(hub, repair, partial(_watch, presence, inbox)), "inbox"),
             (repairer.track(), "safe offsets"),
             (producer.follow(), "partitions"),
             (attend(settings, growth), "growth"),
@@ -270,15 +314,26 @@ async def main(service: Service) -> None:
             (keep_moves(redis, hub), "moves"),
             (ingress.watch(), "nonces kept"),
             (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
+            (location.run(), "told of positions"),
+            (location.watching.renew(), "wishes for positions"),
             (relay(store, producer, service.stopping), "relay"),
-        ):
-            _ = service.supervise(work, name)
-
-        app = make_app(
-            RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads())
         )
-        add_pages(app, settings)
-        await _serve(service, node, app, room, ingress)
+
+        context = RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads())
+        await _serve(service, node, _application(context, location), room, ingress)
+
+
+def _supervise(service: Service, *works: tuple[Coroutine[Any, Any, None], str]) -> None:
+    for work, name in works:
+        _ = service.supervise(work, name)
+
+
+def _application(context: RestContext, location: Location) -> web.Application:
+    """All that is served over HTTP."""
+    app = make_app(context)
+    add_location(app, context, location)
+    add_pages(app, context.settings)
+    return app
 
 
 async def _watch(presence: PresenceWriter, inbox: NodeInbox) -> None:

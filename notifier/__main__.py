@@ -1,12 +1,13 @@
 """`python -m notifier`: a member of the group `notifier`. Start as many as there are partitions to share."""
 
-from fanfare.bus.consumer import Consumer
+from fanfare.bus.consumer import Consumer, Incoming, TopicPartition
 from fanfare.bus.growth import GrowthLog
-from fanfare.bus.topics import DELIVERIES_OF
+from fanfare.bus.topics import DELIVERIES_OF, LOCATION_DELIVERIES
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State, run
 from fanfare.telemetry.tracing import traced
+from notifier.location import LocationNotifier
 from notifier.worker import Notifier
 
 
@@ -14,12 +15,18 @@ async def main(service: Service) -> None:
     """Work until told to stop."""
     redis = connect(service.settings, client_name=service.name)
     notifier = Notifier(redis)
+    locations = LocationNotifier(redis)
+
+    async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
+        kind = locations.handle if partition.topic == LOCATION_DELIVERIES else notifier.handle
+        await kind(partition, batch)
+
     growth = GrowthLog(service.settings)
     consumer = Consumer(
         service.settings,
         "notifier",
         DELIVERIES_OF.values(),
-        traced(service.traces, "notify", notifier.handle),
+        traced(service.traces, "notify", handle),
         told_to_bury=told_by(redis),
         growth=growth,
     )

@@ -45,6 +45,24 @@ def _gateway() -> list[tuple[str, ...]]:
         ("get", first), ("set", first, ""), ("get", worker),
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
         ("get", keys.epoch()),
+        *_watching(),
+    ]  # fmt: skip
+
+
+def _watching() -> list[tuple[str, ...]]:
+    """What a gateway does for watchers of positions."""
+    last, watch, cell, areas = (
+        keys.location_last(0),
+        keys.location_watch(0),
+        keys.location_cell(0),
+        keys.location_areas(),
+    )
+    geo = ("FROMLONLAT", "0", "0", "BYBOX", "1", "1", "km", "COUNT", "1")
+    return [
+        ("mget", last), ("geosearch", keys.location_geo(), *geo), ("hset", watch, "x", "1"),
+        ("expire", watch, "1"), ("hdel", watch, "x"), ("hset", cell, "x", "1"), ("expire", cell, "1"),
+        ("hdel", cell, "x"), ("set", areas, ""), ("set", keys.location_node("*"), ""),
+        ("exists", keys.location_node("*")),
     ]  # fmt: skip
 
 
@@ -64,6 +82,9 @@ def _notifier() -> list[tuple[str, ...]]:
         ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("exists", inbox), ("hget", at, "s"),
         ("hset", at, "s", "0"), ("get", applied), ("set", applied, ""), ("get", keys.epoch()),
         ("set", keys.epoch(), ""), ("get", keys.bury("*", "*")),
+        ("get", keys.location_last(0)), ("set", keys.location_last(0), ""), ("del", keys.location_last(0)),
+        ("geoadd", keys.location_geo(), "0", "0", "0"), ("zrem", keys.location_geo(), "0"),
+        ("hkeys", keys.location_watch(0)), ("hkeys", keys.location_cell(0)), ("exists", keys.location_areas()),
     ]  # fmt: skip
 
 
@@ -96,14 +117,24 @@ def patterns(role: str) -> list[str]:
     return sorted(_ANY.sub("*", name) for name in found)
 
 
+# Channels and what is done with them: nobody can ask whether these are allowed without doing them.
+_CHANNELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "gateway": ("subscribe", "unsubscribe"),
+    "notifier": ("publish",),
+}
+
+
 def acl(role: str) -> list[str]:
     """The rules of `ACL SETUSER NAME on >PASSWORD ...` that give a role its rights and no others."""
-    commands = sorted({*_ALWAYS, *_SCRIPTS, *(call[0] for call in _CALLS[role]())})
+    channels = _CHANNELS.get(role, ())
+    commands = sorted({*_ALWAYS, *_SCRIPTS, *channels, *(call[0] for call in _CALLS[role]())})
+    names = (keys.location_to("*"), keys.location_news()) if channels else ()
     return [
         "resetkeys",
         "resetchannels",
         "-@all",
         *(f"~{pattern}" for pattern in patterns(role)),
+        *(f"&{name}" for name in names),
         *(f"+{command}" for command in commands),
     ]
 

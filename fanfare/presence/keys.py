@@ -16,6 +16,15 @@ __all__ = [
     "installation",
     "interaction",
     "lease",
+    "location_areas",
+    "location_cell",
+    "location_geo",
+    "location_last",
+    "location_names",
+    "location_news",
+    "location_node",
+    "location_to",
+    "location_watch",
     "moved",
     "moves",
     "nonce",
@@ -150,3 +159,48 @@ def bury(group: str, position: str) -> str:
 def worker(number: int) -> str:
     """String, TTL: lease of a snowflake worker number."""
     return f"{_before}worker:{number}"
+
+
+def location_names() -> str:
+    """What the names of `locate.lua` begin with, which it makes itself."""
+    return _before
+
+
+def location_last(entity: int) -> str:
+    """String, TTL: the newest position of an entity: 40 digits of its time and number, and its JSON."""
+    return f"{_before}location:last:{entity}"
+
+
+def location_geo() -> str:
+    """Sorted set of places (GEOADD): where entities were last."""
+    return f"{_before}location:geo"
+
+
+def location_watch(entity: int) -> str:
+    """Hash, TTL: nodes with a watcher of the entity."""
+    return f"{_before}location:watch:{entity}"
+
+
+def location_cell(cell: int) -> str:
+    """Hash, TTL: nodes with a watcher of a cell of the map."""
+    return f"{_before}location:cell:{cell}"
+
+
+def location_areas() -> str:
+    """String, TTL: there is a watcher of cells."""
+    return f"{_before}location:areas"
+
+
+def location_node(node: str) -> str:
+    """String, TTL: what a node watches is noted here."""
+    return f"{_before}location:node:{node}"
+
+
+def location_to(node: str) -> str:
+    """Channel: positions for a node."""
+    return f"{_before}location:to:{node}"
+
+
+def location_news() -> str:
+    """Channel: changes of entities, for all nodes."""
+    return f"{_before}location:news"

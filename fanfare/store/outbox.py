@@ -1,4 +1,4 @@
-"""The relay: takes guild events from the outbox to Kafka, one relay at a time in the whole cluster.
+"""The relay: takes changes of guilds and entities from the outbox to Kafka, one relay at a time in the whole cluster.
 
 Every gateway runs one. The gateway that holds the lock produces the rows in order, and deletes each when Kafka has
 acknowledged it. A row may be produced twice (a relay dies in between, or loses its connection while another one takes
@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 from fanfare.bus.outage import Backoff
 from fanfare.bus.producer import NotHandedOverError
-from fanfare.bus.topics import GUILD_EVENTS
+from fanfare.bus.topics import GUILD_EVENTS, LOCATION_EVENTS
+from fanfare.location.entity import ENTITY
 from fanfare.record import Position, Record
 from fanfare.store.changes import CHANNEL_NAME
 from fanfare.store.database import Connection, Row, dial, own_number, translated
@@ -106,7 +107,7 @@ async def _produce(connection: Connection, producer: Poster, rows: list[Row]) ->
     for row in rows:
         record = Record.unpack(row["record"])
         try:
-            posted.append((row["id"], producer.post(GUILD_EVENTS, record, key=record.guild)))
+            posted.append((row["id"], _post(producer, record)))
         except NotHandedOverError as error:
             why = str(error)
             break
@@ -120,6 +121,12 @@ async def _produce(connection: Connection, producer: Poster, rows: list[Row]) ->
         await connection.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", relayed)
     failed = [done for _, done in posted if done.cancelled() or done.exception() is not None]
     return repr(failed[0]) if failed else why
+
+
+def _post(producer: Poster, record: Record) -> "asyncio.Future[Position]":
+    if record.type == ENTITY:
+        return producer.post(LOCATION_EVENTS, record, key=record.channel)
+    return producer.post(GUILD_EVENTS, record, key=record.guild)
 
 
 async def _wait(stopping: asyncio.Event, backoff: Backoff) -> None:

@@ -8,6 +8,7 @@ from fanfare.store.bans import Bans
 from fanfare.store.channels import Channels
 from fanfare.store.commands import Commands
 from fanfare.store.database import Database
+from fanfare.store.entities import Entities
 from fanfare.store.files import Files
 from fanfare.store.guilds import Guilds
 from fanfare.store.invites import Invites
@@ -21,9 +22,21 @@ __all__ = ["Store"]
 
 
 class Store(
-    Users, Guilds, Roles, Channels, Messages, Search, Reactions, Files, Invites, Bans, AuditLog, Commands
+    Users,
+    Guilds,
+    Roles,
+    Channels,
+    Messages,
+    Search,
+    Reactions,
+    Files,
+    Invites,
+    Bans,
+    AuditLog,
+    Commands,
+    Entities,
 ):
-    """Users, guilds, roles, channels, messages and reactions in PostgreSQL.
+    """Users, guilds, roles, channels, messages, reactions, entities and all else that is in PostgreSQL.
 
     Every call raises StoreUnavailableError within seconds while PostgreSQL is away; later ones work again.
     """

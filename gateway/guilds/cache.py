@@ -142,6 +142,12 @@ class GuildCache:
             found |= looked_up
         return found
 
+    def roles_in_memory(self, guild_id: int, user_id: int) -> tuple[int, ...]:
+        """The roles of a member, without asking the database; none where the guild or the member is not in memory."""
+        view = self.views.get(guild_id)
+        member = view.guild.members.get(user_id) if view is not None else None
+        return tuple(member.roles) if member is not None else ()
+
     def user_in_memory(self, user_id: int) -> User | None:
         """A user as a member of a guild that is loaded, without asking the database."""
         for view in self.views.values():

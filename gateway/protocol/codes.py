@@ -45,6 +45,10 @@ class Op(IntEnum):
     """Client: publish a message, with the body of POST /channels/{id}/messages and `channel_id`."""
     SENT = 129
     """Server: the outcome of a SEND, found by its nonce."""
+    LOCATE = 130
+    """Both: the client publishes a position (the body of POST /fanfare/v1/locations); the server says how that went."""
+    WATCH = 131
+    """Both: the client says what it watches, instead of what it watched before; the server says what it watches now."""
 
 
 class CloseCode(IntEnum):

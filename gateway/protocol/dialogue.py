@@ -33,10 +33,12 @@ __all__ = [
     "Dialogue",
     "Effect",
     "Identify",
+    "Locate",
     "Reply",
     "Resume",
     "SendMessage",
     "State",
+    "Watch",
 ]
 
 _WINDOW_S: Final = 60.0
@@ -98,7 +100,21 @@ class SendMessage:
     body: bytes
 
 
-Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage
+@dataclass(frozen=True, slots=True)
+class Locate:
+    """Publish a position; `body` is JSON."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Watch these entities and no others; `body` is JSON."""
+
+    body: bytes
+
+
+Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage | Locate | Watch
 
 _IGNORED: Final = frozenset(
     {Op.PRESENCE_UPDATE, Op.VOICE_STATE_UPDATE, Op.REQUEST_SOUNDBOARD_SOUNDS, Op.REQUEST_CHANNEL_INFO}
@@ -196,7 +212,11 @@ class Dialogue:
             case Op.REQUEST_GUILD_MEMBERS:
                 return self._request_members(d)
             case Op.SEND:
-                return self._send(d)
+                return self._answered(SendMessage(d))
+            case Op.LOCATE:
+                return self._answered(Locate(d))
+            case Op.WATCH:
+                return self._answered(Watch(d))
             case _ if op in _IGNORED:
                 return [] if self.state is State.OPEN else self._unauthenticated()
             case _:
@@ -215,7 +235,7 @@ class Dialogue:
             self._new_at = self._heard_at
 
     def answered(self) -> None:
-        """A SEND was answered."""
+        """A SEND, LOCATE or WATCH was answered."""
         self._unanswered -= 1
 
     def closed(self) -> None:
@@ -295,13 +315,14 @@ class Dialogue:
             return self._close(CloseCode.DECODE_ERROR, "op 8: guild_id is missing, or no id")
         return [asked]
 
-    def _send(self, d: bytes) -> list[Effect]:
+    def _answered(self, effect: Effect) -> list[Effect]:
+        """What is done of a frame that gets an answer."""
         if self.state is not State.OPEN:
             return self._unauthenticated()
         if self._unanswered >= OWN_UNANSWERED:
-            return self._close(CloseCode.RATE_LIMITED, f"{OWN_UNANSWERED} unanswered sends at most")
+            return self._close(CloseCode.RATE_LIMITED, f"{OWN_UNANSWERED} unanswered frames at most")
         self._unanswered += 1
-        return [SendMessage(d)]
+        return [effect]
 
     def _unauthenticated(self) -> list[Effect]:
         return self._close(CloseCode.NOT_AUTHENTICATED, "identify first")

@@ -228,5 +228,17 @@ OPS: Final[Mapping[int, Any]] = {
     Op.REQUEST_SOUNDBOARD_SOUNDS: {"guild_ids": ["GUILD"]},
     Op.REQUEST_CHANNEL_INFO: {"guild_id": "GUILD"},
     Op.SEND: _MESSAGE | {"channel_id": "CHANNEL"},
+    Op.LOCATE: {
+        "nonce": "n",
+        "entity_id": "MESSAGE",
+        "lat": 52.5,
+        "lon": 13.4,
+        "at": "2026-01-01T00:00:00Z",
+        "seq": 1,
+        "accuracy_m": 5,
+        "heading_deg": 90,
+        "speed_mps": 3,
+    },
+    Op.WATCH: {"nonce": "n", "entities": ["MESSAGE", "1"], "area": {"bbox": [13.0, 52.0, 14.0, 53.0]}},
 }
 """Every op that a client may send, with a good `d`."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from archiver.positions import POSITIONS, new_positions, positions_of
 from archiver.rows import AHEAD_MS, BadPayloadError, Changed, Fold, Limits, Logged, Made, creates, fold
 from fanfare.constants import NONCE_WINDOW_S, SNOWFLAKE_EPOCH_MS
-from fanfare.record import FENCE, INBOXES, Record
+from fanfare.record import FENCE, INBOXES, Position, Record
 
 Table = dict[tuple[int, int], Made]
 WINDOW_MS = int(NONCE_WINDOW_S * 1000)
@@ -308,9 +308,15 @@ def test_a_record_holds_positions_of_many_entities_and_a_fence_none():
         ("at", -1), ("at", 5000 + AHEAD_MS + 1), ("at", None), ("entity_id", 1 << 63), ("seq", -1),
     ],
 )  # fmt: skip
-def test_a_position_that_cannot_be_is_named(name, value):
+def test_a_position_that_cannot_be_is_named_and_left_out(name, value):
     good = {"entity_id": "3", "at": 1000, "lat": 1, "lon": 2}
-    for wire in ([good, good | {name: value}], {}, 3):
+    mixed = Record(
+        type=POSITIONS,
+        source=Position("location.events", 0, 1),
+        payload=msgspec.json.encode([good, good | {name: value}]),
+    )
+    assert [row.entity_id for row in positions_of(Logged(mixed, 1, 5000))] == [3]
+    for wire in ([good | {name: value}], {}, 3):
         record = Record(type=POSITIONS, payload=msgspec.json.encode(wire))
         with pytest.raises(BadPayloadError) as caught:
             list(positions_of(Logged(record, 1, 5000)))

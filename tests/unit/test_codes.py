@@ -40,7 +40,12 @@ DOCUMENTED_CODES = {
 
 def test_opcodes_are_the_documented_ones_and_our_own():
     assert {int(op): op.name for op in Op if op < FIRST_OWN_OP} == DOCUMENTED_OPS
-    assert {int(op): op.name for op in Op if op >= FIRST_OWN_OP} == {128: "SEND", 129: "SENT"}
+    assert {int(op): op.name for op in Op if op >= FIRST_OWN_OP} == {
+        128: "SEND",
+        129: "SENT",
+        130: "LOCATE",
+        131: "WATCH",
+    }
 
 
 def test_close_codes_are_the_documented_ones():

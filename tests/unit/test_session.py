@@ -120,7 +120,7 @@ def test_requests_need_a_session(fresh, op):
     assert closes(fresh.receive(frame(op, {"guild_id": "1"}), 0.0), CloseCode.NOT_AUTHENTICATED)
 
 
-@pytest.mark.parametrize("op", [0, 5, 7, 9, 10, 11, 44, 127, 129, 130, 10**30, -1])
+@pytest.mark.parametrize("op", [0, 5, 7, 9, 10, 11, 44, 127, 129, 132, 10**30, -1])
 def test_unknown_opcodes(opened, op):
     assert closes(opened.receive(frame(op), 0.0), CloseCode.UNKNOWN_OPCODE)
 
