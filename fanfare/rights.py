@@ -48,6 +48,7 @@ __all__ = [
     "role_created",
     "role_deleted",
     "unbanned",
+    "webhook_changed",
 ]
 
 MAX_ROLES: Final = 250
@@ -354,6 +355,13 @@ def invite_deleted(guild: Guild, by: Member, channel_id: int) -> None:
         return
     channel = guild.channels.get(channel_id)
     if channel is None or not in_channel(guild, by.roles, by.user.id, channel) & P.MANAGE_CHANNELS:
+        raise NotAllowedError
+
+
+def webhook_changed(guild: Guild, by: Member, channel_id: int) -> None:
+    """Somebody makes, changes or deletes a webhook in a channel. Raises: RightsError."""
+    channel = guild.channels.get(channel_id)
+    if channel is None or not in_channel(guild, by.roles, by.user.id, channel) & P.MANAGE_WEBHOOKS:
         raise NotAllowedError
 
 

@@ -18,8 +18,12 @@ async def main(service: Service) -> None:
     locations = LocationNotifier(redis)
 
     async def handle(partition: TopicPartition, batch: list[Incoming]) -> None:
-        kind = locations.handle if partition.topic == LOCATION_DELIVERIES else notifier.handle
-        await kind(partition, batch)
+        if partition.topic == LOCATION_DELIVERIES:
+            await locations.handle(partition, batch)
+            # Fences go through all partitions, and into inboxes.
+            batch = [incoming for incoming in batch if incoming.record.fence]
+        if batch:
+            await notifier.handle(partition, batch)
 
     growth = GrowthLog(service.settings)
     consumer = Consumer(

@@ -57,7 +57,7 @@ _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # By table. The fan-out and the notifier do not use PostgreSQL.
 POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gateway": {
-        **dict.fromkeys((*_GUILD_TABLES, "commands", "entities", "devices"), _CHANGE),
+        **dict.fromkeys((*_GUILD_TABLES, "commands", "entities", "devices", "webhooks"), _CHANGE),
         "messages": ("SELECT",),
         "reactions": ("SELECT",),
         "files": ("SELECT", "INSERT", "UPDATE"),

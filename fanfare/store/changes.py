@@ -100,6 +100,10 @@ class Changing:
 
         """
         self._record(name, payload, channel=channel, users=users, before=before, permission=permission)
+        self.note(name, payload, before)
+
+    def note(self, name: str, payload: payloads.Json, before: payloads.Json | None) -> None:
+        """Note a change in the audit log, if it is somebody's and one that is logged. Arguments as for `event`."""
         entry = entry_of(name, payload, before, self.by) if self.by else None
         if entry is None:
             return

@@ -17,6 +17,7 @@ from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
 from fanfare.store.search import Search
 from fanfare.store.users import Users
+from fanfare.store.webhooks import Webhooks
 
 __all__ = ["Store"]
 
@@ -35,6 +36,7 @@ class Store(
     AuditLog,
     Commands,
     Entities,
+    Webhooks,
 ):
     """Users, guilds, roles, channels, messages, reactions, entities and all else that is in PostgreSQL.
 

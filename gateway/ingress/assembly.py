@@ -26,6 +26,7 @@ from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
 from gateway.ingress.slow_mode import SlowMode
 from gateway.ingress.uploads import UploadStore
+from gateway.ingress.webhooks import WebhookMessages
 from gateway.interactions.assembly import assemble_interactions
 from gateway.interactions.state import CLAIM
 
@@ -74,6 +75,8 @@ def assemble(
         sends=sends,
         limits=RateLimits(settings.send_limit, what="reactions"),
     )
+    uploads = UploadStore(files, store, ids, settings.public_rest())
+    limits = RateLimits(settings.send_limit)
     return Ingress(
         access=access,
         history=history,
@@ -83,10 +86,13 @@ def assemble(
             settings, access=access, guilds=guilds, history=history, store=store, sends=sends, batch=batch
         ),
         sends=sends,
-        limits=RateLimits(settings.send_limit),
+        limits=limits,
         purge=Purge(store, batch, sends),
         slow_mode=SlowMode(batch),
-        uploads=UploadStore(files, store, ids, settings.public_rest()),
+        uploads=uploads,
+        webhooks=WebhookMessages(
+            access=access, guilds=guilds, history=history, sends=sends, uploads=uploads, limits=limits
+        ),
         nonces=rebuild,
         batch=batch,
     )

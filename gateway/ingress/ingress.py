@@ -47,6 +47,7 @@ from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
 from gateway.ingress.uploads import UploadStore
+from gateway.ingress.webhooks import WebhookMessages
 
 if TYPE_CHECKING:
     from fanfare.mentions import Mentioned
@@ -75,6 +76,7 @@ class Ingress:
         slow_mode: SlowMode,
         nonces: NonceRebuild,
         uploads: UploadStore,
+        webhooks: WebhookMessages,
         purge: Purge,
         batch: RedisBatch,
     ) -> None:
@@ -91,6 +93,7 @@ class Ingress:
             slow_mode: of all nodes.
             nonces: brings them back where Redis has lost them.
             uploads: the files of messages.
+            webhooks: messages of webhooks.
             purge: deletes what somebody has written.
             batch: Redis; closed with this.
 
@@ -105,6 +108,7 @@ class Ingress:
         self._slow_mode = slow_mode
         self._nonces = nonces
         self._uploads = uploads
+        self.webhooks = webhooks
         self.purge = purge
         self._batch = batch
         self._logger = logs.get("ingress")

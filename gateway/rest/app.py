@@ -39,6 +39,7 @@ from gateway.rest import (
     roles,
     search,
     users,
+    webhooks,
 )
 from gateway.rest.attachments import serve
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
@@ -71,6 +72,7 @@ _MODULES: Final = (
     roles,
     search,
     users,
+    webhooks,
 )
 ROUTES: Final = [route for module in _MODULES for route in module.ROUTES]
 """Every route, without the prefix."""

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.interactions.respond import ORIGINAL
 from gateway.interactions.state import unknown_webhook
+from gateway.rest import webhooks
 from gateway.rest.context import Call, Route, empty, json_body, reply
 from gateway.rest.server import identified, invalid
 
@@ -30,31 +31,45 @@ async def _callback(call: Call) -> web.Response:
 
 async def _follow_up(call: Call) -> web.Response:
     responding = call.context.ingress.interactions.responding
-    return json_body(await responding.follow_up(_interaction(call), await call.body()))
+    ident = _interaction(call)
+    if ident is None:
+        return await webhooks.say(call)
+    return json_body(await responding.follow_up(ident, await call.body()))
 
 
 async def _get(call: Call) -> web.Response:
     responding = call.context.ingress.interactions.responding
-    return json_body(await responding.read(_interaction(call), _which(call)))
+    ident = _interaction(call)
+    if ident is None:
+        return await webhooks.get_message(call)
+    return json_body(await responding.read(ident, _which(call)))
 
 
 async def _edit(call: Call) -> web.Response:
     responding = call.context.ingress.interactions.responding
-    return json_body(await responding.change(_interaction(call), _which(call), await call.body()))
+    ident = _interaction(call)
+    if ident is None:
+        return await webhooks.edit_message(call)
+    return json_body(await responding.change(ident, _which(call), await call.body()))
 
 
 async def _delete(call: Call) -> web.Response:
-    await call.context.ingress.interactions.responding.delete(_interaction(call), _which(call))
+    ident = _interaction(call)
+    if ident is None:
+        return await webhooks.delete_message(call)
+    await call.context.ingress.interactions.responding.delete(ident, _which(call))
     return empty()
 
 
-def _interaction(call: Call) -> int:
-    """The interaction of the token in the path. Raises: ApiError: 10015."""
+def _interaction(call: Call) -> int | None:
+    """The interaction of the token in the path; None: it can only be that of a webhook. Raises: ApiError: 10015."""
     ident = call.context.ingress.interactions.responding.of_token(call.request.match_info["token"])
-    if ident is None:
+    if ident is not None:
+        identified(call.request)
+    elif "message" not in call.request.match_info and call.request.method != "POST":
+        # A webhook has no first answer.
         invalid(call.request)
         raise unknown_webhook()
-    identified(call.request)
     return ident
 
 

@@ -346,6 +346,17 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("POST", "/interactions/{interaction}/{token}/callback"): ({(404, 10062)}, {(404, 10062)}),
     ("POST", "/webhooks/{webhook}/{token}"): ({(404, 10015)}, {(404, 10015)}),
     **{
+        (method, f"/webhooks/{{webhook}}{path}"): ({(404, 10015)}, {(404, 10015)})
+        for method, path in (
+            *((method, path) for method in ("GET", "PATCH", "DELETE") for path in ("", "/{token}")),
+            ("POST", "/{token}/slack"),
+            ("POST", "/{token}/github"),
+        )
+    },
+    ("POST", "/channels/{channel}/webhooks"): (NO_GUILD, NO),
+    ("GET", "/channels/{channel}/webhooks"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/webhooks"): (NO_GUILD, NO),
+    **{
         (method, f"/webhooks/{{webhook}}/{{token}}/messages/{which}"): ({(404, 10015)}, {(404, 10015)})
         for method in ("GET", "PATCH", "DELETE")
         for which in ("@original", "{message}")

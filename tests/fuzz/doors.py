@@ -134,7 +134,22 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
         }
     ],
     ("POST", "/interactions/{interaction}/{token}/callback"): [{"type": 4, "data": _MESSAGE}],
-    ("POST", "/webhooks/{webhook}/{token}"): [_MESSAGE],
+    ("POST", "/webhooks/{webhook}/{token}"): [
+        _MESSAGE | {"username": "a name", "avatar_url": "https://example.org/i.png"}
+    ],
+    ("POST", "/webhooks/{webhook}/{token}/slack"): [
+        {
+            "text": "words",
+            "username": "a name",
+            "attachments": [{"title": "a title", "text": "words", "color": "good"}],
+        }
+    ],
+    ("POST", "/webhooks/{webhook}/{token}/github"): [
+        {"action": "opened", "issue": {"number": 1, "title": "a title"}}
+    ],
+    ("PATCH", "/webhooks/{webhook}/{token}"): [{"name": "a name"}],
+    ("PATCH", "/webhooks/{webhook}"): [{"name": "a name", "channel_id": "CHANNEL"}],
+    ("POST", "/channels/{channel}/webhooks"): [{"name": "a name", "avatar": None}],
     ("PATCH", "/webhooks/{webhook}/{token}/messages/@original"): [_MESSAGE],
     ("PATCH", "/webhooks/{webhook}/{token}/messages/{message}"): [_MESSAGE],
     ("PATCH", "/channels/{channel}"): [_CHANNEL],

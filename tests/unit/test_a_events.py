@@ -78,6 +78,7 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
             "CHANNEL_PINS_UPDATE",
             "INVITE_CREATE",
             "INVITE_DELETE",
+            "WEBHOOKS_UPDATE",
             "MESSAGE_CREATE",
             "MESSAGE_UPDATE",
             "MESSAGE_DELETE",
