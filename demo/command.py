@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from demo.drivers import DriversChoice, DriversStory
     from demo.show import Choice
     from demo.story import Story
 
@@ -100,6 +101,80 @@ async def _scale(choice: "Choice", *, as_json: bool) -> "Story":
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(shutil.rmtree, folder)
     console.print(summary(story))
+    return story
+
+
+@demo.command("drivers")
+def drivers(
+    count: Annotated[int, typer.Option("--drivers", min=1, max=20_000, help="How many drive.")] = 1000,
+    orders: Annotated[int, typer.Option(min=0, max=5000, help="How many orders follow one of them.")] = 200,
+    gpx: Annotated[Path | None, typer.Option(help="Drive along the tracks of a GPX file.")] = None,
+    seconds: Annotated[float, typer.Option(min=5, help="How long they drive.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, on the last line.")] = False,
+    html: Annotated[Path | None, typer.Option(help="A map that plays it again, as one HTML file.")] = None,
+) -> None:
+    """Drivers say where they are each second, orders follow them, customers watch, and all goes into the database.
+
+    Exit status 1: a watcher was shown an older position after a newer one or one after the end, or a position is lost.
+    """
+    from demo.drivers import DriversChoice, result
+    from demo.map_page import map_page
+
+    tracks = _tracks(gpx) if gpx is not None else []
+    if html is not None and not html.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
+    choice = DriversChoice(count, orders, seconds, tracks)
+    story = _until_stopped(lambda: _drivers(choice, as_json=as_json))
+    if html is not None:
+        html.write_text(map_page(story), "utf-8")
+        print(f"written: {html}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(result(story)))
+    sys.exit(1 if story.broken else 0)
+
+
+def _tracks(path: Path) -> list[list[tuple[float, float]]]:
+    """The tracks and routes of a GPX file, as places."""
+    import gpxpy
+    from gpxpy.gpx import GPXException
+
+    try:
+        found = gpxpy.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, GPXException) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}", param_hint="--gpx") from error
+    lines: list[Any] = [segment.points for track in found.tracks for segment in track.segments]
+    lines += [route.points for route in found.routes]
+    tracks = [[(point.latitude, point.longitude) for point in line] for line in lines]
+    tracks = [track for track in tracks if len(set(track)) > 1]
+    if not tracks:
+        raise typer.BadParameter(f"{path} has no track with two places", param_hint="--gpx")
+    return tracks
+
+
+async def _drivers(choice: "DriversChoice", *, as_json: bool) -> "DriversStory":
+    from rich.console import Console
+    from rich.table import Table
+
+    from demo.drivers import DriversShow, result
+    from torture.system import Scale, System
+
+    console = Console(stderr=as_json)
+    folder = Path(tempfile.mkdtemp(prefix="fanfare-demo-"))
+    console.print(
+        f"Starting Kafka, Valkey, PostgreSQL and the services in {folder}: about 10 s", soft_wrap=True
+    )
+    try:
+        scale = Scale(brokers=1, gateway=1, fanout=1, notifier=1, archiver=1)
+        async with System(folder, scale, settings={"FANFARE_LOCATION_PARTITIONS": "4"}) as system:
+            story = await DriversShow(system, choice, console.print).run()
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(shutil.rmtree, folder)
+    table = Table("", "", show_header=False, box=None)
+    for name, value in result(story).items():
+        shown = " ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        table.add_row(name.replace("_", " "), shown)
+    console.print(table)
     return story
 
 
