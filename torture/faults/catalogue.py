@@ -2,7 +2,17 @@
 
 from collections.abc import Callable
 
-from torture.faults import disturbances, flood, growth, links, processes, redis_faults, refusals, stores
+from torture.faults import (
+    disturbances,
+    flood,
+    growth,
+    links,
+    positions,
+    processes,
+    redis_faults,
+    refusals,
+    stores,
+)
 from torture.faults.base import Fault
 
 __all__ = ["by_name"]
@@ -32,6 +42,7 @@ def by_name() -> dict[str, Callable[[], Fault]]:
         processes.ScaleWorkers,
         processes.RollingRestart,
         growth.Grow,
+        positions.Positions,
         *redis_faults.KINDS,
         stores.KafkaLeader,
         stores.KafkaDown,

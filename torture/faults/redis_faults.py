@@ -17,7 +17,7 @@ from fanfare.constants import EPOCH_HOLD_S
 from torture.faults.base import Context, Fault
 from torture.system import System, eventually
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "RedisEmpty"]
 
 _SEEN_S: Final = 30.0
 # What notifiers wait, and the way of a fence.
