@@ -250,6 +250,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Messages that a user may send to a channel in 5 s, per gateway. 0: any number.",
     )
+    location_limit: int = Field(
+        default=100,
+        ge=0,
+        description="Positions of an entity that a user may publish one by one in 5 s, per gateway. 0: any number.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged. No level shows tokens or the content of messages."
     )

@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
         if self._watcher is not None:
             self._shell.watcher_blocked(self._watcher)
 
-    def _answer(self, data: bytes) -> None:
+    def answer(self, data: bytes) -> None:
         """Send an answer to the client. A client that does not read is cut when too many of its answers wait."""
         self.send(data)
         if self.blocked:
@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
             if self._transport.is_closing():
                 return
             if data:
-                self._answer(data)
+                self.answer(data)
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
             else:
@@ -422,7 +422,7 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, reply: Reply) -> None:
         frame = _CONSTANT.get((self.transport_kind, reply.op))
-        self._answer(frame or wrap(control(reply.op, reply.d), self.transport_kind))
+        self.answer(frame or wrap(control(reply.op, reply.d), self.transport_kind))
 
     async def _begin(self, effect: Identify | Resume) -> None:
         assert self._dialogue is not None

@@ -1,6 +1,7 @@
 """Live location on one node, put together: entities, what comes in, and who watches."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,7 @@ from gateway.guilds.cache import GuildCache
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError
 from gateway.ingress.forms import Form
+from gateway.ingress.limits import RateLimits
 from gateway.location.entities import unknown_entity
 from gateway.location.fixes import body_with_numbers, read_fix
 from gateway.location.known import Known
@@ -32,6 +34,8 @@ __all__ = ["Location"]
 _ASK_S: Final = 4.0
 _ARRIVE_S: Final = 1.0
 _MOST_WATCHED: Final = 1000
+# In 5 s: a map that is dragged about asks a few times a second.
+_WISHES: Final = 30
 
 
 class _Awaited(NamedTuple):
@@ -86,6 +90,8 @@ class Location:
             spawn=spawn,
         )
         self.known.kept = self.watching.kept
+        self._limits = RateLimits(settings.location_limit, what="positions")
+        self._wishes = RateLimits(_WISHES, what="watches")
         self._awaited: dict[int, list[_Awaited]] = {}
         self._logger = logs.get("location")
 
@@ -160,6 +166,7 @@ class Location:
             assert fix is not None
             for refusal in (await self.check([fix])).values():
                 raise refusal
+            self._limits.take(user.id, fix.entity_id, time.monotonic())
         return await self.publish([fix])
 
     async def locate(self, user: User, body: bytes) -> dict[str, Any]:
@@ -187,6 +194,7 @@ class Location:
             ids = form.snowflakes("entities", most=_MOST_WATCHED) or []
             area = form.child("area", _area)
             form.check()
+            self._wishes.take(watcher.user, 0, time.monotonic())
             refused = await self.watch_these(watcher, ids, area)
         except ApiError as error:
             return {"nonce": nonce, "entities": [], "refused": {}, "error": error.socket()}

@@ -97,12 +97,13 @@ class Known:
             self._forget(ident)
         versions = await self._store.entity_versions(kept)
         old = {ident: self._entities[ident] for ident in kept if ident in self._entities}
-        stale = [ident for ident, entity in old.items() if versions.get(ident, 0) > entity.version]
+        # An older one, too: a backup of the database may have been put back.
+        stale = [ident for ident, entity in old.items() if versions.get(ident, 0) != entity.version]
         found = await self._store.entities(stale) if stale else {}
         changed = []
         for ident, entity in found.items():
             before = self._entities.get(ident)
-            if before is not None and entity.version > before.version:
+            if before is not None and entity.version != before.version:
                 changed.append((before, entity))
                 self._put(entity)
         for ident in kept:

@@ -241,11 +241,14 @@ async def stream(doors: _Doors, request: web.Request) -> web.StreamResponse:
         entity = await doors.location.entity(ident)
         if entity.ended:
             raise unknown_entity()
-        return await doors.streams.serve(request, entity, 0, doors.location.links.until_s(link))
+        return await doors.streams.serve(request, entity, 0, until_s=doors.location.links.until_s(link))
     user = await doors.user(request)
     entity = await doors.location.entity(ident)
     await doors.may_watch(entity, user)
-    return await doors.streams.serve(request, entity, user.id)
+    holder = await doors.context.accounts.admit(request.headers.get("Authorization", ""))
+    return await doors.streams.serve(
+        request, entity, user.id, stands=lambda: doors.context.accounts.stands(holder)
+    )
 
 
 async def track(doors: _Doors, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ What waits for a page that reads slowly is the newest position of each entity, a
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -88,7 +88,13 @@ class Streams:
             task.cancel()
 
     async def serve(
-        self, request: web.Request, entity: Entity, user: int, until_s: float | None = None
+        self,
+        request: web.Request,
+        entity: Entity,
+        user: int,
+        *,
+        until_s: float | None = None,
+        stands: Callable[[], bool] = lambda: True,
     ) -> web.StreamResponse:
         """Send what an entity does until the page goes, or the entity ends.
 
@@ -97,6 +103,7 @@ class Streams:
             entity: which.
             user: who watches; 0: whoever has a link to the entity.
             until_s: when the link ends, in seconds since 1970.
+            stands: whether the token of the user still counts.
 
         Raises:
             ApiError: there are too many streams, or the user may not watch.
@@ -115,7 +122,7 @@ class Streams:
             left = None if until_s is None else until_s - now_s()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await self._send(response, watcher)
+                    await self._send(response, watcher, stands)
             return response
         finally:
             self._watching.drop(watcher)
@@ -133,7 +140,9 @@ class Streams:
         await response.write(_event(ENTITY_UPDATE, _encode(entity_facts(entity))))
         return response
 
-    async def _send(self, response: web.StreamResponse, watcher: _StreamWatcher) -> None:
+    async def _send(
+        self, response: web.StreamResponse, watcher: _StreamWatcher, stands: Callable[[], bool]
+    ) -> None:
         self._watching.told(watcher)
         while True:
             if not (watcher.changes or watcher.next or not watcher.wanted):
@@ -146,7 +155,7 @@ class Streams:
             watcher.busy = True
             while watcher.changes:
                 await response.write(watcher.changes.popleft())
-            if not watcher.wanted:
+            if not watcher.wanted or not stands():
                 return
             if said is not None:
                 await response.write(said)

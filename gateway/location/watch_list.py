@@ -51,6 +51,9 @@ class Link(Protocol):
     def send(self, data: bytes) -> None:
         """Write frames."""
 
+    def answer(self, data: bytes) -> None:
+        """Write what must not be left out; a client that reads none of it is cut."""
+
     def rest(self, data: bytes, written: int) -> None:
         """Take over a frame of which so much was written to `fd`."""
 
@@ -132,12 +135,12 @@ class SocketWatcher(Watcher):
     @override
     def tell(self, entity: Entity) -> None:
         said = _dispatch(ENTITY_UPDATE, _encode(entity_facts(entity)))
-        self.link.send(wrap(said, self.link.transport_kind))
+        self.link.answer(wrap(said, self.link.transport_kind))
 
     @override
     def refuse(self, refused: Mapping[int, Mapping[str, Any]]) -> None:
         said = answer(self, refused)
-        self.link.send(wrap(control(Op.WATCH, said), self.link.transport_kind))
+        self.link.answer(wrap(control(Op.WATCH, said), self.link.transport_kind))
 
 
 def answer(watcher: Watcher, refused: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -110,6 +110,9 @@ class Link:
     def send(self, data: bytes) -> None:
         self.got.append(msgspec.json.decode(data[data.index(b"{") :]))
 
+    def answer(self, data: bytes) -> None:
+        self.send(data)
+
     def rest(self, data: bytes, written: int) -> None:
         raise AssertionError
 
@@ -333,3 +336,27 @@ def test_a_track_as_geojson_and_gpx():
     gpxpy = pytest.importorskip("gpxpy")
     points = gpxpy.parse(gpx("x", line((1, 2), (3, 4)))).tracks[0].segments[0].points
     assert [(point.latitude, point.longitude) for point in points] == [(1, 2), (3, 4)]
+
+
+async def test_a_backup_that_was_put_back_counts():
+    newer = after(after(ORDER), follows=1, state="assigned")
+    node = Node(DRIVER, newer)
+    link, watcher, _ = await node.online(20, 5)
+    await node.at(1, 1, 1.0)
+    node.store.rows[5] = ORDER
+    node.watching._stale = True
+    await node.watching._missed()
+    await node.at(1, 2, 2.0)
+    assert link.places == [(1, 1.0)]
+    assert set(watcher.sources) == {5}
+
+
+async def test_a_slow_client_is_told_of_changes_by_what_cuts_it():
+    node = Node(DRIVER)
+    link, watcher, _ = await node.online(11, 1, fd=3)
+    link.blocked = True
+    node.watching.blocked(watcher)
+    answered: list[bytes] = []
+    link.answer = answered.append
+    await node.change(after(DRIVER, name="new"), 1)
+    assert len(answered) == 1
