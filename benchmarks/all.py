@@ -31,6 +31,8 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "append": (),
     "workers": (),
     "archive": (),
+    "positions": (),
+    "location": (),
     "rebalance": (),
     "huge_guild": (),
     "everyone": (),

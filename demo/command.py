@@ -123,7 +123,7 @@ def drivers(
     tracks = _tracks(gpx) if gpx is not None else []
     if html is not None and not html.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {html.parent}", param_hint="--html")
-    choice = DriversChoice(count, orders, seconds, tracks)
+    choice = DriversChoice(count, orders, seconds, tracks=tracks)
     story = _until_stopped(lambda: _drivers(choice, as_json=as_json))
     if html is not None:
         html.write_text(map_page(story), "utf-8")
@@ -166,7 +166,7 @@ async def _drivers(choice: "DriversChoice", *, as_json: bool) -> "DriversStory":
     try:
         scale = Scale(brokers=1, gateway=1, fanout=1, notifier=1, archiver=1)
         async with System(folder, scale, settings={"FANFARE_LOCATION_PARTITIONS": "4"}) as system:
-            story = await DriversShow(system, choice, console.print).run()
+            story = await DriversShow(system.run, system.settings, choice, console.print).run()
     finally:
         with contextlib.suppress(OSError):
             await asyncio.to_thread(shutil.rmtree, folder)

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,16 +18,16 @@ import asyncpg
 
 from demo.streets import Place, Route, grid_route, routes_in
 from fanfare.presence.snowflake_leases import unleased
+from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tasks import end
 from fanfare.tokens import Tokens
-from torture.system import BadSystemError, System, seeded
+from torture.system import BadSystemError, seeded
 
 __all__ = ["DriversChoice", "DriversShow", "DriversStory", "result"]
 
 # Drivers say where they are through so many phones' worth of requests: as a provider's relay does.
 _RELAYS: Final = 10
-_WATCHERS: Final = 50
 _AT_ONCE: Final = 20
 _SETTLED_S: Final = 60.0
 _SINGLE_S: Final = 3.0
@@ -44,6 +44,7 @@ class DriversChoice:
     drivers: int = 1000
     orders: int = 200
     seconds: float = 30.0
+    watchers: int = 50
     tracks: Sequence[Sequence[Place]] = ()
 
 
@@ -66,6 +67,8 @@ class DriversStory:
     latencies_s: list[float] = field(default_factory=list)
     rate: float = 0.0
     rows_per_s: float = 0.0
+    behind_s: float = 0.0
+    """How long after the last position all were in the database."""
     single_rows_per_s: float = 0.0
     """What the same database took meanwhile of rows that came by themselves."""
     bulk_rows_per_s: float = 0.0
@@ -142,13 +145,17 @@ class _Customer:
 class DriversShow:
     """One run on a system that is up."""
 
-    def __init__(self, system: System, choice: DriversChoice, say: Callable[[str], None]) -> None:
-        self._system = system
+    def __init__(
+        self, run: Mapping[str, Any], settings: Settings, choice: DriversChoice, say: Callable[[str], None]
+    ) -> None:
+        """Args: run: its run.json; settings: that reach its stores; choice: what was asked for; say: tells how it goes."""
+        self._run = run
+        self._settings = settings
         self._choice = choice
-        self._say = say
+        self.say = say
         self.story = DriversStory(choice)
         self._random = seeded(7, "drivers")
-        self._base = system.run["api"].removesuffix("/api/v10") + "/fanfare/v1"
+        self._base = run["api"].removesuffix("/api/v10") + "/fanfare/v1"
         self._tasks: list[asyncio.Task[Any]] = []
         self._customers: list[_Customer] = []
         self._last: dict[int, int] = {}
@@ -159,8 +166,8 @@ class DriversShow:
         # Each relay waits for its own answers, so they need many connections.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http:
-            fleet, people = await self._users(1, min(_WATCHERS, max(self._choice.orders, 1)))
-            self._say(f"Making {self._choice.drivers} drivers and {self._choice.orders} orders")
+            fleet, people = await self._users(1, min(self._choice.watchers, max(self._choice.orders, 1)))
+            self.say(f"Making {self._choice.drivers} drivers and {self._choice.orders} orders")
             drivers = await self._entities(
                 http, self._choice.drivers, {"kind": "driver", "publishers": [fleet[0][0]]}
             )
@@ -177,7 +184,7 @@ class DriversShow:
             ]
             try:
                 await self._watch(http, people, orders)
-                self._say(f"Driving for {self._choice.seconds:.0f} s")
+                self.say(f"Driving for {self._choice.seconds:.0f} s")
                 await self._drive(http, fleet[0][1], drivers, [order for order, _ in orders])
                 await self._settle(drivers)
             finally:
@@ -186,7 +193,7 @@ class DriversShow:
 
     async def _users(self, *counts: int) -> list[list[tuple[int, str]]]:
         """People, each with an id and a token."""
-        settings = self._system.settings
+        settings = self._settings
         tokens, snowflakes = Tokens(settings.secret.get_secret_value()), unleased()
         store = await Store.connect(settings)
         try:
@@ -220,7 +227,7 @@ class DriversShow:
         return list(await asyncio.gather(*(make(place) for place in range(count))))
 
     async def _ask(self, http: aiohttp.ClientSession, method: str, path: str, body: Any) -> Any:
-        headers = {"Authorization": f"Admin {self._system.run['admin_key']}"}
+        headers = {"Authorization": f"Admin {self._run['admin_key']}"}
         async with http.request(method, self._base + path, json=body, headers=headers) as answer:
             if answer.status >= 300:
                 raise BadSystemError(f"{method} {path}: {answer.status} {await answer.text()}")
@@ -236,9 +243,7 @@ class DriversShow:
         for order, (user, _) in orders:
             theirs[user].append(str(order))
         for user, token in people:
-            socket = await http.ws_connect(
-                self._system.run["gateway"] + "?v=10&encoding=json", max_msg_size=0
-            )
+            socket = await http.ws_connect(self._run["gateway"] + "?v=10&encoding=json", max_msg_size=0)
             await socket.send_json({"op": 2, "d": {"token": token, "intents": 0, "properties": {}}})
             while (await socket.receive_json())["t"] != "READY":
                 pass
@@ -342,7 +347,7 @@ class DriversShow:
 
     async def _single_inserts(self) -> None:
         """What a database takes that gets each position by itself; besides, into a table of its own."""
-        connection = await asyncpg.connect(self._system.run["postgres"])
+        connection = await asyncpg.connect(self._run["postgres"])
         try:
             await connection.execute("CREATE TABLE demo_single (LIKE positions)")
             insert = await connection.prepare("INSERT INTO demo_single VALUES ($1, $2, 0, 0, 1, 1)")
@@ -361,8 +366,8 @@ class DriversShow:
 
     async def _settle(self, drivers: list[int]) -> None:
         """Everything accepted is in the database, and everybody shows the last of what they watch."""
-        self._say("The drivers stop. Everything accepted has to be in the database, and on every screen.")
-        connection = await asyncpg.connect(self._system.run["postgres"])
+        self.say("The drivers stop. Everything accepted has to be in the database, and on every screen.")
+        connection = await asyncpg.connect(self._run["postgres"])
         stopped = time.monotonic()
         try:
             while True:
@@ -377,7 +382,8 @@ class DriversShow:
                 await asyncio.sleep(0.1)
         finally:
             await connection.close()
-        took = self._choice.seconds + time.monotonic() - stopped
+        self.story.behind_s = time.monotonic() - stopped
+        took = self._choice.seconds + self.story.behind_s
         self.story.rows_per_s = self.story.archived / took
         # What was answered with 504 may be there, too.
         self.story.missing = max(0, self.story.accepted - self.story.archived) + self._behind()

@@ -24,7 +24,7 @@ from gateway.ingress.errors import ApiError, FormError, forbidden, missing_acces
 from gateway.ingress.forms import Form, body_of
 from gateway.location.assembly import Location
 from gateway.location.entities import changed, created, follows_in, shown, state_changed, unknown_entity
-from gateway.location.fixes import body_with_numbers, moment_ms, read_fix
+from gateway.location.fixes import body_with_numbers, moment_ms, quick_fix, read_fix
 from gateway.location.phones import osmand_device, osmand_fields, owntracks_fields
 from gateway.location.streams import Streams
 from gateway.location.watch_list import Update
@@ -373,14 +373,12 @@ async def _lines(doors: _Doors, user: User, lines: list[bytes]) -> web.Response:
             await asyncio.sleep(0)  # others have their turn
         if not line.strip():
             continue
+        fix = quick_fix(line, now, author=user.id)
         try:
-            form = Form(body_with_numbers(line))
-            fix = read_fix(form, now, author=user.id)
-            form.check()
+            fix = fix or _read_line(line, now, user)
         except ApiError as error:
             wrong.append({"line": number, **error.rest()})
             continue
-        assert fix is not None
         fixes.append(fix)
         places.append(number)
     refused = await doors.location.check(fixes)
@@ -394,6 +392,14 @@ async def _lines(doors: _Doors, user: User, lines: list[bytes]) -> web.Response:
             "errors": wrong[:_MOST_REPORTED],
         }
     )
+
+
+def _read_line(line: bytes, now: float, user: User) -> Fix:
+    form = Form(body_with_numbers(line))
+    fix = read_fix(form, now, author=user.id)
+    form.check()
+    assert fix is not None
+    return fix
 
 
 def _listed(raw: bytes) -> list[bytes]:

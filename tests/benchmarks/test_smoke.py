@@ -36,7 +36,10 @@ _CASES = {
 }
 """The cases that a benchmark must show; of the others it is enough that they show any."""
 _OPTIONS = {"last_hop": ["--all"]}
-_OTHERS = ["append", "workers", "archive", "rebalance", "huge_guild", "everyone", "capacity_check", "growth"]
+_OTHERS = [
+    "append", "workers", "archive", "positions", "location", "rebalance", "huge_guild", "everyone", "capacity_check",
+    "growth",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*_CASES, *_OTHERS])

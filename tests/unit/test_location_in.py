@@ -14,7 +14,7 @@ from fanfare.location.positions import Fix, newest_of, packed, positions_in
 from gateway.ingress.errors import ApiError, FormError
 from gateway.ingress.forms import Form
 from gateway.location.entities import changed, created, state_changed
-from gateway.location.fixes import body_with_numbers, moment_ms, read_fix
+from gateway.location.fixes import body_with_numbers, moment_ms, quick_fix, read_fix
 from gateway.location.links import Links
 from gateway.location.phones import osmand_device, osmand_fields, owntracks_fields
 
@@ -95,6 +95,39 @@ def test_whatever_comes_is_read_or_refused(raw):
         form = Form(body_with_numbers(raw))
         read_fix(form, NOW_S, author=1)
         form.check()
+
+
+WORDS = st.sampled_from(["7", "0", "", "x", "9" * 19, 7, None, -1]) | st.integers(0, 1 << 64).map(str)
+NUMBERS = st.floats() | st.integers(-400, 400) | st.none() | st.just("5")
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "entity_id": WORDS,
+            "lat": NUMBERS,
+            "lon": NUMBERS,
+            "at": st.integers(-5, 400_000).map(lambda n: NOW_MS - n),
+        },
+        optional={
+            "seq": st.integers(-1, 1 << 60),
+            "heading_deg": NUMBERS,
+            "speed_mps": NUMBERS,
+            "accuracy_m": NUMBERS,
+        },
+    )
+)
+def test_the_quick_way_says_what_the_other_says_or_nothing(fields):
+    line = msgspec.json.encode(fields)
+    quick = quick_fix(line, NOW_S, author=3)
+    if quick is not None:
+        form = Form(body_with_numbers(line))
+        assert quick == read_fix(form, NOW_S, author=3)
+        assert not form.errors
+
+
+def test_a_plain_line_is_read_the_quick_way():
+    assert quick_fix(msgspec.json.encode(GOOD), NOW_S, author=3) == fix_of()
 
 
 def test_owntracks_says_seconds_and_kilometres_an_hour():
