@@ -148,7 +148,7 @@ class DriversShow:
     def __init__(
         self, run: Mapping[str, Any], settings: Settings, choice: DriversChoice, say: Callable[[str], None]
     ) -> None:
-        """Args: run: its run.json; settings: that reach its stores; choice: what was asked for; say: tells how it goes."""
+        """Args: run: its run.json; settings: reach its stores; choice: what was asked for; say: tells how it goes."""
         self._run = run
         self._settings = settings
         self._choice = choice

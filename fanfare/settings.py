@@ -255,6 +255,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Positions of an entity that a user may publish one by one in 5 s, per gateway. 0: any number.",
     )
+    router: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s]+)?$",
+        description="Address of a router in the form of OSRM's, for what is left of the way of an order, such as "
+        "http://HOST:5000. Default: the great circle and recent speed.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="What is logged. No level shows tokens or the content of messages."
     )

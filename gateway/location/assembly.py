@@ -26,6 +26,7 @@ from gateway.location.fixes import body_with_numbers, read_fix
 from gateway.location.known import Known
 from gateway.location.links import Links
 from gateway.location.publish import Log, Publisher
+from gateway.location.router import Router
 from gateway.location.watch_list import SocketWatcher, Watcher, answer
 from gateway.location.watching import Refused, Watching
 
@@ -33,6 +34,7 @@ __all__ = ["Location"]
 
 _ASK_S: Final = 4.0
 _ARRIVE_S: Final = 1.0
+_RECENT_MS: Final = 300_000
 _MOST_WATCHED: Final = 1000
 # In 5 s: a map that is dragged about asks a few times a second.
 _WISHES: Final = 30
@@ -79,6 +81,7 @@ class Location:
         self.locations = Locations(redis)
         self.known = Known(store)
         self.publisher = Publisher(log)
+        self.router = Router(settings.router)
         self.links = Links(settings.secret.get_secret_value())
         self.watching = Watching(
             node=node,
@@ -128,6 +131,22 @@ class Location:
         source = self.known.follows(ident) or ident
         found = (await self.locations.newest([source])).get(source)
         return found or (await self._store.newest_positions([source])).get(source)
+
+    async def left(self, entity: Entity) -> dict[str, Any] | None:
+        """What is left of the way to an entity's destination; None where nothing is known. Raises as the stores."""
+        source = self.known.follows(entity.id) or entity.id
+        if entity.destination is None or entity.ended:
+            return None
+        now_ms = int(now_s() * 1000)
+        fixes = await self._store.track(source, now_ms - _RECENT_MS, now_ms)
+        newest = (await self.locations.newest([source])).get(source)
+        if newest is not None and (not fixes or newest.newness > fixes[-1].newness):
+            # The archive is some moments behind.
+            fixes.append(newest)
+        if not fixes:
+            return None
+        left, router = await self.router.left(fixes, *entity.destination)
+        return {"distance_m": round(left.distance_m), "eta_s": round(left.seconds), "router": router}
 
     # Positions
 
@@ -221,6 +240,7 @@ class Location:
     async def close(self) -> None:
         """Hand over what waits, and hear nothing more."""
         await self.publisher.close()
+        await self.router.close()
         await self._told.aclose()
 
 

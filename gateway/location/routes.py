@@ -151,6 +151,7 @@ async def show(doors: _Doors, request: web.Request) -> web.Response:
     found = shown(entity, everything=user is None)
     fix = None if entity.ended and user is not None else await doors.location.newest(entity.id)
     found["location"] = _position(fix, exact=exact) if fix is not None else None
+    found["left"] = await doors.location.left(entity) if exact else None
     return reply(found)
 
 
