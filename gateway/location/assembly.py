@@ -27,8 +27,9 @@ from gateway.location.known import Known
 from gateway.location.links import Links
 from gateway.location.publish import Log, Publisher
 from gateway.location.router import Router
+from gateway.location.sight import Refused
 from gateway.location.watch_list import SocketWatcher, Watcher, answer
-from gateway.location.watching import Refused, Watching
+from gateway.location.watching import Watching
 
 __all__ = ["Location"]
 

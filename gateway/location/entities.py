@@ -6,10 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from fanfare.location.entity import ENDS, ORDER, BadStateError, Entity, normal_state, step
-from gateway.ingress.errors import ApiError, FormError
+from gateway.ingress.errors import ApiError
 from gateway.ingress.forms import Form
 
-__all__ = ["changed", "created", "shown", "state_changed", "unknown_entity"]
+__all__ = ["changed", "created", "follows_in", "shown", "state_changed", "unknown_entity"]
 
 _KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _NAME: Final = 100
@@ -154,8 +154,3 @@ def _destination(form: Form) -> tuple[float, float] | None:
 
 def _place(place: tuple[float, float] | None) -> dict[str, float] | None:
     return None if place is None else {"lat": place[0], "lon": place[1]}
-
-
-def wrong_id(name: str) -> FormError:
-    """An id in the path is none."""
-    return FormError.at(name, "NUMBER_TYPE_COERCE", "Value is not snowflake.")

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -185,8 +184,3 @@ def _float(value: Any) -> float | None:
     if isinstance(value, int):
         return float(value) if abs(value) < 1 << 64 else math.inf
     return value if isinstance(value, float) else None
-
-
-def fields_of(found: Mapping[str, Any]) -> Form:
-    """A form of fields that are not in JSON."""
-    return Form({name: value for name, value in found.items() if value is not None})

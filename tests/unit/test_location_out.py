@@ -360,3 +360,15 @@ async def test_a_slow_client_is_told_of_changes_by_what_cuts_it():
     link.answer = answered.append
     await node.change(after(DRIVER, name="new"), 1)
     assert len(answered) == 1
+
+
+async def test_what_is_looked_for_again_is_not_shown_again():
+    node = Node(DRIVER)
+    link, _, _ = await node.online(11, 1, area=Area(0, 0, 2, 2))
+    other, _, _ = await node.online(11, area=Area(0, 0, 2, 2))
+    await node.at(1, 1, 1.0)
+    for _ in range(3):
+        await node.watching._missed()
+    assert link.places == other.places == [(1, 1.0)]
+    third, _, _ = await node.online(11, area=Area(0, 0, 2, 2))
+    assert (third.places, link.places) == ([(1, 1.0)], [(1, 1.0)])
