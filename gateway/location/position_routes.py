@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import web
@@ -58,7 +59,8 @@ async def osmand(doors: Doors, request: web.Request) -> web.Response:
     query = dict(request.query)
     body = None
     if raw.strip() and is_form:
-        query |= {name: str(value) for name, value in (await request.post()).items()}
+        # The body was read already: aiohttp's own reader would find nothing.
+        query |= dict(parse_qsl(raw.decode(errors="replace")))
     elif raw.strip():
         body = body_with_numbers(raw)
     key = osmand_device(query, body)

@@ -172,6 +172,9 @@ async def test_every_way_in_leads_into_the_track_once(nodes, apps, people, socke
     key = (await apps[0].ask("POST", f"/entities/{car}/devices", {"user_id": str(driver.id)}))[1]["key"]
     query = f"/osmand?id={key}&lat=4&lon=2&timestamp={base // 1000 + 3}&speed=10&bearing=90"
     assert (await apps[1].ask("GET", query, of=None))[0] == 200
+    form = f"id={key}&lat=4.5&lon=2&timestamp={base + 3500}"
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await apps[0].ask("POST", "/osmand", raw=form, of=None, **kind))[0] == 200
     newer = {
         "device_id": key,
         "location": {"timestamp": base + 4000, "coords": {"latitude": 5.0, "longitude": 2.0, "speed": -1}},
@@ -200,7 +203,7 @@ async def test_every_way_in_leads_into_the_track_once(nodes, apps, people, socke
         if found["geometry"]["type"] != "LineString":
             return False
         lats = [place[1] for place in found["geometry"]["coordinates"]]
-        return lats == [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+        return lats == [0.5, 1.0, 2.0, 3.0, 4.0, 4.5, 5.0, 6.0, 7.0]
 
     await eventually(track)
     shown = (await apps[1].ask("GET", f"/entities/{car}", of=watcher))[1]
