@@ -14,7 +14,7 @@ from fanfare.bus.consumer import Incoming, PoisonError, TopicPartition
 from fanfare.bus.outage import Backoff
 from fanfare.constants import EPOCH_HOLD_S
 from fanfare.presence import keys
-from fanfare.presence.client import Redis
+from fanfare.presence.client import MultiplexedRedis
 from fanfare.presence.epoch import ensure, set_at_ms
 from fanfare.presence.errors import NoScriptError, RedisError
 from fanfare.presence.inboxes import APPEND, append
@@ -25,7 +25,7 @@ from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY, SIZE_BUCKETS
 from notifier.route import Presence, Wanted, applied, recipients, route, wanted
 
-__all__ = ["EpochError", "Notifier"]
+__all__ = ["ConnectedAnewError", "EpochError", "Notifier"]
 
 APPENDED: Final = Counter("fanfare_inbox_entries", "Entries appended to inboxes.", registry=REGISTRY)
 APPENDS: Final = Counter(
@@ -53,6 +53,13 @@ class EpochError(ConnectionError):
     """Redis was emptied a moment ago: records wait for the time of a lease, in which nodes register again."""
 
 
+class ConnectedAnewError(ConnectionError):
+    """What was looked up may be another server's than what was appended to, which knows of other inboxes."""
+
+    def __init__(self) -> None:
+        super().__init__("connected to Redis anew between looking up and appending: both are done again")
+
+
 class _Found(NamedTuple):
     """What a look-up found."""
 
@@ -64,7 +71,7 @@ class _Found(NamedTuple):
 class Notifier:
     """Handles batches of `*.deliveries`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: MultiplexedRedis) -> None:
         """Args: redis: the primary."""
         self._redis = redis
         self._epoch: bytes | None = None
@@ -92,17 +99,21 @@ class Notifier:
 
         Raises:
             EpochError: Redis was emptied; the batch must wait, and be looked up again.
+            ConnectedAnewError: the batch must be looked up again.
             PoisonError: a record has an audience that we do not know.
             RedisError: Redis is away.
 
         """
         records = [incoming.record for incoming in batch]
+        generation = self._redis.generation
         found = await self._look_up(wanted(records))
         try:
             routes = route(records, found.presence)
         except BadRecordError as error:
             raise PoisonError(_unknown(records), str(error)) from error
         await self._append(routes, found.registrations)
+        if self._redis.generation != generation:
+            raise ConnectedAnewError
         if versions := applied(records):
             await self._raise_applied(versions)
         INBOXES_PER_BATCH.observe(len(routes))
@@ -120,12 +131,14 @@ class Notifier:
         guild_keys = [keys.guild_nodes(guild) for guild in whose.guilds]
         user_keys = [keys.user_sessions(user) for user in whose.users]
         pipe: Any = self._redis.pipeline(transaction=False)
+        # Changes nothing, and only a primary takes it: a server that was demoted a moment ago would answer what was.
+        pipe.hdel(keys.guild_nodes(0), "-")
         for key in (*guild_keys, *user_keys):
             pipe.hkeys(key)
         # Read last: if Redis is emptied between two of these commands, the epoch shows it.
         pipe.get(keys.epoch())
         pipe.time()
-        *answers, epoch, time = await pipe.execute()
+        _, *answers, epoch, time = await pipe.execute()
         await self._check(epoch, int(time[0]) * 1000 + int(time[1]) // 1000)
         registrations: dict[str, list[tuple[str, str]]] = {}
         names: list[list[str]] = []

@@ -82,7 +82,7 @@ def _notifier() -> list[tuple[str, ...]]:
         ("hdel", keys.user_sessions(0), "x"), ("xadd", inbox, "*", "m", "x"), ("exists", inbox), ("hget", at, "s"),
         ("hset", at, "s", "0"), ("get", applied), ("set", applied, ""), ("get", keys.epoch()),
         ("set", keys.epoch(), ""), ("get", keys.bury("*", "*")),
-        ("get", keys.location_last(0)), ("set", keys.location_last(0), ""), ("del", keys.location_last(0)),
+        ("get", keys.location_last(0)), ("set", keys.location_last(0), ""),
         ("geoadd", keys.location_geo(), "0", "0", "0"), ("zrem", keys.location_geo(), "0"),
         ("hkeys", keys.location_watch(0)), ("hkeys", keys.location_cell(0)), ("exists", keys.location_areas()),
     ]  # fmt: skip

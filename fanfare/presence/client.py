@@ -15,7 +15,16 @@ from fanfare.presence.redis_internals import FreshTls
 from fanfare.settings import Settings
 from fanfare.tls import Problem, client_context, problem
 
-__all__ = ["TRIP", "TRIP_S", "Pipeline", "Redis", "connect", "connect_apart", "tls_problem"]
+__all__ = [
+    "TRIP",
+    "TRIP_S",
+    "MultiplexedRedis",
+    "Pipeline",
+    "Redis",
+    "connect",
+    "connect_apart",
+    "tls_problem",
+]
 
 _PORT: Final = 6379
 

@@ -85,7 +85,8 @@ class Locations:
     async def forget(self, entity: int) -> None:
         """An entity has ended: keep nothing of it. Raises RedisError."""
         pipe: Any = self._redis.pipeline(transaction=False)
-        pipe.delete(keys.location_last(entity))
+        # Not DEL: a notifier has no right to it, so that one that was broken into deletes no inbox.
+        pipe.set(keys.location_last(entity), "", px=1)
         pipe.zrem(keys.location_geo(), entity)
         await pipe.execute()
 
@@ -93,7 +94,7 @@ class Locations:
         """The newest positions that are known. Raises RedisError."""
         asked = [keys.location_last(entity) for entity in entities]
         found = await self._redis.mget(asked) if asked else []
-        fixes = [_fix.decode(one[40:]) for one in found if one is not None]
+        fixes = [_fix.decode(one[40:]) for one in found if one]
         return {fix.entity_id: fix for fix in fixes}
 
     async def in_area(self, west: float, south: float, east: float, north: float) -> list[int]:

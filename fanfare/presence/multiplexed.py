@@ -196,6 +196,8 @@ class MultiplexedRedis(Redis):
     _opening: "asyncio.Task[_SharedConnection] | None" = None
     ended = False
     """It was closed."""
+    generation = 0
+    """Grows each time that another connection is used: it may lead to another server."""
     may_block = False
     """It belongs to one task, which may let it wait."""
 
@@ -242,6 +244,7 @@ class MultiplexedRedis(Redis):
                 primary.
 
         """
+        self.generation += 1
         try:
             found = await calling
         except RedisError as error:
@@ -276,6 +279,7 @@ class MultiplexedRedis(Redis):
             await self.connection_pool.disconnect(inuse_connections=False)
             connection: Any = self.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             await connection.connect_check_health()
+            self.generation += 1
             self._line = _SharedConnection(connection, may_block=self.may_block)
             return self._line
         finally:

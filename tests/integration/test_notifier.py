@@ -21,7 +21,7 @@ from fanfare.presence.loss_token import LossToken
 from fanfare.record import FENCE, GUILD, INBOXES, USERS, Position, Record
 from fanfare.tasks import end
 from fanout.worker import FanOut
-from notifier.worker import EpochError, Notifier
+from notifier.worker import ConnectedAnewError, EpochError, Notifier
 from tests.integration.bus_fixtures import HOUR_MS, own_topic, running, unique, until
 from tests.integration.store_fixtures import settings_of
 
@@ -152,6 +152,31 @@ async def test_redis_emptied_between_look_up_and_append(redis, notifier, monkeyp
     monkeypatch.setattr(notifier, "_look_up", then_empty)
     with pytest.raises(EpochError):
         await notify(notifier, record(1))
+
+
+async def test_what_was_looked_up_at_another_server_than_it_is_appended_to_is_done_again(
+    redis, notifier, monkeypatch
+):
+    """A node registers its next inbox at the new primary, while the look-up still asks the old one."""
+    before = await inbox(redis, guilds=[1])
+    look_up, after = notifier._look_up, ""
+
+    async def then_fail_over(whose):
+        nonlocal after
+        found = await look_up(whose)
+        if not after:
+            after = await inbox(redis, guilds=[1])
+            redis.drop()
+            await redis.ping()
+        return found
+
+    monkeypatch.setattr(notifier, "_look_up", then_fail_over)
+    event = record(1)
+    with pytest.raises(ConnectedAnewError):
+        await notify(notifier, event)
+    await notify(notifier, event)
+    # Each has its marker and the event, once.
+    assert [await redis.xlen(keys.inbox(name)) for name in (before, after)] == [2, 2]
 
 
 async def test_a_notifier_that_starts_after_the_loss_holds_too(redis):
