@@ -128,11 +128,12 @@ class Watching:
                 watcher.wanted.add(ident)
         watcher.area, watcher.cells = area, cells_of(area) if area is not None else frozenset()
         new = self._index.enter(watcher)
+        watcher.pending |= watcher.sources.keys() & self._newest.keys()
         if left.entities or left.cells:
             self._spawn(self._unwatch(left))
         # First the wish, and then the newest: so nothing falls between.
         await self._locations.watch(self._node, new)
-        await self._read(watcher.sources, watcher)
+        await self._read(watcher.sources)
         if area is not None:
             await self._look_around(watcher, area, new=True)
         return refused
@@ -208,21 +209,16 @@ class Watching:
             cells = frozenset(one for one in gone.cells if one not in self._index.by_cell)
             await self._locations.unwatch(self._node, WatchList(again, cells))
 
-    async def _read(self, sources: Iterable[int], watcher: Watcher | None = None) -> None:
-        """The newest positions, from Redis, or else from the archive; a new watcher gets those known before, too."""
+    async def _read(self, sources: Iterable[int]) -> None:
+        """The newest positions, from Redis, or else from the archive."""
         asked = list(sources)
         found = await self._locations.newest(asked)
         lacking = [source for source in asked if source not in found]
         if lacking:
             with suppress(StoreUnavailableError):
                 found |= await self._store.newest_positions(lacking)
-        held = {source for source in asked if source in self._newest}
         for fix in found.values():
-            if self._take(fix):
-                held.discard(fix.entity_id)
-        if watcher is not None:
-            watcher.pending |= held & watcher.sources.keys()
-            self.drained(watcher)
+            self._take(fix)
 
     async def _look_around(self, watcher: Watcher, area: Area, *, new: bool) -> None:
         """What is in an area already; for a new watcher, also what others here know of it."""
@@ -317,7 +313,11 @@ class Watching:
             self._index.changed(watcher)
             return
         self._reindex(watcher, watcher.wanted)
-        self._spawn(self._begin(watcher, watcher.sources.keys() - before.keys()))
+        new = watcher.sources.keys() - before.keys()
+        # What others here were told; what comes from here on is given to this one as to them.
+        watcher.pending |= new & self._newest.keys()
+        self.drained(watcher)
+        self._spawn(self._begin(new))
 
     def _reindex(self, watcher: Watcher, wanted: set[int]) -> None:
         """It watches these entities from here on, and the same area as before."""
@@ -333,10 +333,10 @@ class Watching:
         watcher.pending = {one for one in pending if one in watcher.sources or area is not None}
         self._spawn(self._unwatch(gone))
 
-    async def _begin(self, watcher: Watcher, sources: Set[int]) -> None:
+    async def _begin(self, sources: Set[int]) -> None:
         try:
             await self._locations.watch(self._node, WatchList(frozenset(sources), frozenset()))
-            await self._read(sources, watcher)
+            await self._read(sources)
         except RedisError as error:
             # The next renewal does it.
             self._log.debug("a wish waits", action=Action.REDIS_AWAY, why=repr(error))

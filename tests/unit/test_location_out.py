@@ -372,3 +372,24 @@ async def test_what_is_looked_for_again_is_not_shown_again():
     assert link.places == other.places == [(1, 1.0)]
     third, _, _ = await node.online(11, area=Area(0, 0, 2, 2))
     assert (third.places, link.places) == ([(1, 1.0)], [(1, 1.0)])
+
+
+async def test_what_comes_while_redis_is_asked_is_shown_once():
+    node = Node(DRIVER, ORDER)
+    other, _, _ = await node.online(11, 1)
+    await node.at(1, 1, 1.0)
+    link, _, _ = await node.online(20, 5)
+    wish, newest = node.redis.watch, node.redis.newest
+
+    async def wish_slowly(name, wanted):
+        await wish(name, wanted)
+        await node.at(1, 2, 2.0)
+
+    async def newest_slowly(entities):
+        found = await newest(entities)
+        await node.at(1, 3, 3.0)
+        return found
+
+    node.redis.watch, node.redis.newest = wish_slowly, newest_slowly
+    await node.change(after(ORDER, follows=1, state="assigned"), 5, 1)
+    assert link.places == other.places == [(1, 1.0), (1, 2.0), (1, 3.0)]
