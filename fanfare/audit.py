@@ -18,11 +18,38 @@ class Entry(NamedTuple):
     options: Mapping[str, str] = {}
 
 
-_CREATED: Final = {"CHANNEL_CREATE": 10, "GUILD_ROLE_CREATE": 30, "INVITE_CREATE": 40, "WEBHOOK_CREATE": 50}
-_CHANGED: Final = {"GUILD_UPDATE": 1, "CHANNEL_UPDATE": 11, "GUILD_ROLE_UPDATE": 31, "WEBHOOK_UPDATE": 51}
-_DELETED: Final = {"CHANNEL_DELETE": 12, "GUILD_ROLE_DELETE": 32, "INVITE_DELETE": 42, "WEBHOOK_DELETE": 52}
+_CREATED: Final = {
+    "CHANNEL_CREATE": 10,
+    "GUILD_ROLE_CREATE": 30,
+    "INVITE_CREATE": 40,
+    "WEBHOOK_CREATE": 50,
+    "THREAD_CREATE": 110,
+}
+_CHANGED: Final = {
+    "GUILD_UPDATE": 1,
+    "CHANNEL_UPDATE": 11,
+    "GUILD_ROLE_UPDATE": 31,
+    "WEBHOOK_UPDATE": 51,
+    "THREAD_UPDATE": 111,
+}
+_DELETED: Final = {
+    "CHANNEL_DELETE": 12,
+    "GUILD_ROLE_DELETE": 32,
+    "INVITE_DELETE": 42,
+    "WEBHOOK_DELETE": 52,
+    "THREAD_DELETE": 112,
+}
 _KICK, _BAN, _UNBAN, _MEMBER, _ROLES = 20, 22, 23, 24, 25
 _OVERWRITE: Final = (13, 14, 15)
+_OF_THREAD: Final = (
+    "name",
+    "type",
+    "archived",
+    "locked",
+    "invitable",
+    "auto_archive_duration",
+    "rate_limit_per_user",
+)
 # Says what a thing is, or belongs to, and does not change.
 _FIXED: Final = frozenset(
     {"id", "guild_id", "user", "last_message_id", "last_pin_timestamp", "roles", "inviter"}
@@ -48,6 +75,8 @@ def entry_of(name: str, payload: Json, before: Json | None, by: int) -> Entry | 
         return _member(payload, before or {})
     thing = payload.get("role", payload)
     old = (before or {}).get("role", before)
+    if name.startswith("THREAD_"):
+        thing, old = _thread(thing), _thread(before) if before else None
     target = int(thing.get("id") or payload.get("role_id") or 0)
     if name in _CREATED:
         return Entry(_CREATED[name], target, _diff({}, thing))
@@ -75,6 +104,11 @@ def shown(entry: Entry, ident: int, by: int, reason: str) -> Json:
     if reason:
         found["reason"] = reason
     return found
+
+
+def _thread(thread: Json) -> Json:
+    known = thread | thread.get("thread_metadata", {})
+    return {key: known[key] for key in ("id", *_OF_THREAD) if key in known}
 
 
 def _member(payload: Json, before: Json) -> Entry:

@@ -5,12 +5,41 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["DM", "TEXT", "Channel", "Guild", "Invite", "Member", "Overwrite", "Role", "User"]
+__all__ = [
+    "ANNOUNCEMENT",
+    "ANNOUNCEMENT_THREAD",
+    "CATEGORY",
+    "DM",
+    "FORUM",
+    "GROUP_DM",
+    "PRIVATE_THREAD",
+    "PUBLIC_THREAD",
+    "TEXT",
+    "THREADS",
+    "VOICE",
+    "Channel",
+    "Guild",
+    "Invite",
+    "Member",
+    "Overwrite",
+    "Role",
+    "Thread",
+    "ThreadMember",
+    "User",
+]
 
 TEXT: Final = 0
 DM: Final = 1
+VOICE: Final = 2
 GROUP_DM: Final = 3
 CATEGORY: Final = 4
+ANNOUNCEMENT: Final = 5
+ANNOUNCEMENT_THREAD: Final = 10
+PUBLIC_THREAD: Final = 11
+PRIVATE_THREAD: Final = 12
+FORUM: Final = 15
+"""A channel of threads only: nothing is said beside them."""
+THREADS: Final = frozenset({ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD})
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +73,38 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = False
 
 
+class ThreadMember(msgspec.Struct, frozen=True):
+    """Somebody who has joined a thread."""
+
+    id: int
+    joined_at: datetime
+
+
+class Thread(msgspec.Struct, frozen=True, kw_only=True):
+    """What only threads have."""
+
+    owner_id: int
+    made_at: datetime
+    archived: bool = False
+    changed_at: datetime
+    """When it was archived or opened last."""
+    auto_archive: int = 1440
+    """Minutes without a message after which it is archived."""
+    locked: bool = False
+    """Only who may manage threads opens it again."""
+    invitable: bool = True
+    """Of a private one: whether any of its members may add others."""
+    members: tuple[ThreadMember, ...] = ()
+    """By id."""
+
+    @property
+    def joined(self) -> frozenset[int]:
+        """The users who have joined."""
+        return frozenset(one.id for one in self.members)
+
+
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """A channel of a guild, or a direct conversation (guild_id 0, with its recipients)."""
+    """A channel of a guild, a thread in one, or a direct conversation (guild_id 0, with its recipients)."""
 
     id: int
     type: int = TEXT
@@ -54,10 +113,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     topic: str | None = None
     position: int = 0
     parent_id: int = 0
+    """The category; of a thread, the channel that it is in."""
     nsfw: bool = False
     rate_limit_per_user: int = 0
     overwrites: tuple[Overwrite, ...] = ()
     recipients: tuple[User, ...] = ()
+    thread: Thread | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +151,7 @@ class Guild(msgspec.Struct, kw_only=True):
     """A guild as one process holds it.
 
     `version` grows by one with every change; `members` holds everybody in a small guild, in a large one only the
-    members that this process has asked for.
+    members that this process has asked for. Of the threads, `channels` holds those that are open, or were lately.
     """
 
     id: int

@@ -9,7 +9,23 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Invite, Member, Overwrite, Role, User
+from fanfare.model import (
+    CATEGORY,
+    DM,
+    FORUM,
+    GROUP_DM,
+    PRIVATE_THREAD,
+    VOICE,
+    Channel,
+    Guild,
+    Invite,
+    Member,
+    Overwrite,
+    Role,
+    Thread,
+    ThreadMember,
+    User,
+)
 
 __all__ = [
     "APPLICATION_FLAGS",
@@ -23,6 +39,10 @@ __all__ = [
     "overwrite",
     "own_user",
     "role",
+    "thread_gone",
+    "thread_member",
+    "thread_members",
+    "thread_members_update",
     "timestamp",
     "unavailable_guild",
     "user",
@@ -30,7 +50,8 @@ __all__ = [
 
 Json = dict[str, Any]
 
-_VOICE: Final = 2
+# Discord counts the members of a thread no further.
+_COUNTED: Final = 50
 # What of a guild those see who are asked to join it.
 _PREVIEW: Final = frozenset(
     {
@@ -181,6 +202,8 @@ def channel(c: Channel, *, to: int = 0) -> Json:
             "last_pin_timestamp": None,
             "flags": 0,
         }
+    if c.thread is not None:
+        return _thread(c, c.thread)
     found: Json = {
         "id": str(c.id),
         "type": c.type,
@@ -199,9 +222,70 @@ def channel(c: Channel, *, to: int = 0) -> Json:
             "last_pin_timestamp": None,
             "rate_limit_per_user": c.rate_limit_per_user,
         }
-    if c.type == _VOICE:
+    if c.type == VOICE:
         found |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
+    if c.type == FORUM:
+        found |= {
+            "available_tags": [],
+            "default_reaction_emoji": None,
+            "default_sort_order": None,
+            "default_forum_layout": 0,
+        }
     return found
+
+
+def _thread(c: Channel, about: Thread) -> Json:
+    metadata: Json = {
+        "archived": about.archived,
+        "auto_archive_duration": about.auto_archive,
+        "archive_timestamp": timestamp(about.changed_at),
+        "locked": about.locked,
+        "create_timestamp": timestamp(about.made_at),
+    }
+    if c.type == PRIVATE_THREAD:
+        metadata["invitable"] = about.invitable
+    return {
+        "id": str(c.id),
+        "type": c.type,
+        "guild_id": str(c.guild_id),
+        "parent_id": str(c.parent_id),
+        "owner_id": str(about.owner_id),
+        "name": c.name,
+        "nsfw": c.nsfw,
+        "last_message_id": None,
+        "last_pin_timestamp": None,
+        "message_count": 0,
+        "total_message_sent": 0,
+        "member_count": min(len(about.members), _COUNTED),
+        "rate_limit_per_user": c.rate_limit_per_user,
+        "thread_metadata": metadata,
+        "applied_tags": [],
+        "flags": 0,
+    }
+
+
+def thread_gone(c: Channel) -> Json:
+    """The `d` of THREAD_DELETE."""
+    return {"id": str(c.id), "guild_id": str(c.guild_id), "parent_id": str(c.parent_id), "type": c.type}
+
+
+def thread_member(c: Channel, one: ThreadMember) -> Json:
+    """Somebody who has joined a thread."""
+    return {"id": str(c.id), "user_id": str(one.id), "join_timestamp": timestamp(one.joined_at), "flags": 0}
+
+
+def thread_members(c: Channel) -> list[Json]:
+    """Everybody who has joined a thread."""
+    return [thread_member(c, one) for one in c.thread.members] if c.thread is not None else []
+
+
+def thread_members_update(c: Channel, added: Iterable[ThreadMember], removed: Iterable[int]) -> Json:
+    """The `d` of THREAD_MEMBERS_UPDATE. Args: c: the thread after it."""
+    joined: Json = {"added_members": [thread_member(c, one) for one in added]}
+    left: Json = {"removed_member_ids": [str(ident) for ident in removed]}
+    count = min(len(c.thread.members), _COUNTED) if c.thread is not None else 0
+    found: Json = {"id": str(c.id), "guild_id": str(c.guild_id), "member_count": count}
+    return found | (joined if joined["added_members"] else {}) | (left if left["removed_member_ids"] else {})
 
 
 def guild(g: Guild) -> Json:

@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-from fanfare.model import Channel, Guild, Member
+from fanfare.model import PRIVATE_THREAD, THREADS, Channel, Guild, Member
 
 __all__ = [
     "ALL",
@@ -128,6 +128,8 @@ _VIEW: Final = int(P.VIEW_CHANNEL)
 _SEND: Final = int(P.SEND_MESSAGES)
 _NEEDS_SEND: Final = int(P.MENTION_EVERYONE | P.SEND_TTS_MESSAGES | P.ATTACH_FILES | P.EMBED_LINKS)
 _CONNECT: Final = int(P.CONNECT)
+_SEND_IN_THREADS: Final = int(P.SEND_MESSAGES_IN_THREADS)
+_MANAGE_THREADS: Final = int(P.MANAGE_THREADS)
 VOICE_TYPES: Final = frozenset({2, 13})
 """Types of channels that one connects to."""
 
@@ -168,6 +170,9 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
     In a voice channel nothing but VIEW_CHANNEL is left without CONNECT: MANAGE_CHANNELS and MANAGE_ROLES go too, as
     Discord documents it ("Implicit Permissions") and as its libraries work it out.
 
+    In a thread it is what they may do in its channel, but that SEND_MESSAGES_IN_THREADS stands for SEND_MESSAGES; a
+    private thread is there for those who have joined it, and for who may manage threads.
+
     Args:
         guild: with its roles.
         roles: ids of the roles held.
@@ -175,6 +180,23 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
         channel: with its overwrites.
 
     """
+    if channel.type in THREADS:
+        return _in_thread(guild, roles, user_id, channel)
+    return _implicit(_granted(guild, roles, user_id, channel), voice=channel.type in VOICE_TYPES)
+
+
+def _in_thread(guild: Guild, roles: Iterable[int], user_id: int, thread: Channel) -> int:
+    parent = guild.channels.get(thread.parent_id)
+    held = _granted(guild, roles, user_id, parent) if parent is not None else NONE
+    joined = thread.thread.joined if thread.thread is not None else ()
+    if thread.type == PRIVATE_THREAD and not held & _MANAGE_THREADS and user_id not in joined:
+        return NONE
+    held = (held | _SEND) if held & _SEND_IN_THREADS else (held & ~_SEND)
+    return _implicit(held, voice=False)
+
+
+def _granted(guild: Guild, roles: Iterable[int], user_id: int, channel: Channel) -> int:
+    """What roles and overwrites give, before the implicit rules; everything to administrators."""
     held_roles = frozenset(roles)
     held = base_of(guild, held_roles, user_id)
     if held & _ADMINISTRATOR:
@@ -195,7 +217,7 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
     held = (held & ~deny) | allow
     if own is not None:
         held = (held & ~own.deny) | own.allow
-    return _implicit(held, voice=channel.type in VOICE_TYPES)
+    return held
 
 
 def top_role(guild: Guild, roles: Iterable[int]) -> tuple[int, int]:

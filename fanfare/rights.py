@@ -20,7 +20,22 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role
+from fanfare.model import (
+    ANNOUNCEMENT,
+    ANNOUNCEMENT_THREAD,
+    CATEGORY,
+    FORUM,
+    PRIVATE_THREAD,
+    PUBLIC_THREAD,
+    TEXT,
+    THREADS,
+    Channel,
+    Guild,
+    Member,
+    Overwrite,
+    Role,
+    Thread,
+)
 from fanfare.permissions import P, base, in_channel, timed_out, top_role
 
 __all__ = [
@@ -28,6 +43,8 @@ __all__ = [
     "MAX_CHILDREN",
     "MAX_OVERWRITES",
     "MAX_ROLES",
+    "MAX_THREADS",
+    "MAX_THREAD_MEMBERS",
     "BadChangeError",
     "NotAllowedError",
     "RightsError",
@@ -47,6 +64,11 @@ __all__ = [
     "role_changed",
     "role_created",
     "role_deleted",
+    "thread_changed",
+    "thread_created",
+    "thread_deleted",
+    "thread_joined",
+    "thread_left",
     "unbanned",
     "webhook_changed",
 ]
@@ -57,6 +79,16 @@ MAX_OVERWRITES: Final = 500
 MAX_CHILDREN: Final = 50
 """Channels in a category."""
 
+MAX_THREADS: Final = 1000
+"""Threads of a guild that are not archived."""
+MAX_THREAD_MEMBERS: Final = 1000
+
+# The channels in which there may be threads of a type.
+_HOLDS: Final = {
+    ANNOUNCEMENT_THREAD: {ANNOUNCEMENT},
+    PUBLIC_THREAD: {TEXT, FORUM},
+    PRIVATE_THREAD: {TEXT},
+}
 _EVERY_BIT: Final = (1 << 64) - 1
 _ADMINISTRATOR: Final = int(P.ADMINISTRATOR)
 _MANAGE_ROLES: Final = int(P.MANAGE_ROLES)
@@ -159,7 +191,7 @@ def channel_created(guild: Guild, by: Member, channel: Channel, *, inherited: bo
 
     """
     _require(guild, by, P.MANAGE_CHANNELS)
-    if len(guild.channels) >= MAX_CHANNELS:
+    if sum(one.type not in THREADS for one in guild.channels.values()) >= MAX_CHANNELS:
         raise BadChangeError(30013, f"Maximum number of guild channels reached ({MAX_CHANNELS})")
     _check_parent(guild, by, channel)
     if not inherited:
@@ -271,6 +303,107 @@ def _check_target(guild: Guild, one: Overwrite) -> None:
         raise BadChangeError(50035, said, field="permission_overwrites")
 
 
+# Threads
+
+
+def thread_created(guild: Guild, by: Member, thread: Channel) -> None:
+    """Somebody makes a thread. Raises: RightsError."""
+    parent = guild.channels.get(thread.parent_id)
+    held = in_channel(guild, by.roles, by.user.id, parent) if parent is not None else 0
+    _check_visible(held)
+    if parent is None or parent.type not in _HOLDS[thread.type]:
+        raise BadChangeError(50024, "Cannot execute action on this channel type")
+    needed = P.CREATE_PRIVATE_THREADS if thread.type == PRIVATE_THREAD else P.CREATE_PUBLIC_THREADS
+    if parent.type == FORUM:
+        needed = P.SEND_MESSAGES
+    if not held & needed or (thread.rate_limit_per_user and not held & P.MANAGE_THREADS):
+        raise NotAllowedError
+    _check_threads(guild)
+
+
+def _check_threads(guild: Guild) -> None:
+    there = sum(one.thread is not None and not one.thread.archived for one in guild.channels.values())
+    if there >= MAX_THREADS:
+        raise BadChangeError(160006, f"Maximum number of active threads reached ({MAX_THREADS})")
+
+
+def thread_changed(guild: Guild, by: Member, before: Channel, after: Channel) -> None:
+    """Somebody changes a thread.
+
+    Who made it may change it; who may write in it may open it, if it is not locked; locking it and slow mode are for
+    who may manage threads.
+
+    Raises:
+        RightsError: it must not be.
+
+    """
+    held = in_channel(guild, by.roles, by.user.id, before)
+    _check_visible(held)
+    was, now = _about(before), _about(after)
+    if was.archived and now.archived:
+        raise BadChangeError(50083, "Thread is archived")
+    if was.archived and not now.archived:
+        _check_threads(guild)
+    if held & P.MANAGE_THREADS:
+        return
+    only_opened = (
+        replace(after, thread=replace(now, archived=was.archived, changed_at=was.changed_at)) == before
+    )
+    if was.archived and only_opened:
+        if was.locked or not held & P.SEND_MESSAGES:
+            raise NotAllowedError
+        return
+    managed = (
+        was.locked or was.locked != now.locked or before.rate_limit_per_user != after.rate_limit_per_user
+    )
+    if managed or was.owner_id != by.user.id:
+        raise NotAllowedError
+
+
+def thread_deleted(guild: Guild, by: Member, thread: Channel) -> None:
+    """Somebody deletes a thread. Raises: RightsError."""
+    held = in_channel(guild, by.roles, by.user.id, thread)
+    _check_visible(held)
+    if not held & P.MANAGE_THREADS:
+        raise NotAllowedError
+
+
+def thread_joined(guild: Guild, by: Member, thread: Channel, joining: Member) -> None:
+    """Somebody joins a thread, or is added to it by somebody else. Raises: RightsError."""
+    held = in_channel(guild, by.roles, by.user.id, thread)
+    _check_visible(held)
+    about = _about(thread)
+    if about.archived:
+        raise BadChangeError(50083, "Thread is archived")
+    if joining.user.id != by.user.id:
+        manages = held & P.MANAGE_THREADS or about.owner_id == by.user.id
+        closed = thread.type == PRIVATE_THREAD and not about.invitable
+        if not held & P.SEND_MESSAGES or (closed and not manages):
+            raise NotAllowedError
+        parent = guild.channels[thread.parent_id]
+        if not in_channel(guild, joining.roles, joining.user.id, parent) & P.VIEW_CHANNEL:
+            raise BadChangeError(50001, "Missing Access: that member does not see the channel")
+    if len(about.members) >= MAX_THREAD_MEMBERS and joining.user.id not in about.joined:
+        raise BadChangeError(30033, f"Maximum number of thread participants reached ({MAX_THREAD_MEMBERS})")
+
+
+def thread_left(guild: Guild, by: Member, thread: Channel, user_id: int) -> None:
+    """Somebody leaves a thread, or is taken out of it by somebody else. Raises: RightsError."""
+    held = in_channel(guild, by.roles, by.user.id, thread)
+    _check_visible(held)
+    about = _about(thread)
+    if about.archived:
+        raise BadChangeError(50083, "Thread is archived")
+    owns = thread.type == PRIVATE_THREAD and about.owner_id == by.user.id
+    if user_id != by.user.id and not owns and not held & P.MANAGE_THREADS:
+        raise NotAllowedError
+
+
+def _about(thread: Channel) -> Thread:
+    assert thread.thread is not None
+    return thread.thread
+
+
 # Members
 
 
@@ -343,7 +476,7 @@ def invited(guild: Guild, by: Member, channel_id: int) -> None:
     channel = guild.channels.get(channel_id)
     if channel is None:
         raise NotAllowedError
-    if channel.type == CATEGORY:
+    if channel.type == CATEGORY or channel.type in THREADS:
         raise BadChangeError(50024, "Cannot execute action on this channel type")
     if not in_channel(guild, by.roles, by.user.id, channel) & P.CREATE_INSTANT_INVITE:
         raise NotAllowedError
@@ -363,6 +496,8 @@ def webhook_changed(guild: Guild, by: Member, channel_id: int) -> None:
     channel = guild.channels.get(channel_id)
     if channel is None or not in_channel(guild, by.roles, by.user.id, channel) & P.MANAGE_WEBHOOKS:
         raise NotAllowedError
+    if channel.type in THREADS:
+        raise BadChangeError(50024, "Cannot execute action on this channel type")
 
 
 # Guilds

@@ -1,21 +1,22 @@
 """Channels of guilds, and direct conversations."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from fanfare import payloads, rights
-from fanfare.model import CATEGORY, DM, Channel, Guild, Overwrite, User
+from fanfare.model import CATEGORY, DM, THREADS, Channel, Guild, Overwrite, User
 from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user
+from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_thread_member, as_user
 
-__all__ = ["Channels", "insert_channel"]
+__all__ = ["Channels", "channel_of", "guild_of", "insert_channel"]
 
-_FIXED: Final = frozenset({"id", "guild_id", "recipients"})
+_FIXED: Final = frozenset({"id", "guild_id", "recipients", "thread"})
 
 
 class Channels:
@@ -32,7 +33,7 @@ class Channels:
                 return None
             if row["guild_id"] is None:
                 return (await _with_recipients(connection, [row]))[0]
-            return await _with_overwrites(connection, row)
+            return await _whole(connection, row)
 
     async def dm(self, id_if_new: int, user_a: int, user_b: int) -> Channel:
         """The direct conversation of two users, made if there is none: always the same one.
@@ -114,8 +115,7 @@ class Channels:
 
         """
         assert not _FIXED & changes.keys()
-        async with changing(self._db, await self._guild_of(channel_id), by) as change:
-            old = await _channel(change, channel_id)
+        async with self._changing(channel_id, by) as (change, old):
             return await _update_by(change, by, old, msgspec.structs.replace(old, **changes))
 
     async def move_channels(
@@ -150,16 +150,35 @@ class Channels:
             return change.done(len(moves))
 
     async def delete_channel(self, channel_id: int, *, by: int = 0) -> Change[Channel]:
-        """Take a channel out of its guild; channels in a deleted category stay. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id), by) as change:
-            old = await _channel(change, channel_id)
+        """Take a channel with its threads, or a thread, out of its guild; channels in a deleted category stay.
+
+        Raises:
+            NotFoundError, RightsError: as `update_channel`.
+
+        """
+        async with changing(self._db, await guild_of(self._db, channel_id), by) as change:
+            old = await channel_of(change, channel_id)
+            if old.type in THREADS:
+                await change.permit(by, rights.thread_deleted, old)
+                await _delete_thread(change, old)
+                return change.done(old)
             await change.permit(by, rights.channel_deleted, old)
+            threads = [one for one in (await change.state()).channels.values() if one.type in THREADS]
+            for thread in threads:
+                if thread.parent_id == channel_id:
+                    await _delete_thread(change, thread)
+            await change.connection.execute(
+                "DELETE FROM channels WHERE guild_id = $1 AND parent_id = $2 AND type = ANY($3::smallint[])",
+                old.guild_id,
+                channel_id,
+                list(THREADS),
+            )
             if old.type == CATEGORY:
                 children = await change.connection.fetch(
                     "SELECT id FROM channels WHERE guild_id = $1 AND parent_id = $2", old.guild_id, channel_id
                 )
                 for row in children:
-                    child = await _channel(change, row["id"])
+                    child = await channel_of(change, row["id"])
                     await _update(change, child, msgspec.structs.replace(child, parent_id=0))
             await change.connection.execute("DELETE FROM channels WHERE id = $1", channel_id)
             change.event("CHANNEL_DELETE", payloads.channel(old), channel=channel_id)
@@ -167,26 +186,55 @@ class Channels:
 
     async def set_overwrite(self, channel_id: int, overwrite: Overwrite, *, by: int = 0) -> Change[Channel]:
         """Set what the channel allows and denies to a role or member. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id), by) as change:
-            old = await _channel(change, channel_id)
+        async with self._changing(channel_id, by) as (change, old):
             others = tuple(o for o in old.overwrites if o.id != overwrite.id)
             new = msgspec.structs.replace(old, overwrites=(*others, overwrite))
             return await _update_by(change, by, old, new)
 
     async def delete_overwrite(self, channel_id: int, target_id: int, *, by: int = 0) -> Change[Channel]:
         """Take away what the channel says about a role or member. Raises NotFoundError, RightsError."""
-        async with changing(self._db, await self._guild_of(channel_id), by) as change:
-            old = await _channel(change, channel_id)
+        async with self._changing(channel_id, by) as (change, old):
             kept = tuple(o for o in old.overwrites if o.id != target_id)
             if kept == old.overwrites:
                 raise NotFoundError("overwrite", target_id)
             return await _update_by(change, by, old, msgspec.structs.replace(old, overwrites=kept))
 
-    async def _guild_of(self, channel_id: int) -> int:
-        guild_id: int | None = await self._db.value("SELECT guild_id FROM channels WHERE id = $1", channel_id)
-        if guild_id is None:
-            raise NotFoundError("channel", channel_id)
-        return guild_id
+    @asynccontextmanager
+    async def _changing(self, channel_id: int, by: int) -> AsyncIterator[tuple[Changing, Channel]]:
+        """A channel that is no thread, and its guild's lock. Raises: NotFoundError, RightsError."""
+        async with changing(self._db, await guild_of(self._db, channel_id), by) as change:
+            old = await channel_of(change, channel_id)
+            if old.type in THREADS:
+                raise rights.BadChangeError(50024, "Cannot execute action on this channel type")
+            yield change, old
+
+
+async def guild_of(database: Database, channel_id: int) -> int:
+    """The guild of a channel. Raises: NotFoundError: there is no such channel in a guild."""
+    guild_id: int | None = await database.value("SELECT guild_id FROM channels WHERE id = $1", channel_id)
+    if guild_id is None:
+        raise NotFoundError("channel", channel_id)
+    return guild_id
+
+
+async def channel_of(change: Changing, channel_id: int) -> Channel:
+    """A channel or thread of the guild. Raises: NotFoundError."""
+    row = await change.connection.fetchrow(
+        "SELECT * FROM channels WHERE id = $1 AND guild_id = $2", channel_id, change.guild_id
+    )
+    if row is None:
+        raise NotFoundError("channel", channel_id)
+    return await _whole(change.connection, row)
+
+
+async def _delete_thread(change: Changing, thread: Channel) -> None:
+    await change.connection.execute("DELETE FROM channels WHERE id = $1", thread.id)
+    change.event(
+        "THREAD_DELETE",
+        payloads.thread_gone(thread),
+        channel=thread.id,
+        before=payloads.channel(thread) | {"members": payloads.thread_members(thread)},
+    )
 
 
 async def insert_channel(connection: Connection, channel: Channel) -> None:
@@ -242,7 +290,7 @@ def _named(*channels: Channel) -> set[int]:
 
 def _of(guild: Guild, channel_id: int) -> Channel:
     found = guild.channels.get(channel_id)
-    if found is None:
+    if found is None or found.type in THREADS:
         raise NotFoundError("channel", channel_id)
     return found
 
@@ -270,16 +318,12 @@ async def _update(change: Changing, old: Channel, new: Channel) -> Channel:
     return new
 
 
-async def _channel(change: Changing, channel_id: int) -> Channel:
-    row = await change.connection.fetchrow(
-        "SELECT * FROM channels WHERE id = $1 AND guild_id = $2", channel_id, change.guild_id
-    )
-    if row is None:
-        raise NotFoundError("channel", channel_id)
-    return await _with_overwrites(change.connection, row)
-
-
-async def _with_overwrites(connection: Connection, row: Row) -> Channel:
+async def _whole(connection: Connection, row: Row) -> Channel:
+    if row["type"] in THREADS:
+        members = await connection.fetch(
+            "SELECT * FROM thread_members WHERE thread_id = $1 ORDER BY user_id", row["id"]
+        )
+        return as_channel(row, members=map(as_thread_member, members))
     overwrites = await connection.fetch(
         "SELECT * FROM overwrites WHERE channel_id = $1 ORDER BY target_id", row["id"]
     )

@@ -9,6 +9,7 @@ from fanfare.store.changes import Changing
 from fanfare.store.database import Connection
 from fanfare.store.errors import NotFoundError
 from fanfare.store.rows import MEMBER_SQL, as_member
+from fanfare.store.threads import leave_threads
 
 __all__ = ["BANNED", "insert_member", "join", "member_of", "part"]
 
@@ -45,6 +46,7 @@ async def join(
 
 async def part(change: Changing, member: Member) -> None:
     """Take a member out of the guild."""
+    await leave_threads(change, member.user.id)
     await change.connection.execute(
         "DELETE FROM members WHERE guild_id = $1 AND user_id = $2", change.guild_id, member.user.id
     )

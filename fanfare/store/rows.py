@@ -3,10 +3,19 @@
 from collections.abc import Iterable
 from typing import Final
 
-from fanfare.model import Channel, Member, Overwrite, Role, User
+from fanfare.model import THREADS, Channel, Member, Overwrite, Role, Thread, ThreadMember, User
 from fanfare.store.database import Row
 
-__all__ = ["MEMBER_SQL", "USER_COLUMNS", "as_channel", "as_member", "as_overwrite", "as_role", "as_user"]
+__all__ = [
+    "MEMBER_SQL",
+    "USER_COLUMNS",
+    "as_channel",
+    "as_member",
+    "as_overwrite",
+    "as_role",
+    "as_thread_member",
+    "as_user",
+]
 
 USER_COLUMNS: Final = "id, username, global_name, bot"
 # Members with their users; goes on with WHERE.
@@ -51,7 +60,17 @@ def as_overwrite(row: Row) -> Overwrite:
     return Overwrite(row["target_id"], row["type"], row["allow"], row["deny"])
 
 
-def as_channel(row: Row, overwrites: Iterable[Overwrite] = (), recipients: Iterable[User] = ()) -> Channel:
+def as_thread_member(row: Row) -> ThreadMember:
+    """A row of `thread_members`."""
+    return ThreadMember(row["user_id"], row["joined_at"])
+
+
+def as_channel(
+    row: Row,
+    overwrites: Iterable[Overwrite] = (),
+    recipients: Iterable[User] = (),
+    members: Iterable[ThreadMember] = (),
+) -> Channel:
     """A row of `channels`."""
     return Channel(
         id=row["id"],
@@ -65,4 +84,18 @@ def as_channel(row: Row, overwrites: Iterable[Overwrite] = (), recipients: Itera
         rate_limit_per_user=row["rate_limit_per_user"],
         overwrites=tuple(overwrites),
         recipients=tuple(recipients),
+        thread=_thread(row, members) if row["type"] in THREADS else None,
+    )
+
+
+def _thread(row: Row, members: Iterable[ThreadMember]) -> Thread:
+    return Thread(
+        owner_id=row["owner_id"],
+        made_at=row["made_at"],
+        archived=row["archived"],
+        changed_at=row["changed_at"],
+        auto_archive=row["auto_archive"],
+        locked=row["locked"],
+        invitable=row["invitable"],
+        members=tuple(members),
     )

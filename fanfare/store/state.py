@@ -1,14 +1,20 @@
 """A guild as the database has it: inside a transaction that sees one moment, or that holds the guild's lock."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from fanfare.constants import LARGE_GUILD
-from fanfare.model import Guild, Overwrite
+from fanfare.model import Guild, Overwrite, ThreadMember
 from fanfare.store.database import Connection
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role
+from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role, as_thread_member
 
 __all__ = ["guild_state", "snapshot"]
+
+# What was said in a thread before it was archived may be on its way for as long as this.
+_ARCHIVED_FOR: Final = timedelta(days=1)
+_HERE: Final = "guild_id = $1 AND (NOT archived OR (archived AND changed_at > $2))"
 
 
 async def snapshot(connection: Connection, guild_id: int) -> Guild | None:
@@ -34,9 +40,20 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
     if row is None:
         return None
     roles = await connection.fetch("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id", guild_id)
+    since = datetime.now(UTC) - _ARCHIVED_FOR
     channels = await connection.fetch(
-        "SELECT * FROM channels WHERE guild_id = $1 ORDER BY position, id", guild_id
+        f"SELECT * FROM channels WHERE {_HERE} ORDER BY position, id",  # noqa: S608 (constant)
+        guild_id,
+        since,
     )
+    joined: dict[int, list[ThreadMember]] = {}
+    for found in await connection.fetch(
+        "SELECT t.* FROM thread_members t JOIN channels c ON c.id = t.thread_id "  # noqa: S608 (constant)
+        f"WHERE {_HERE} ORDER BY t.user_id",
+        guild_id,
+        since,
+    ):
+        joined.setdefault(found["thread_id"], []).append(as_thread_member(found))
     overwrites: dict[int, list[Overwrite]] = {}
     for found in await connection.fetch(
         "SELECT o.* FROM overwrites o JOIN channels c ON c.id = o.channel_id WHERE c.guild_id = $1 "
@@ -58,6 +75,9 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
         version=row["version"],
         member_count=row["member_count"],
         roles={r["id"]: as_role(r) for r in roles},
-        channels={c["id"]: as_channel(c, overwrites.get(c["id"], ())) for c in channels},
+        channels={
+            c["id"]: as_channel(c, overwrites.get(c["id"], ()), members=joined.get(c["id"], ()))
+            for c in channels
+        },
         members={m["id"]: as_member(m) for m in members},
     )

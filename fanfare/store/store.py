@@ -16,6 +16,7 @@ from fanfare.store.messages import Messages
 from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
 from fanfare.store.search import Search
+from fanfare.store.threads import Threads
 from fanfare.store.users import Users
 from fanfare.store.webhooks import Webhooks
 
@@ -27,6 +28,7 @@ class Store(
     Guilds,
     Roles,
     Channels,
+    Threads,
     Messages,
     Search,
     Reactions,

@@ -12,7 +12,7 @@ from gateway.delivery.past import Past
 from gateway.delivery.progress import Progress
 from gateway.delivery.ring import Event, Ring
 from gateway.delivery.roster import Roster
-from gateway.delivery.session import JOINS, LEAVES, Session, is_membership
+from gateway.delivery.session import JOINS, LEAVES, Session, is_about_member, is_membership
 from gateway.delivery.shared_frames import Runs
 from gateway.delivery.visibility import frames_of
 from gateway.guilds.audience import AudienceClass, View, classify, content_for, intent_of, rights_of, sees
@@ -250,9 +250,8 @@ class CatchUp:
             return None
         before = event.before or view
         was = rights_of(before if user in before.guild.members else view, user)
-        own = record.type == "GUILD_MEMBER_UPDATE" and user in record.users
         audience = classify(view, user, session.intents, session.transport)
-        return frames_of(event, was, audience, own=own)
+        return frames_of(event, was, audience, own=is_about_member(record, user))
 
     def _class_in(self, session: Session, view: View) -> AudienceClass:
         """The session's class in a version of one of its guilds; the present one it stands in already."""

@@ -12,14 +12,24 @@ from gateway.recovery.path import Fence, Hop
 if TYPE_CHECKING:
     from gateway.guilds.audience import AudienceClass
 
-__all__ = ["JOINS", "LEAVES", "Link", "Session", "is_membership", "is_message", "is_personal"]
+__all__ = [
+    "JOINS",
+    "LEAVES",
+    "Link",
+    "Session",
+    "is_about_member",
+    "is_membership",
+    "is_message",
+    "is_personal",
+]
 
 JOINS: Final = frozenset({"GUILD_CREATE", "GUILD_MEMBER_ADD"})
 """Events that say that a user has joined a guild."""
 LEAVES: Final = frozenset({"GUILD_MEMBER_REMOVE", "GUILD_DELETE"})
 """Events that say that a user has left a guild."""
 _MEMBERSHIP: Final = JOINS | LEAVES
-_PERSONAL: Final = _MEMBERSHIP | {"GUILD_MEMBER_UPDATE"}
+_ABOUT_MEMBERS: Final = frozenset({"GUILD_MEMBER_UPDATE", "THREAD_MEMBERS_UPDATE"})
+_PERSONAL: Final = _MEMBERSHIP | _ABOUT_MEMBERS
 
 
 class Link(Protocol):
@@ -118,6 +128,11 @@ class Session:
 def is_membership(record: Record, user: int) -> bool:
     """Whether a record tells that a user joined or left a guild."""
     return record.type in _MEMBERSHIP and user in record.users
+
+
+def is_about_member(record: Record, user: int) -> bool:
+    """Whether a record changes what a user is in a guild, or in a thread of it."""
+    return record.type in _ABOUT_MEMBERS and user in record.users
 
 
 def is_personal(record: Record) -> bool:

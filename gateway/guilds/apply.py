@@ -1,17 +1,21 @@
 """What a guild event does to a guild's state, and how it was before it. Pure: the state given is left as it was."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from fanfare.constants import LARGE_GUILD
-from fanfare.model import Channel, Guild, Member, Overwrite, Role, User
+from fanfare.model import Channel, Guild, Member, Overwrite, Role, Thread, ThreadMember, User
 from fanfare.record import Record
 
 __all__ = ["UnknownPastError", "apply", "undo"]
+
+
+# What was said in a thread before it was archived may be on its way for as long as this.
+_ARCHIVED_FOR: Final = dt.timedelta(days=1)
 
 
 class UnknownPastError(Exception):
@@ -29,6 +33,49 @@ class _Channel(msgspec.Struct):
     nsfw: bool = False
     rate_limit_per_user: int = 0
     permission_overwrites: tuple[Overwrite, ...] = ()
+
+
+class _Metadata(msgspec.Struct):
+    archived: bool
+    auto_archive_duration: int
+    archive_timestamp: dt.datetime
+    locked: bool
+    create_timestamp: dt.datetime
+    invitable: bool = True
+
+
+class _ThreadMember(msgspec.Struct):
+    user_id: int
+    join_timestamp: dt.datetime
+
+
+class _Thread(msgspec.Struct):
+    id: int
+    type: int
+    guild_id: int
+    parent_id: int
+    owner_id: int
+    name: str
+    nsfw: bool
+    rate_limit_per_user: int
+    thread_metadata: _Metadata
+    members: list[_ThreadMember] | None = None
+    """None: as they are known."""
+
+
+class _ThreadGone(msgspec.Struct):
+    id: int
+
+
+class _ThreadMembers(msgspec.Struct):
+    id: int
+    added_members: list[_ThreadMember] = []
+    removed_member_ids: list[int] = []
+
+
+class _ThreadMembersWere(msgspec.Struct):
+    id: int
+    members: list[_ThreadMember]
 
 
 class _Role(msgspec.Struct):
@@ -120,6 +167,73 @@ def _channel_gone(guild: Guild, payload: bytes) -> Guild:
     return replace(guild, channels={key: value for key, value in guild.channels.items() if key != gone})
 
 
+def _thread(guild: Guild, payload: bytes) -> Guild:
+    found: _Thread = _read(payload, _Thread)
+    known = guild.channels.get(found.id)
+    members = known.thread.members if known is not None and known.thread is not None else ()
+    metadata = found.thread_metadata
+    thread = Channel(
+        id=found.id,
+        type=found.type,
+        guild_id=found.guild_id,
+        name=found.name,
+        parent_id=found.parent_id,
+        nsfw=found.nsfw,
+        rate_limit_per_user=found.rate_limit_per_user,
+        thread=Thread(
+            owner_id=found.owner_id,
+            made_at=metadata.create_timestamp,
+            archived=metadata.archived,
+            changed_at=metadata.archive_timestamp,
+            auto_archive=metadata.auto_archive_duration,
+            locked=metadata.locked,
+            invitable=metadata.invitable,
+            members=members if found.members is None else _members(found.members),
+        ),
+    )
+    long_ago = metadata.archive_timestamp - _ARCHIVED_FOR
+    kept = {ident: one for ident, one in guild.channels.items() if not _archived_before(one, long_ago)}
+    return replace(guild, channels=kept | {thread.id: thread})
+
+
+def _archived_before(channel: Channel, moment: dt.datetime) -> bool:
+    about = channel.thread
+    return about is not None and about.archived and about.changed_at < moment
+
+
+def _thread_gone(guild: Guild, payload: bytes) -> Guild:
+    gone = _read(payload, _ThreadGone).id
+    return replace(guild, channels={key: value for key, value in guild.channels.items() if key != gone})
+
+
+def _thread_members(guild: Guild, payload: bytes) -> Guild:
+    found: _ThreadMembers = _read(payload, _ThreadMembers)
+    thread = guild.channels.get(found.id)
+    if thread is None or thread.thread is None:
+        return guild
+    members = {one.id: one for one in (*thread.thread.members, *_members(found.added_members))}
+    for ident in found.removed_member_ids:
+        members.pop(ident, None)
+    return _with_members(guild, thread, thread.thread, sorted(members.values(), key=lambda one: one.id))
+
+
+def _thread_members_were(guild: Guild, payload: bytes) -> Guild:
+    found: _ThreadMembersWere = _read(payload, _ThreadMembersWere)
+    thread = guild.channels.get(found.id)
+    if thread is None or thread.thread is None:
+        return guild
+    return _with_members(guild, thread, thread.thread, _members(found.members))
+
+
+def _with_members(guild: Guild, thread: Channel, about: Thread, members: Iterable[ThreadMember]) -> Guild:
+    changed = replace(thread, thread=replace(about, members=tuple(members)))
+    return replace(guild, channels=guild.channels | {thread.id: changed})
+
+
+def _members(found: list[_ThreadMember]) -> tuple[ThreadMember, ...]:
+    return tuple(ThreadMember(one.user_id, one.join_timestamp) for one in found)
+
+
 def _role(guild: Guild, payload: bytes) -> Guild:
     role = _read(payload, _Role).role
     return replace(guild, roles=guild.roles | {role.id: role})
@@ -185,6 +299,10 @@ _CHANGES = {
     "CHANNEL_CREATE": _channel,
     "CHANNEL_UPDATE": _channel,
     "CHANNEL_DELETE": _channel_gone,
+    "THREAD_CREATE": _thread,
+    "THREAD_UPDATE": _thread,
+    "THREAD_DELETE": _thread_gone,
+    "THREAD_MEMBERS_UPDATE": _thread_members,
     "GUILD_ROLE_CREATE": _role,
     "GUILD_ROLE_UPDATE": _role,
     "GUILD_ROLE_DELETE": _role_gone,
@@ -244,6 +362,10 @@ _UNDONE: Final[dict[str, Callable[[Guild, Record], Guild]]] = {
     "CHANNEL_CREATE": _reversed(_channel_gone),
     "CHANNEL_UPDATE": _replaced(_channel),
     "CHANNEL_DELETE": _reversed(_channel),
+    "THREAD_CREATE": _reversed(_thread_gone),
+    "THREAD_UPDATE": _replaced(_thread),
+    "THREAD_DELETE": _replaced(_thread),
+    "THREAD_MEMBERS_UPDATE": _replaced(_thread_members_were),
     "GUILD_CREATE": _created,
     "GUILD_ROLE_CREATE": _without_role,
     "GUILD_ROLE_UPDATE": _replaced(_role),

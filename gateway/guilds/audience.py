@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeVar
 
 from fanfare import payloads
-from fanfare.model import Channel, Guild, Overwrite
+from fanfare.model import PRIVATE_THREAD, THREADS, Channel, Guild, Overwrite
 from fanfare.permissions import VOICE_TYPES, P, base_of, in_channel
 from fanfare.record import GUILD, Record
 from gateway.protocol.frames import Transport, encode
@@ -63,12 +63,16 @@ INTENTS: Final[Mapping[str, tuple[int, int]]] = {
             "CHANNEL_CREATE",
             "CHANNEL_UPDATE",
             "CHANNEL_DELETE",
+            "THREAD_CREATE",
+            "THREAD_UPDATE",
+            "THREAD_DELETE",
         ),
         (GUILDS, NOBODY),
     ),
     "CHANNEL_PINS_UPDATE": (GUILDS, 1 << 12),
     **dict.fromkeys(
-        ("GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE", "GUILD_MEMBER_REMOVE"), (_GUILD_MEMBERS, NOBODY)
+        ("GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE", "GUILD_MEMBER_REMOVE", "THREAD_MEMBERS_UPDATE"),
+        (_GUILD_MEMBERS, NOBODY),
     ),
     **dict.fromkeys(
         ("GUILD_BAN_ADD", "GUILD_BAN_REMOVE", "GUILD_AUDIT_LOG_ENTRY_CREATE"), (_GUILD_MODERATION, NOBODY)
@@ -128,15 +132,15 @@ class View:
         self.channel_lists: dict[frozenset[int], bytes] = {}
         """Lists of channels as clients see them, by the channels that a member sees (gateway.guilds.snapshot)."""
         self.special: frozenset[int] = frozenset()
-        """The users with rights of their own: the owner, and those named in an overwrite."""
+        """The users with rights of their own: the owner, those named in an overwrite, or in a private thread."""
         self.json: dict[int, bytes] = {}
         """The channels as clients see them, filled as they are asked for. So are the next two."""
         self.held: dict[int, dict[Rights, int]] = {}
         """Permission bits, per channel."""
         self.seen: dict[Rights, frozenset[int]] = {}
-        """The channels that are visible."""
+        """The channels and open threads that are visible."""
         self.alike: list[list[int]] = []
-        """The channels by what their overwrites say: most are in step with their category."""
+        """The channels and open threads by what their overwrites say: most are in step with their category."""
         old = before.guild if before is not None else None
         same_channels = old is not None and old.channels is guild.channels
         same_owner = old is not None and old.owner_id == guild.owner_id
@@ -178,7 +182,7 @@ class View:
         return bool(self.permissions(*rights, channel_id) & _VIEW_CHANNEL)
 
     def visible(self, rights: Rights) -> frozenset[int]:
-        """The channels that are there for somebody."""
+        """The channels and open threads that are there for somebody."""
         found = self.seen.get(rights)
         if found is None:
             if len(self.seen) >= _KEPT:
@@ -223,15 +227,24 @@ def _granted(guild: Guild, role_id: int) -> int | None:
 
 
 def _alike(guild: Guild) -> list[list[int]]:
-    """The channels of a guild, those together whose overwrites are the same."""
+    """The channels and open threads of a guild, those together that the same people see."""
     found: dict[tuple[bool, tuple[Overwrite, ...]], list[int]] = {}
+    private = []
     for channel in guild.channels.values():
-        found.setdefault((channel.type in VOICE_TYPES, channel.overwrites), []).append(channel.id)
-    return list(found.values())
+        if channel.thread is not None and channel.thread.archived:
+            continue
+        parent = guild.channels.get(channel.parent_id) if channel.type in THREADS else channel
+        if channel.type == PRIVATE_THREAD or parent is None:
+            private.append([channel.id])
+            continue
+        found.setdefault((parent.type in VOICE_TYPES, parent.overwrites), []).append(channel.id)
+    return [*found.values(), *private]
 
 
 def _named(channel: Channel) -> set[int]:
-    """The members that a channel's overwrites name."""
+    """The members that a channel's overwrites name, or who have joined a private thread."""
+    if channel.type == PRIVATE_THREAD and channel.thread is not None:
+        return set(channel.thread.joined)
     return {overwrite.id for overwrite in channel.overwrites if overwrite.type == 1}
 
 
@@ -239,12 +252,14 @@ _Found = TypeVar("_Found")
 
 
 def _unchanged(guild: Guild, before: View, found: Mapping[int, _Found]) -> dict[int, _Found]:
-    """What was found out of the channels that are as they were before."""
-    old = before.guild.channels
+    """What was found out of the channels that are as they were before, as is what they are in."""
+    old, new = before.guild.channels, guild.channels
     return {
         ident: found[ident]
-        for ident, channel in guild.channels.items()
-        if ident in found and old.get(ident) is channel
+        for ident, channel in new.items()
+        if ident in found
+        and old.get(ident) is channel
+        and (channel.type not in THREADS or old.get(channel.parent_id) is new.get(channel.parent_id))
     }
 
 

@@ -93,15 +93,20 @@ class GuildCache:
         if direct is not None:
             return direct
         guild_id = self._guild_of.get(channel_id, 0)
-        if not guild_id:
-            channel = await self._store.channel(channel_id)
-            if channel is None:
-                raise UnknownChannelError(channel_id)
-            if not channel.guild_id:
-                _keep(self._direct, channel_id, channel)
-                return channel
-            guild_id = channel.guild_id
-        found = (await self.get(guild_id)).channels.get(channel_id)
+        if guild_id:
+            found = (await self.get(guild_id)).channels.get(channel_id)
+            if found is not None:
+                return found
+        channel = await self._store.channel(channel_id)
+        if channel is None:
+            raise UnknownChannelError(channel_id)
+        if not channel.guild_id:
+            _keep(self._direct, channel_id, channel)
+            return channel
+        found = (await self.get(channel.guild_id)).channels.get(channel_id)
+        if found is None and channel.thread is not None and channel.thread.archived:
+            # Threads that were archived long ago are not kept.
+            return channel
         if found is None:
             raise UnknownChannelError(channel_id)
         return found

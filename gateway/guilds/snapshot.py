@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
-from fanfare.model import User
+from fanfare.model import THREADS, User
 from gateway.guilds.audience import View, rights_of
 from gateway.protocol.frames import encode
 
@@ -52,13 +52,15 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
         large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
         shown = () if large else guild.members.values()
         d = payloads.guild_create(guild, (), shown, joined_at=member.joined_at, large=large)
-        del d["joined_at"], d["unavailable"], d["channels"]
+        del d["joined_at"], d["unavailable"], d["channels"], d["threads"]
         if large:
             del d["members"]
         view.snapshot = encode(d)[:-1], large
     shared, large = view.snapshot
-    own = b',"channels":%b,"joined_at":%b' % (
-        _channels(view, view.visible(rights_of(view, user))),
+    visible = view.visible(rights_of(view, user))
+    own = b',"channels":%b,"threads":%b,"joined_at":%b' % (
+        _channels(view, visible),
+        _threads(view, visible, user),
         encode(payloads.timestamp(member.joined_at)),
     )
     if not joined:
@@ -73,6 +75,24 @@ def _channels(view: View, visible: frozenset[int]) -> bytes:
     if found is None:
         if len(view.channel_lists) >= _KEPT:
             del view.channel_lists[next(iter(view.channel_lists))]
-        shown = (view.channel_json(ident) for ident in view.guild.channels if ident in visible)
+        shown = (
+            view.channel_json(ident)
+            for ident, channel in view.guild.channels.items()
+            if ident in visible and channel.type not in THREADS
+        )
         found = view.channel_lists[visible] = b"[%b]" % b",".join(shown)
     return found
+
+
+def _threads(view: View, visible: frozenset[int], user: int) -> bytes:
+    """The open threads that a member sees; each that they have joined says since when."""
+    found = []
+    for ident, channel in view.guild.channels.items():
+        if channel.thread is None or ident not in visible:
+            continue
+        shown = view.channel_json(ident)
+        own = next((one for one in channel.thread.members if one.id == user), None)
+        if own is not None:
+            shown = b'%b,"member":%b}' % (shown[:-1], encode(payloads.thread_member(channel, own)))
+        found.append(shown)
+    return b"[%b]" % b",".join(found)

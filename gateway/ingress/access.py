@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from fanfare import permissions
 from fanfare.ids import ClockSkewError
 from fanfare.mentions import Allowed, Mentioned, Written, resolve
-from fanfare.model import CATEGORY, DM, GROUP_DM, Channel, Guild, Member, User
+from fanfare.model import CATEGORY, DM, FORUM, GROUP_DM, Channel, Guild, Member, User
 from fanfare.permissions import P
 from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
@@ -22,6 +22,7 @@ from gateway.ingress.errors import (
     ApiError,
     FormError,
     RefusedError,
+    archived,
     forbidden,
     missing_access,
     unknown_channel,
@@ -36,6 +37,8 @@ _T = TypeVar("_T")
 _MAX_MENTIONS: Final = 100
 # Of what nobody can do: an unknown role, and joining while banned.
 _STATUS: Final = {10011: 404, 40007: 403}
+# There are no messages in these.
+_SILENT: Final = frozenset({CATEGORY, FORUM})
 _DIRECT: Final = frozenset({DM, GROUP_DM})
 _SOON_S: Final = 1.0
 _SOON_POLL_S: Final = 0.01
@@ -63,10 +66,16 @@ class Place:
 
     def require_messages(self) -> None:
         """Raises: ApiError: 50008, it is no channel for messages; 50001, it is one that the user may not connect to."""
-        if self.channel.type == CATEGORY:
+        if self.channel.type in _SILENT:
             raise ApiError(400, 50008, "Cannot send messages in a non-text channel")
         if self.channel.type in permissions.VOICE_TYPES:
             self.require(P.CONNECT)
+
+    def require_open(self) -> None:
+        """What is in an archived thread stays as it is. Raises as `require_messages`; ApiError: 50083."""
+        self.require_messages()
+        if self.channel.thread is not None and self.channel.thread.archived:
+            raise archived()
 
 
 class Access:

@@ -1,6 +1,7 @@
 """The parts of the ingress put together."""
 
 from functools import partial
+from typing import Protocol
 
 from fanfare.bus.growth import GrowthLog
 from fanfare.bus.read_since import read_since
@@ -12,6 +13,7 @@ from fanfare.presence.scripts import SWAP
 from fanfare.settings import Settings
 from gateway.ingress import reactions
 from gateway.ingress.access import Access
+from gateway.ingress.applied import Applied
 from gateway.ingress.history import History
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.interfaces import Guilds, Ids, Log, Stored
@@ -25,6 +27,8 @@ from gateway.ingress.recent import PUT
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
 from gateway.ingress.slow_mode import SlowMode
+from gateway.ingress.threads import Stored as StoredThreads
+from gateway.ingress.threads import Threads
 from gateway.ingress.uploads import UploadStore
 from gateway.ingress.webhooks import WebhookMessages
 from gateway.interactions.assembly import assemble_interactions
@@ -33,13 +37,17 @@ from gateway.interactions.state import CLAIM
 __all__ = ["assemble"]
 
 
+class StoredInAll(Stored, StoredThreads, Protocol):
+    """The database: `fanfare.store.Store`."""
+
+
 def assemble(
     settings: Settings,
     *,
     log: Log,
     redis: Redis,
     loss: LossToken,
-    store: Stored,
+    store: StoredInAll,
     ids: Ids,
     guilds: Guilds,
     files: FileStore,
@@ -77,8 +85,12 @@ def assemble(
     )
     uploads = UploadStore(files, store, ids, settings.public_rest())
     limits = RateLimits(settings.send_limit)
+    applied = Applied(redis, guilds)
+    threads = Threads(store, applied)
     return Ingress(
         access=access,
+        applied=applied,
+        threads=threads,
         history=history,
         reacting=reacting,
         pinning=Pinning(access, history, sends),
@@ -91,7 +103,13 @@ def assemble(
         slow_mode=SlowMode(batch),
         uploads=uploads,
         webhooks=WebhookMessages(
-            access=access, guilds=guilds, history=history, sends=sends, uploads=uploads, limits=limits
+            access=access,
+            guilds=guilds,
+            threads=threads,
+            history=history,
+            sends=sends,
+            uploads=uploads,
+            limits=limits,
         ),
         nonces=rebuild,
         batch=batch,

@@ -22,6 +22,7 @@ from gateway.ingress.forms import Form
 
 __all__ = [
     "COMPONENTS_V2",
+    "EDITABLE",
     "MAX_BYTES",
     "MAX_CONTENT",
     "SUPPRESS_EMBEDS",
@@ -44,7 +45,8 @@ SUPPRESS_EMBEDS: Final = 1 << 2
 SUPPRESS_NOTIFICATIONS: Final = 1 << 12
 COMPONENTS_V2: Final = 1 << 15
 _FLAGS: Final = SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS | COMPONENTS_V2
-_EDITABLE: Final = SUPPRESS_EMBEDS | COMPONENTS_V2
+EDITABLE: Final = SUPPRESS_EMBEDS | COMPONENTS_V2
+"""Flags that an edit may set and take away."""
 _VOICE_MESSAGE: Final = 1 << 13
 # What Discord's messages have and ours do not.
 _UNSUPPORTED: Final = {
@@ -53,8 +55,8 @@ _UNSUPPORTED: Final = {
     "sticker_ids": "Stickers are not supported here.",
     "shared_client_theme": "Themes are not supported here.",
     "activity": "Activities are not supported here.",
-    "thread_name": "Threads are not supported here.",
-    "applied_tags": "Threads are not supported here.",
+    "thread_name": "Make the thread first, with POST /channels/{id}/threads.",
+    "applied_tags": "Tags of threads are not supported here.",
     "avatar_url": "Only webhooks have an avatar of their own.",
     "username": "Only webhooks have a name of their own.",
 }
@@ -201,7 +203,7 @@ def read_edit(body: Any, parts: Sequence[Part] = ()) -> Edit:
         embeds=tuple(found or ()) if "embeds" in form or "embed" in form else None,
         components=tuple(listed or ()) if "components" in form else None,
         allowed=form.child("allowed_mentions", _allowed) or ALLOW_ALL,
-        flags=None if flags is None else flags & _EDITABLE,
+        flags=None if flags is None else flags & EDITABLE,
         files=files,
         kept=kept,
     )

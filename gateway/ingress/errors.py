@@ -16,6 +16,7 @@ __all__ = [
     "RateLimitedError",
     "RefusedError",
     "UnknownOutcomeError",
+    "archived",
     "empty_message",
     "forbidden",
     "missing_access",
@@ -139,6 +140,11 @@ def unauthorized() -> ApiError:
 def unknown_channel() -> ApiError:
     """There is no such channel."""
     return ApiError(404, 10003, "Unknown Channel")
+
+
+def archived() -> ApiError:
+    """What is in an archived thread stays as it is."""
+    return ApiError(400, 50083, "Thread is archived")
 
 
 def unknown_guild() -> ApiError:

@@ -17,15 +17,16 @@ import msgspec
 
 from fanfare.clock import now_s
 from fanfare.ids import snowflake_ms
-from fanfare.model import User
+from fanfare.model import ANNOUNCEMENT, User
 from fanfare.payloads import Json
 from fanfare.permissions import P
 from fanfare.record import Record
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing
+from gateway.ingress.applied import Applied
 from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
-from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, draft_of
+from gateway.ingress.drafts import EDITABLE, SUPPRESS_EMBEDS, Draft, Edit, draft_of
 from gateway.ingress.errors import (
     ApiError,
     FormError,
@@ -37,7 +38,7 @@ from gateway.ingress.errors import (
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
-from gateway.ingress.message_payloads import build, deletion, edited, typing
+from gateway.ingress.message_payloads import CROSSPOSTED, build, deletion, edited, marked, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
@@ -46,6 +47,7 @@ from gateway.ingress.records import PREPARE_S, answer_by, message_record, record
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends, Sent
 from gateway.ingress.slow_mode import Repetition, SlowMode
+from gateway.ingress.threads import Threads
 from gateway.ingress.uploads import UploadStore
 from gateway.ingress.webhooks import WebhookMessages
 
@@ -67,6 +69,8 @@ class Ingress:
         self,
         *,
         access: Access,
+        applied: Applied,
+        threads: Threads,
         history: History,
         reacting: Reacting,
         pinning: Pinning,
@@ -84,6 +88,8 @@ class Ingress:
 
         Args:
             access: who may do what where.
+            applied: waits for changes to guilds.
+            threads: what happens to them when something is said.
             history: messages as they can be read.
             reacting: reactions to messages.
             pinning: pinned messages.
@@ -99,6 +105,8 @@ class Ingress:
 
         """
         self.access = access
+        self.applied = applied
+        self.threads = threads
         self.history = history
         self.reacting = reacting
         self.pinning = pinning
@@ -136,6 +144,7 @@ class Ingress:
 
     async def close(self) -> None:
         """Stop; what was handed over may still be accepted."""
+        await self.threads.close()
         await self._sends.close()
         await self._nonces.close()
         await self._batch.close()
@@ -144,7 +153,9 @@ class Ingress:
         """What the user may still send to the channel now."""
         return self._limits.quota(user.id, channel_id, time.monotonic())
 
-    async def send(self, author: User, channel_id: int, draft: Draft, *, read: bool = True) -> Sent:
+    async def send(
+        self, author: User, channel_id: int, draft: Draft, *, read: bool = True, ident: int = 0
+    ) -> Sent:
         """Send a message.
 
         Args:
@@ -152,6 +163,7 @@ class Ingress:
             channel_id: where to.
             draft: the message.
             read: also for a retry of what was accepted before, read its JSON.
+            ident: the message's id, made just now; 0: it is made here.
 
         Raises:
             RefusedError: it will never appear.
@@ -164,6 +176,7 @@ class Ingress:
         async with refusing(PREPARE_S):
             place = await self.access.place(author, channel_id)
             _check(place, draft)
+            place = await self.threads.open(place, author.id)
             replied = await self._replied(place, draft)
             replied_to = int(replied["author"]["id"]) if replied is not None else 0
             mentioned, users = await self.access.mentioned(place, draft.written, draft.allowed, replied_to)
@@ -191,13 +204,14 @@ class Ingress:
             if draft.files:
                 attachments += await self._uploads.keep(channel_id, draft.files)
                 deadline = answer_by()
-            sent = await self._sends.send(author.id, nonce, channel_id, make, deadline)
+            sent = await self._sends.send(author.id, nonce, channel_id, make, deadline, ident=ident)
         except UnknownOutcomeError:
             raise
         except BaseException:
             await self._uploads.drop(attachments)
             await self._slow_mode.give_back(turn)
             raise
+        self.threads.said(place, author, users)
         if not sent.body:
             # It was sent before: this try has sent nothing.
             await self._uploads.drop(attachments)
@@ -245,7 +259,7 @@ class Ingress:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
-            place.require_messages()
+            place.require_open()
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 _check_moderator(place, edit, message)
@@ -279,12 +293,48 @@ class Ingress:
             raise
         return built.body
 
+    async def mark(self, user: User, channel_id: int, message_id: int, flag: int, **more: Any) -> bytes:
+        """Note in a message what has become of it; its JSON afterwards.
+
+        Args:
+            user: who did that.
+            channel_id: where.
+            message_id: which.
+            flag: what it was.
+            more: fields that the message gets.
+
+        Raises:
+            RefusedError, UnknownOutcomeError, ApiError: as for an edit.
+
+        """
+        deadline = answer_by()
+        async with refusing(PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            built = marked(await self._stored(channel_id, message_id), flag, **more)
+        record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
+        await self._sends.change(record, [message_id], built.body, deadline)
+        return built.body
+
+    async def crosspost(self, user: User, channel_id: int, message_id: int) -> bytes:
+        """Publish a message of an announcement channel; its JSON afterwards. Raises as `mark`; ApiError: 40033."""
+        async with refusing(PREPARE_S):
+            place = await self.access.place(user, channel_id)
+            if place.channel.type != ANNOUNCEMENT:
+                raise ApiError(400, 50024, "Cannot execute action on this channel type")
+            place.require(P.SEND_MESSAGES)
+            message = await self._stored(channel_id, message_id)
+            if int(message["author"]["id"]) != user.id:
+                place.require(P.MANAGE_MESSAGES)
+            if message["flags"] & CROSSPOSTED:
+                raise ApiError(400, 40033, "This message has already been crossposted.")
+        return await self.mark(user, channel_id, message_id, CROSSPOSTED)
+
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
         """Delete a message. Raises as `send`; ApiError 10008, 50013."""
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
-            place.require_messages()
+            place.require_open()
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 place.require(P.MANAGE_MESSAGES)
@@ -299,7 +349,7 @@ class Ingress:
             place = await self.access.place(user, channel_id)
             if place.guild is None:
                 raise not_in_direct()
-            place.require_messages()
+            place.require_open()
             place.require(P.MANAGE_MESSAGES)
             oldest = (now_s() - _BULK_AGE_S) * 1000
             if any(snowflake_ms(ident) < oldest for ident in message_ids):
@@ -317,7 +367,7 @@ class Ingress:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
-            place.require_messages()
+            place.require_open()
             place.require(P.SEND_MESSAGES)
         payload = typing(user, place.channel, place.member, datetime.now(UTC))
         record = record_of(place, "TYPING_START", self._sends.next_id(), user.id, payload)
@@ -408,6 +458,6 @@ def _check_moderator(place: Place, edit: Edit, message: Json) -> None:
     """A moderator may hide the embeds of another user's message; nobody may edit anything else of it."""
     if not (edit.flags_only and edit.flags is not None):
         raise ApiError(403, 50005, "Cannot edit a message authored by another user")
-    if (message["flags"] ^ edit.flags) & ~SUPPRESS_EMBEDS:
+    if (message["flags"] ^ edit.flags) & EDITABLE & ~SUPPRESS_EMBEDS:
         raise forbidden()
     place.require(P.MANAGE_MESSAGES)

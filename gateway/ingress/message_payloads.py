@@ -21,11 +21,14 @@ from gateway.ingress.drafts import SUPPRESS_EMBEDS, Draft, Edit, check_bytes, ch
 from gateway.ingress.errors import empty_message
 
 __all__ = [
+    "CROSSPOSTED",
+    "HAS_THREAD",
     "PINNED_AT",
     "Built",
     "build",
     "deletion",
     "edited",
+    "marked",
     "moment_of",
     "pinned",
     "typing",
@@ -35,6 +38,10 @@ __all__ = [
 
 PINNED_AT: Final = "pinned_timestamp"
 """A field of ours in pinned messages."""
+CROSSPOSTED: Final = 1 << 0
+"""A flag of messages that were published from an announcement channel."""
+HAS_THREAD: Final = 1 << 5
+"""A flag of messages that threads were made of, which have their ids."""
 _DEFAULT: Final = 0
 _REPLY: Final = 19
 
@@ -180,6 +187,13 @@ def pinned(message: Json, now: datetime | None) -> Built:
     message["pinned"] = now is not None
     if now is not None:
         message[PINNED_AT] = payloads.timestamp(now)
+    return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
+
+
+def marked(message: Json, flag: int, **more: Any) -> Built:
+    """A message with one flag more. Args: more: what it says besides."""
+    message = {key: value for key, value in message.items() if key != "nonce"}
+    message |= {"flags": message["flags"] | flag} | more
     return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
 
 

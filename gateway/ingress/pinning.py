@@ -74,7 +74,7 @@ class Pinning:
 
 
 def _check(place: Place) -> None:
-    place.require_messages()
+    place.require_open()
     place.require(P.READ_MESSAGE_HISTORY)
     # Guilds that are older than PIN_MESSAGES have given MANAGE_MESSAGES for it.
     if place.guild is not None and not (place.may(P.PIN_MESSAGES) or place.may(P.MANAGE_MESSAGES)):

@@ -141,17 +141,17 @@ class Reacting:
     ) -> list[User]:
         """Those who reacted with an emoji. Raises as `add`."""
         async with refusing(PREPARE_S):
-            await self._message(user, channel_id, message_id)
+            await self._message(user, channel_id, message_id, reads=True)
             ids = await self.seen.users(channel_id, message_id, emoji.key, after=after, limit=limit)
             known = await self._guilds.users(ids)
         return [known[ident] for ident in ids if ident in known]
 
     async def _message(
-        self, user: User, channel_id: int, message_id: int, *, moderates: bool = False
+        self, user: User, channel_id: int, message_id: int, *, moderates: bool = False, reads: bool = False
     ) -> tuple[Place, str]:
-        """The place of a message that somebody may read, and its author's id."""
+        """The place of a message that somebody may read, or react to, and its author's id."""
         place = await self._access.place(user, channel_id)
-        place.require_messages()
+        place.require_messages() if reads else place.require_open()
         place.require(P.READ_MESSAGE_HISTORY)
         if moderates:
             if place.guild is None:

@@ -117,7 +117,9 @@ class Sends:
         except (NoWorkerNumberError, ClockSkewError) as error:
             raise RefusedError(str(error)) from error
 
-    async def send(self, user: int, nonce: str, channel: int, make: Make, deadline: float) -> Sent:
+    async def send(
+        self, user: int, nonce: str, channel: int, make: Make, deadline: float, *, ident: int = 0
+    ) -> Sent:
         """Send a message.
 
         Args:
@@ -126,6 +128,7 @@ class Sends:
             channel: where to.
             make: makes its record.
             deadline: when to answer at the latest, in the loop's time.
+            ident: without a nonce, the message's id, made just now; 0: it is made here.
 
         Raises:
             RefusedError: it was not handed over.
@@ -133,7 +136,7 @@ class Sends:
 
         """
         if not nonce:
-            ident = self.next_id()
+            ident = ident or self.next_id()
             record = make(ident)
             posted = self._post(record)
             sending = self._start(self._land_plain(posted, record, ident))

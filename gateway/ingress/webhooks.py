@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanfare.model import User
+from fanfare.model import THREADS, User
 from fanfare.payloads import Json
 from fanfare.permissions import P
 from fanfare.record import Record
@@ -14,13 +14,14 @@ from fanfare.store.webhooks import Webhook
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import Draft, Edit
-from gateway.ingress.errors import UnknownOutcomeError, unknown_message
+from gateway.ingress.errors import UnknownOutcomeError, unknown_channel, unknown_message
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.message_payloads import build, deletion, edited
 from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
+from gateway.ingress.threads import Threads
 from gateway.ingress.uploads import UploadStore
 
 __all__ = ["Persona", "WebhookMessages"]
@@ -44,6 +45,7 @@ class WebhookMessages:
         *,
         access: Access,
         guilds: Guilds,
+        threads: Threads,
         history: History,
         sends: Sends,
         uploads: UploadStore,
@@ -52,10 +54,19 @@ class WebhookMessages:
         """Prepare. Arguments as of `Ingress`."""
         self._access = access
         self._guilds = guilds
+        self._threads = threads
         self._history = history
         self._sends = sends
         self._uploads = uploads
         self._limits = limits
+
+    async def in_thread(self, webhook: Webhook, thread_id: int) -> Webhook:
+        """The webhook as if it was one of a thread in its channel. Raises: ApiError: 10003."""
+        async with refusing(PREPARE_S):
+            channel = await self._guilds.channel(thread_id)
+        if channel.type not in THREADS or channel.parent_id != webhook.channel_id:
+            raise unknown_channel()
+        return webhook._replace(channel_id=thread_id)
 
     async def send(self, webhook: Webhook, draft: Draft, persona: Persona) -> bytes:
         """Say something; the message.
@@ -68,6 +79,7 @@ class WebhookMessages:
         async with refusing(PREPARE_S):
             place = await self._place(webhook)
             place.require_messages()
+            place = await self._threads.open(place, 0)
             mentioned, users = await self._access.mentioned(place, draft.written, draft.allowed)
             self._limits.take(webhook.id, webhook.channel_id, time.monotonic())
         author = User(id=webhook.id, username=persona.username, bot=True)
@@ -110,6 +122,7 @@ class WebhookMessages:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self._place(webhook)
+            place.require_open()
             _, message = await self._message(webhook, message_id)
             mentioned, users = None, list[User]()
             if (written := edit.written(message)) is not None:
@@ -143,6 +156,7 @@ class WebhookMessages:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self._place(webhook)
+            place.require_open()
             await self._message(webhook, message_id)
         payload = deletion(message_id, place.channel)
         record = record_of(place, "MESSAGE_DELETE", self._sends.next_id(), webhook.id, payload)

@@ -97,7 +97,7 @@ class Invoking:
         assert kind is not None
         async with refusing(PREPARE_S):
             place = await self._access.place(user, channel_id)
-            place.require_messages()
+            place.require_open()
             theirs = await self._application(application_id, channel_id)
             self._limits.take(user.id, channel_id, time.monotonic())
             interaction = Interaction(

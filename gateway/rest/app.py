@@ -38,6 +38,7 @@ from gateway.rest import (
     reactions,
     roles,
     search,
+    threads,
     users,
     webhooks,
 )
@@ -71,6 +72,7 @@ _MODULES: Final = (
     reactions,
     roles,
     search,
+    threads,
     users,
     webhooks,
 )

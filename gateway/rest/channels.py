@@ -5,24 +5,30 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads
+from fanfare.model import THREADS
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
 from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel
 from gateway.ingress.forms import Form
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import channel_fields, overwrite, refuse_others
+from gateway.rest.threads import own_membership, update_thread
 
 __all__ = ["ROUTES"]
 
 
 async def _get(call: Call) -> web.Response:
     place = await _place(call)
-    return reply(payloads.channel(place.channel, to=call.user.id))
+    return reply(
+        payloads.channel(place.channel, to=call.user.id) | own_membership(place.channel, call.user.id)
+    )
 
 
 async def _update(call: Call) -> web.Response:
     form = await call.form()
     place = await _place(call)
+    if place.channel.type in THREADS:
+        return await update_thread(call, form, place)
     fields = channel_fields(form, present=payloads.channel(place.channel))
     form.check()
     try:

@@ -1,6 +1,5 @@
 """What the resources share, and one request as they see it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ from fanfare.constants import MESSAGE_FILES_BYTES
 from fanfare.files.store import FileStore
 from fanfare.model import Guild, Member, User
 from fanfare.permissions import NONE, TIMED_OUT, base, timed_out
-from fanfare.presence.barrier import barrier
 from fanfare.presence.client import Redis
-from fanfare.presence.errors import RedisError
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
 from gateway.accounts import Accounts
@@ -28,10 +25,6 @@ from gateway.rest.multipart import Body, Uploads, read_parts
 
 __all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]
 
-_BARRIER_S: Final = 4.0
-# How long this node may take to read a change that stands in its inbox.
-_APPLY_S: Final = 1.0
-_APPLY_POLL_S: Final = 0.005
 _MAX_ID: Final = 1 << 63
 
 _encode = msgspec.json.Encoder().encode
@@ -129,28 +122,12 @@ class Call:
         return guild, member
 
     async def applied(self, change: Change[Any]) -> None:
-        """Wait until a change stands in every inbox concerned (docs/design.md, section 6).
-
-        Raises:
-            ApiError: 504, not in time; it is stored and will be delivered.
-
-        """
-        await self.told(change)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _APPLY_S
-        # So that the next request to this node already sees the change.
-        while (await self.context.guilds.get(change.guild_id)).version < change.version:
-            if loop.time() > until:
-                return
-            await asyncio.sleep(_APPLY_POLL_S)
+        """Wait until a change has come to everybody concerned. Raises: ApiError: 504."""
+        await self.context.ingress.applied.here(change)
 
     async def told(self, change: Change[Any]) -> None:
         """The same for a guild that is gone. Raises as `applied`."""
-        try:
-            await barrier(self.context.redis, change.guild_id, change.version, _BARRIER_S)
-        except (TimeoutError, RedisError) as error:
-            said = "504: Gateway Timeout (the change is stored and will be delivered)"
-            raise ApiError(504, 0, said) from error
+        await self.context.ingress.applied.everywhere(change)
 
 
 Handler = Callable[[Call], Awaitable[web.Response]]

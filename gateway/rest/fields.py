@@ -1,13 +1,15 @@
 """What the body of a request may say about channels and roles. Pure."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from fanfare.model import Overwrite
 from fanfare.rights import MAX_OVERWRITES
+from gateway.ingress.errors import FormError
 from gateway.ingress.forms import Form
 
-__all__ = ["channel_fields", "overwrite", "refuse_others", "role_fields", "role_position"]
+__all__ = ["channel_fields", "moment", "overwrite", "refuse_others", "role_fields", "role_position"]
 
 # What a field that is absent would be.
 _NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
@@ -101,6 +103,18 @@ def role_fields(form: Form, present: Mapping[str, Any] | None = None) -> dict[st
     if found["color"] is None:
         found["color"] = form.integer("color", most=0xFFFFFF)
     return {key: value for key, value in found.items() if value is not None}
+
+
+def moment(field: str, text: str) -> datetime:
+    """A time with its offset, as in a query. Raises: FormError: this is none."""
+    try:
+        # In a query a plus sign may have become a space.
+        found = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise FormError.at(field, "DATE_TIME_TYPE_PARSE", f"Could not parse {text[:40]}. Should be ISO8601.")
+    return found
 
 
 def role_position(form: Form) -> int | None:

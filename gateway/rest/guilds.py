@@ -5,7 +5,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads, permissions
-from fanfare.model import CATEGORY, TEXT, Channel
+from fanfare.model import ANNOUNCEMENT, CATEGORY, FORUM, TEXT, THREADS, VOICE, Channel
 from fanfare.permissions import P
 from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
@@ -20,7 +20,7 @@ __all__ = ["ROUTES"]
 _MAX_GUILDS: Final = 100
 # The most members of a guild that can be deleted.
 _MAX_DELETED: Final = 10_000
-_TYPES: Final = (TEXT, 2, CATEGORY, 5)
+_TYPES: Final = (TEXT, VOICE, CATEGORY, ANNOUNCEMENT, FORUM)
 
 
 async def _get(call: Call) -> web.Response:
@@ -66,7 +66,8 @@ async def _channels(call: Call) -> web.Response:
     seen = [
         channel
         for channel in guild.channels.values()
-        if permissions.in_channel(guild, member.roles, call.user.id, channel) & P.VIEW_CHANNEL
+        if channel.type not in THREADS
+        and permissions.in_channel(guild, member.roles, call.user.id, channel) & P.VIEW_CHANNEL
     ]
     return reply([payloads.channel(channel) for channel in sorted(seen, key=lambda c: (c.position, c.id))])
 
@@ -100,7 +101,7 @@ async def _move_channels(call: Call) -> web.Response:
         if form.boolean("lock_permissions"):
             in_step.add(ident)
         form.check()
-        if ident not in guild.channels:
+        if ident not in guild.channels or guild.channels[ident].type in THREADS:
             raise FormError.at("id", "GUILD_CHANNEL_UNKNOWN", "Not a channel of this guild")
         moves[ident] = {key: fields[key] for key in ("position", "parent_id") if key in fields}
     try:

@@ -72,6 +72,10 @@ async def _delete_many(call: Call) -> web.Response:
     return empty()
 
 
+async def _crosspost(call: Call) -> web.Response:
+    return json_body(await call.context.ingress.crosspost(call.user, call.id("channel"), call.id("message")))
+
+
 async def _typing(call: Call) -> web.Response:
     await call.context.ingress.typing(call.user, call.id("channel"))
     return empty()
@@ -87,5 +91,6 @@ ROUTES: Final = [
     Route("PATCH", _MESSAGES + "/{message}", _edit),
     Route("DELETE", _MESSAGES + "/{message}", _delete),
     Route("POST", _MESSAGES + "/bulk-delete", _delete_many),
+    Route("POST", _MESSAGES + "/{message}/crosspost", _crosspost),
     Route("POST", _CHANNEL + "/typing", _typing),
 ]

@@ -5,9 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.ingress.errors import FormError
 from gateway.ingress.message_payloads import PINNED_AT
 from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import moment
 
 __all__ = ["ROUTES"]
 
@@ -21,8 +21,8 @@ async def _list(call: Call) -> web.Response:
     query.check()
     pins = await call.context.ingress.pinning.pins(call.user, call.id("channel"))
     if before:
-        moment = _moment(before)
-        pins = [one for one in pins if datetime.fromisoformat(one[PINNED_AT]) < moment]
+        earliest = moment("before", before)
+        pins = [one for one in pins if datetime.fromisoformat(one[PINNED_AT]) < earliest]
     items = [{"pinned_at": one[PINNED_AT], "message": one} for one in pins[:limit]]
     return reply({"items": items, "has_more": len(pins) > limit})
 
@@ -39,20 +39,6 @@ async def _pin(call: Call) -> web.Response:
 async def _unpin(call: Call) -> web.Response:
     await call.context.ingress.pinning.set(call.user, call.id("channel"), call.id("message"), pin=False)
     return empty()
-
-
-def _moment(text: str) -> datetime:
-    """Raises: FormError: this is no time with its offset."""
-    try:
-        # In a query a plus sign may have become a space.
-        found = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise FormError.at(
-            "before", "DATE_TIME_TYPE_PARSE", f"Could not parse {text[:40]}. Should be ISO8601."
-        )
-    return found
 
 
 _NEW: Final = "/channels/{channel}/messages/pins"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads
-from fanfare.model import CATEGORY
+from fanfare.model import CATEGORY, THREADS
 from fanfare.permissions import P
 from fanfare.store.errors import NotFoundError
 from fanfare.store.webhooks import Webhook
@@ -98,7 +98,7 @@ async def _delete_by_token(call: Call) -> web.Response:
 
 async def say(call: Call) -> web.Response:
     """A message of the webhook with the token in the path."""
-    webhook = await _by_token(call)
+    webhook = await _where(call)
 
     async def may() -> None:
         """Whoever has the token may send files."""
@@ -111,13 +111,13 @@ async def say(call: Call) -> web.Response:
 
 
 async def _slack(call: Call) -> web.Response:
-    webhook = await _by_token(call)
+    webhook = await _where(call)
     await _say(call, webhook, from_slack(await call.body()))
     return web.Response(text="ok")
 
 
 async def _github(call: Call) -> web.Response:
-    webhook = await _by_token(call)
+    webhook = await _where(call)
     said = from_github(call.request.headers.get("X-GitHub-Event", ""), await call.body())
     if said is not None:
         await _say(call, webhook, said)
@@ -126,13 +126,13 @@ async def _github(call: Call) -> web.Response:
 
 async def get_message(call: Call) -> web.Response:
     """A message of the webhook."""
-    webhook = await _by_token(call)
+    webhook = await _where(call)
     return json_body(await call.context.ingress.webhooks.read(webhook, call.id("message")))
 
 
 async def edit_message(call: Call) -> web.Response:
     """Edit a message of the webhook."""
-    webhook = await _by_token(call)
+    webhook = await _where(call)
 
     async def may() -> None:
         """Whoever has the token may send files."""
@@ -144,7 +144,7 @@ async def edit_message(call: Call) -> web.Response:
 
 async def delete_message(call: Call) -> web.Response:
     """Delete a message of the webhook."""
-    webhook = await _by_token(call)
+    webhook = await _where(call)
     await call.context.ingress.webhooks.delete(webhook, call.id("message"))
     return empty()
 
@@ -184,6 +184,15 @@ async def _by_token(call: Call) -> Webhook:
     return webhook
 
 
+async def _where(call: Call) -> Webhook:
+    """The webhook in the path, for a message in its channel, or in the thread of the query. Raises: ApiError."""
+    webhook = await _by_token(call)
+    query = call.query()
+    thread = query.snowflake("thread_id")
+    query.check()
+    return await call.context.ingress.webhooks.in_thread(webhook, thread) if thread else webhook
+
+
 async def _changed(call: Call, webhook: Webhook, by: int) -> Webhook:
     form = await call.form()
     name = form.text("name", shortest=1, longest=_NAME, shown=True) or webhook.name
@@ -193,7 +202,7 @@ async def _changed(call: Call, webhook: Webhook, by: int) -> Webhook:
     form.check()
     if channel != webhook.channel_id:
         place = await call.context.ingress.access.place(call.user, channel)
-        if place.guild is None or place.guild.id != webhook.guild_id or place.channel.type == CATEGORY:
+        if place.guild is None or place.guild.id != webhook.guild_id or place.channel.type in _SILENT:
             raise FormError.at(
                 "channel_id", "BASE_TYPE_CHOICES", "It is no channel of the guild for messages."
             )
@@ -214,6 +223,8 @@ async def _gone(call: Call, webhook: Webhook, by: int) -> None:
     await call.applied(change)
 
 
+# No webhook is in one of these.
+_SILENT: Final = THREADS | {CATEGORY}
 _PERSONA: Final = frozenset({"username", "avatar_url"})
 
 

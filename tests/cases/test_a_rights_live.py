@@ -353,6 +353,19 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
             ("POST", "/{token}/github"),
         )
     },
+    ("POST", "/channels/{channel}/messages/{message}/crosspost"): (NO_GUILD, {(400, 50024)}),
+    ("POST", "/channels/{channel}/messages/{message}/threads"): (NO_GUILD, LOOK),
+    ("POST", "/channels/{channel}/threads"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/threads/active"): (NO_GUILD, LOOK),
+    ("GET", "/channels/{channel}/threads/archived/public"): (NO_GUILD, LOOK),
+    ("GET", "/channels/{channel}/threads/archived/private"): (NO_GUILD, NO),
+    ("GET", "/channels/{channel}/users/@me/threads/archived/private"): (NO_GUILD, LOOK),
+    ("GET", "/channels/{channel}/thread-members"): (NO_GUILD, {(400, 50024)}),
+    **{
+        (method, f"/channels/{{channel}}/thread-members/{who}"): (NO_GUILD, {(400, 50024)})
+        for who, methods in (("@me", ("PUT", "DELETE")), ("{user}", ("GET", "PUT", "DELETE")))
+        for method in methods
+    },
     ("POST", "/channels/{channel}/webhooks"): (NO_GUILD, NO),
     ("GET", "/channels/{channel}/webhooks"): (NO_GUILD, NO),
     ("GET", "/guilds/{guild}/webhooks"): (NO_GUILD, NO),
@@ -444,6 +457,8 @@ BODIES: dict[str, Any] = {
     "/guilds/{guild}/members/{user}": {"nick": "x"},
     "/channels/{channel}/messages": {"content": "x"},
     "/channels/{channel}/messages/{message}": {"content": "x"},
+    "/channels/{channel}/messages/{message}/threads": {"name": "x"},
+    "/channels/{channel}/threads": {"name": "x"},
     "/guilds/{guild}/roles": {"name": "x"},
     "/guilds/{guild}/roles/{role}": {"name": "x"},
     "/interactions/{interaction}/{token}/callback": {"type": 4, "data": {"content": "x"}},

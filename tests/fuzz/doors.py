@@ -112,6 +112,8 @@ _COMMAND: Final = {
     ],
 }
 
+_THREAD: Final = {"name": "a thread", "auto_archive_duration": 60, "rate_limit_per_user": 5}
+
 # Good bodies of the routes that read one. Words in capitals stand for ids.
 BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     **{
@@ -149,6 +151,14 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ],
     ("PATCH", "/webhooks/{webhook}/{token}"): [{"name": "a name"}],
     ("PATCH", "/webhooks/{webhook}"): [{"name": "a name", "channel_id": "CHANNEL"}],
+    ("POST", "/channels/{channel}/messages/{message}/threads"): [_THREAD],
+    ("POST", "/channels/{channel}/threads"): [
+        _THREAD | {"type": 11},
+        _THREAD | {"type": 12, "invitable": True},
+    ],
+    ("PUT", "/channels/{channel}/thread-members/@me"): [{}],
+    ("PUT", "/channels/{channel}/thread-members/{user}"): [{}],
+    ("POST", "/channels/{channel}/messages/{message}/crosspost"): [{}],
     ("POST", "/channels/{channel}/webhooks"): [{"name": "a name", "avatar": None}],
     ("PATCH", "/webhooks/{webhook}/{token}/messages/@original"): [_MESSAGE],
     ("PATCH", "/webhooks/{webhook}/{token}/messages/{message}"): [_MESSAGE],

@@ -89,7 +89,7 @@ class Log:
         return self.message(content, channel=900, guild=0, audience=USERS, users=users)
 
     def change(self, name: str, payload: Any, version: int, before: Any = None, **fields) -> Record:
-        if name.startswith("CHANNEL_"):
+        if name.startswith(("CHANNEL_", "THREAD_")):
             fields["channel"] = int(payload["id"])
         told = json.dumps(before).encode() if before is not None else b""
         return self.record(

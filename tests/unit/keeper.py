@@ -1,14 +1,17 @@
 """A guild as the store keeps it: changes it and says what changed, as records that carry what they replaced."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from fanfare import payloads
-from fanfare.model import Channel, Guild, Overwrite, Role
+from fanfare.model import PUBLIC_THREAD, Channel, Guild, Overwrite, Role, Thread, ThreadMember
 from fanfare.permissions import P, in_channel
 from fanfare.record import Record
 from tests.unit.gateway_world import GUILD_ID, Log, member, user
+
+_NOW: Final = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 
 
 class Keeper:
@@ -19,14 +22,15 @@ class Keeper:
         self.log = log
 
     def visible(self, ident: int) -> frozenset[int]:
-        """The channels that a member may see, asked one by one; none for who is no member."""
+        """The channels and open threads that a member may see, asked one by one; none for who is no member."""
         held = self.state.members.get(ident)
         if held is None:
             return frozenset()
         return frozenset(
             channel.id
             for channel in self.state.channels.values()
-            if in_channel(self.state, held.roles, ident, channel) & P.VIEW_CHANNEL
+            if not (channel.thread is not None and channel.thread.archived)
+            and in_channel(self.state, held.roles, ident, channel) & P.VIEW_CHANNEL
         )
 
     def _done(
@@ -52,6 +56,46 @@ class Keeper:
         """Delete a channel."""
         left = {key: value for key, value in self.state.channels.items() if key != ident}
         return self._done("CHANNEL_DELETE", payloads.channel(self.state.channels[ident]), channels=left)
+
+    def thread(self, ident: int, parent: int, kind: int = PUBLIC_THREAD, **changes) -> Record:
+        """Make a thread, or change it."""
+        old = self.state.channels.get(ident)
+        made = Channel(
+            id=ident,
+            type=kind,
+            guild_id=GUILD_ID,
+            parent_id=parent,
+            name="thread",
+            thread=Thread(owner_id=1, made_at=_NOW, changed_at=_NOW),
+        )
+        new = old or made
+        assert new.thread is not None
+        new = replace(new, thread=replace(new.thread, **changes))
+        name, before = ("THREAD_UPDATE", payloads.channel(old)) if old else ("THREAD_CREATE", None)
+        return self._done(name, payloads.channel(new), before, channels=self.state.channels | {ident: new})
+
+    def no_thread(self, ident: int) -> Record:
+        """Delete a thread."""
+        old = self.state.channels[ident]
+        left = {key: value for key, value in self.state.channels.items() if key != ident}
+        before = payloads.channel(old) | {"members": payloads.thread_members(old)}
+        return self._done("THREAD_DELETE", payloads.thread_gone(old), before, channels=left)
+
+    def moves_thread(self, ident: int, who: int) -> Record:
+        """Let somebody join a thread, or leave it if they have joined."""
+        old = self.state.channels[ident]
+        assert old.thread is not None
+        added = () if who in old.thread.joined else (ThreadMember(who, _NOW),)
+        kept = [one for one in old.thread.members if one.id != who]
+        members = tuple(sorted((*kept, *added), key=lambda one: one.id))
+        new = replace(old, thread=replace(old.thread, members=members))
+        return self._done(
+            "THREAD_MEMBERS_UPDATE",
+            payloads.thread_members_update(new, added, () if added else (who,)),
+            {"id": str(ident), "members": payloads.thread_members(old)},
+            (who,),
+            channels=self.state.channels | {ident: new},
+        )
 
     def role(self, ident: int, permissions: int) -> Record:
         """Make a role or change its permissions."""

@@ -22,7 +22,7 @@ from tests.unit.gateway_world import (
 )
 from tests.unit.keeper import Keeper
 
-OUTSIDER, NEW = 5, 6
+OUTSIDER, NEW, THREAD = 5, 6, 700
 WHO: Final = {OWNER, STAFF, ALICE, BOB, OUTSIDER}
 MEMBERS: Final = {OWNER, STAFF, ALICE}
 INSIDERS: Final = {OWNER, STAFF}
@@ -52,6 +52,10 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
     "GUILD_MEMBER_ADD": (lambda keeper: keeper.joins(NEW), MEMBERS),
     "GUILD_MEMBER_UPDATE": (lambda keeper: keeper.member(ALICE), MEMBERS),
     "GUILD_MEMBER_REMOVE": (lambda keeper: keeper.leaves(NEW), MEMBERS),
+    "THREAD_CREATE": (lambda keeper: keeper.thread(THREAD, HIDDEN), INSIDERS),
+    "THREAD_UPDATE": (lambda keeper: keeper.thread(THREAD, HIDDEN, archived=True), INSIDERS),
+    "THREAD_DELETE": (lambda keeper: keeper.no_thread(THREAD), INSIDERS),
+    "THREAD_MEMBERS_UPDATE": (lambda keeper: keeper.moves_thread(THREAD, STAFF), INSIDERS),
     **{
         name: (_in_guild(name), MEMBERS)
         for name in (
@@ -106,6 +110,8 @@ def test_a3_who_hears_of_an_event(name):
     slow = {ident: session(world.hub, ident) for ident in WHO}
     if name == "GUILD_MEMBER_REMOVE":
         world.take(keeper.joins(NEW))
+    if name.startswith("THREAD") and name != "THREAD_CREATE":
+        world.take(keeper.thread(THREAD, HIDDEN))
     world.take(keeper.leaves(BOB))
     before = {ident: len(wire.messages) for ident, wire in live.items()}
     for wire in slow.values():

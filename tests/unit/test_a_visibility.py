@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fanfare.model import Overwrite
-from fanfare.permissions import P
+from fanfare.model import PRIVATE_THREAD, PUBLIC_THREAD, Overwrite
+from fanfare.permissions import P, in_channel
 from fanfare.presence.inboxes import InboxEntry
 from fanfare.record import Record
 from gateway.delivery.session import Session
@@ -39,8 +39,11 @@ from tests.unit.keeper import Keeper
 
 USERS = [OWNER, STAFF, ALICE, BOB]
 CHANNELS = [PUBLIC, HIDDEN, 502]
+THREADS = {701: PUBLIC_THREAD, 702: PRIVATE_THREAD, 703: PUBLIC_THREAD}
 ROLES = [GUILD_ID, STAFF_ROLE, 91]
-BITS = st.sampled_from([0, int(P.VIEW_CHANNEL), int(P.ADMINISTRATOR), int(P.VIEW_CHANNEL | P.CONNECT)])
+BITS = st.sampled_from(
+    [0, *map(int, (P.VIEW_CHANNEL, P.ADMINISTRATOR, P.VIEW_CHANNEL | P.CONNECT, P.MANAGE_THREADS))]
+)
 OVERWRITES = st.builds(Overwrite, st.sampled_from(ROLES), st.just(0), BITS, BITS) | st.builds(
     Overwrite, st.sampled_from(USERS), st.just(1), BITS, BITS
 )
@@ -56,6 +59,11 @@ STEPS = st.lists(
         st.tuples(st.just("member"), st.sampled_from(USERS), st.sets(st.sampled_from(ROLES[1:]))),
         st.tuples(st.just("owner"), st.sampled_from(USERS[:3])),
         st.tuples(st.just("moves"), st.just(BOB)),
+        st.tuples(st.just("say"), st.sampled_from(list(THREADS))),
+        st.tuples(st.just("thread"), st.sampled_from(list(THREADS)), st.sampled_from(CHANNELS)),
+        st.tuples(st.just("archive"), st.sampled_from(list(THREADS)), st.booleans()),
+        st.tuples(st.just("no thread"), st.sampled_from(list(THREADS))),
+        st.tuples(st.just("moves thread"), st.sampled_from(list(THREADS)), st.sampled_from(USERS)),
     ),
     max_size=16,
 )
@@ -68,9 +76,12 @@ class Known:
     """What a client knows, as libraries keep it."""
 
     channels: dict[int, str | None]
-    """Topics."""
+    """Topics; None of a thread."""
+    parents: dict[int, int] = field(default_factory=dict)
+    """Of threads."""
     contents: list[str] = field(default_factory=list)
     s: int = 0
+    me: int = 0
 
     def take(self, *messages: dict) -> None:
         for message in messages:
@@ -80,17 +91,48 @@ class Known:
             match message["t"]:
                 case "GUILD_CREATE":
                     self.channels = {int(channel["id"]): channel["topic"] for channel in d["channels"]}
+                    self.parents = {}
+                    self.threads(d["threads"])
                 case "GUILD_DELETE":
-                    self.channels = {}
+                    self.channels, self.parents = {}, {}
+                case "THREAD_CREATE":
+                    self.threads([d])
+                case "THREAD_UPDATE":
+                    assert int(d["parent_id"]) in self.channels
+                    self.forget([ident])
+                    if not d["thread_metadata"]["archived"]:
+                        self.threads([d])
+                case "THREAD_DELETE":
+                    self.forget([ident])
+                case "THREAD_LIST_SYNC":
+                    synced = set(map(int, d["channel_ids"]))
+                    assert synced <= self.channels.keys()
+                    self.forget([one for one, parent in self.parents.items() if parent in synced])
+                    assert {int(thread["parent_id"]) for thread in d["threads"]} <= synced
+                    self.threads(d["threads"])
+                case "THREAD_MEMBERS_UPDATE" if str(self.me) in d.get("removed_member_ids", ()):
+                    self.forget([ident] if THREADS[ident] == PRIVATE_THREAD else [])
                 case "CHANNEL_CREATE":
                     self.channels[ident] = topic
                 case "CHANNEL_DELETE":
                     assert self.channels.pop(ident, topic) == topic, "what it has become is hidden"
+                    self.forget([one for one, parent in self.parents.items() if parent == ident])
                 case "CHANNEL_UPDATE":
                     assert ident in self.channels
                     self.channels[ident] = topic
                 case "MESSAGE_CREATE":
                     self.contents.append(d["content"])
+
+    def threads(self, threads: list[dict]) -> None:
+        for thread in threads:
+            assert int(thread["parent_id"]) in self.channels
+            self.channels[int(thread["id"])] = None
+            self.parents[int(thread["id"])] = int(thread["parent_id"])
+
+    def forget(self, threads: list[int]) -> None:
+        for ident in threads:
+            self.channels.pop(ident, None)
+            self.parents.pop(ident, None)
 
 
 class Play:
@@ -117,8 +159,23 @@ class Play:
                 return keeper.overwrite(channel, one, topic=str(number))
             case "channel", channel:
                 return keeper.channel(channel, topic=str(number))
-            case "no channel", channel if channel in channels:
+            case "no channel", channel if channel in channels and all(
+                one.parent_id != channel for one in channels.values()
+            ):
                 return keeper.no_channel(channel)
+            case "thread", ident, parent if ident not in channels and parent in channels:
+                return keeper.thread(ident, parent, THREADS[ident])
+            case "archive", ident, archived if ident in channels:
+                return keeper.thread(ident, 0, archived=archived)
+            case "no thread", ident if ident in channels:
+                return keeper.no_thread(ident)
+            case "moves thread", ident, who if ident in channels and who in keeper.state.members:
+                # Who manages threads still sees the private one that they have left; a client cannot tell.
+                held = keeper.state.members[who].roles
+                parent = channels[channels[ident].parent_id]
+                if in_channel(keeper.state, held, who, parent) & P.MANAGE_THREADS:
+                    return None
+                return keeper.moves_thread(ident, who)
             case "role", ident, bits:
                 return keeper.role(ident, bits)
             case "no role", ident if ident in roles:
@@ -142,7 +199,7 @@ class Play:
             self.visible.append({ident: self.keeper.visible(ident) for ident in USERS})
 
     def started(self, ident: int) -> Known:
-        return Known(dict.fromkeys(self.visible[0][ident]))
+        return Known(dict.fromkeys(self.visible[0][ident]), me=ident)
 
 
 def messages(data: bytes) -> list[dict]:
@@ -166,7 +223,17 @@ def test_a3_a_client_knows_the_channels_that_it_may_see_and_hears_of_no_others(s
         assert deaf[ident].contents == [
             each
             for each in live[ident].contents
-            if not each.startswith(("CHANNEL", "GUILD_ROLE", "GUILD_UPDATE"))
+            if not each.startswith(
+                (
+                    "CHANNEL",
+                    "GUILD_ROLE",
+                    "GUILD_UPDATE",
+                    "THREAD_CREATE",
+                    "THREAD_UPDATE",
+                    "THREAD_DELETE",
+                    "THREAD_LIST",
+                )
+            )
         ]
         known, told = play.started(ident), live[ident].messages
         for at, entry in enumerate(play.entries, start=1):

@@ -33,12 +33,12 @@ from tests.unit.gateway_world import (
 # Discord's documentation, "List of intents": bit -> (dispatches in guilds, dispatches in direct conversations).
 # But for GUILD_CREATE, which is made for each session, and GUILD_DELETE, which its record's user gets.
 _GUILDS = """GUILD_UPDATE GUILD_ROLE_CREATE GUILD_ROLE_UPDATE GUILD_ROLE_DELETE
-    CHANNEL_CREATE CHANNEL_UPDATE CHANNEL_DELETE CHANNEL_PINS_UPDATE"""
+    CHANNEL_CREATE CHANNEL_UPDATE CHANNEL_DELETE CHANNEL_PINS_UPDATE THREAD_CREATE THREAD_UPDATE THREAD_DELETE"""
 _REACTIONS = """MESSAGE_REACTION_ADD MESSAGE_REACTION_REMOVE
     MESSAGE_REACTION_REMOVE_ALL MESSAGE_REACTION_REMOVE_EMOJI"""
 DOCUMENTED = {
     0: (_GUILDS, ""),
-    1: ("GUILD_MEMBER_ADD GUILD_MEMBER_UPDATE GUILD_MEMBER_REMOVE", ""),
+    1: ("GUILD_MEMBER_ADD GUILD_MEMBER_UPDATE GUILD_MEMBER_REMOVE THREAD_MEMBERS_UPDATE", ""),
     2: ("GUILD_BAN_ADD GUILD_BAN_REMOVE GUILD_AUDIT_LOG_ENTRY_CREATE", ""),
     3: ("GUILD_EMOJIS_UPDATE", ""),
     5: ("WEBHOOKS_UPDATE", ""),
@@ -88,7 +88,7 @@ GUILDS = st.builds(
 )
 RECORDS = st.builds(
     Record,
-    type=st.sampled_from([name for name, in_guild in NEEDED if in_guild] + ["THREAD_CREATE"]),
+    type=st.sampled_from([name for name, in_guild in NEEDED if in_guild] + ["STAGE_INSTANCE_CREATE"]),
     guild=st.just(GUILD_ID),
     channel=st.sampled_from([PUBLIC, 999, 0]),
     audience=st.sampled_from([CHANNEL, GUILD]),

@@ -125,7 +125,7 @@ CHANGES = st.one_of(
         )
     ),
     st.builds(renamed, TEXTS, IDS),
-    st.just(("THREAD_CREATE", {"id": "1"}, lambda state: state)),
+    st.just(("STAGE_INSTANCE_CREATE", {"id": "1"}, lambda state: state)),
 )
 
 

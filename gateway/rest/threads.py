@@ -1,0 +1,320 @@
+"""Threads: made, changed, joined and left, and listed."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from fanfare import payloads, permissions
+from fanfare.model import (
+    ANNOUNCEMENT,
+    ANNOUNCEMENT_THREAD,
+    FORUM,
+    PRIVATE_THREAD,
+    PUBLIC_THREAD,
+    Channel,
+    Thread,
+    ThreadMember,
+)
+from fanfare.payloads import Json
+from fanfare.permissions import P
+from fanfare.rights import thread_created
+from fanfare.store import Change, NotFoundError
+from gateway.ingress.access import Place
+from gateway.ingress.drafts import Draft, draft_of
+from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel, unknown_member
+from gateway.ingress.forms import Form
+from gateway.ingress.message_payloads import HAS_THREAD
+from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.fields import moment, refuse_others
+
+__all__ = ["ROUTES", "own_membership", "update_thread"]
+
+_DURATIONS: Final = (60, 1440, 4320, 10080)
+"""Minutes after which a thread may be archived."""
+_PAGE: Final = 50
+_MEMBERS: Final = 100
+_TYPES: Final = (ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD)
+_NEW: Final = {"name", "auto_archive_duration", "rate_limit_per_user"}
+
+
+async def _of_message(call: Call) -> web.Response:
+    form = await call.form()
+    place = await _parent(call)
+    fields = _fields(form, _NEW)
+    form.check()
+    ingress = call.context.ingress
+    kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
+    message_id = call.id("message")
+    await ingress.message(call.user, place.channel.id, message_id)
+    change = await _make(call, _thread(call, place, message_id, kind, fields), of_message=True)
+    thread = payloads.channel(change.value)
+    await ingress.mark(call.user, place.channel.id, message_id, HAS_THREAD, thread=thread)
+    return reply(thread | own_membership(change.value, call.user.id), 201)
+
+
+async def _without_message(call: Call) -> web.Response:
+    place = await _parent(call)
+    if place.channel.type == FORUM:
+        return await _post(call, place)
+    form = await call.form()
+    kind = form.integer("type") or PRIVATE_THREAD
+    if kind not in _TYPES:
+        form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
+    fields = _fields(form, _NEW | {"type", "invitable"})
+    form.check()
+    change = await _make(call, _thread(call, place, call.context.ids.next_id(), kind, fields))
+    return reply(payloads.channel(change.value) | own_membership(change.value, call.user.id), 201)
+
+
+async def _post(call: Call, place: Place) -> web.Response:
+    """A thread in a forum, with its first message, which has the same id."""
+    assert place.guild is not None
+    assert place.member is not None
+
+    async def may() -> None:
+        place.require(P.SEND_MESSAGES)
+        place.require(P.ATTACH_FILES)
+
+    async with call.with_files(may) as body:
+        form = Form(body.said)
+        fields = _fields(form, _NEW | {"message"})
+        inner = form.raw("message")
+        said = Form(inner if isinstance(inner, dict) else {})
+        draft: Draft = draft_of(said, body.parts)
+        form.check()
+        thread = _thread(call, place, call.context.ids.next_id(), PUBLIC_THREAD, fields)
+        thread_created(place.guild, place.member, thread)
+        change = await _make(call, thread)
+        sent = await call.context.ingress.send(call.user, thread.id, draft, ident=thread.id)
+    found = payloads.channel(change.value) | own_membership(change.value, call.user.id)
+    return reply(found | {"message": msgspec.Raw(sent.body)}, 201)
+
+
+def _thread(call: Call, place: Place, ident: int, kind: int, fields: dict[str, Any]) -> Channel:
+    now = datetime.now(UTC)
+    about = {key: fields.pop(key) for key in ("auto_archive", "invitable") if key in fields}
+    return Channel(
+        id=ident,
+        type=kind,
+        guild_id=place.channel.guild_id,
+        parent_id=place.channel.id,
+        nsfw=place.channel.nsfw,
+        thread=Thread(owner_id=call.user.id, made_at=now, changed_at=now, **about),
+        **fields,
+    )
+
+
+def _fields(form: Form, known: set[str], present: Json | None = None) -> dict[str, Any]:
+    """The fields of a thread that are in a body, named as in the model. Check the form afterwards."""
+    refuse_others(form, known, present)
+    duration = form.integer("auto_archive_duration")
+    if duration is not None and duration not in _DURATIONS:
+        form.fail("auto_archive_duration", "BASE_TYPE_CHOICES", f"Value must be one of {set(_DURATIONS)}.")
+    found = {
+        "name": form.text("name", shortest=1, longest=100, required=present is None),
+        "rate_limit_per_user": form.integer("rate_limit_per_user", most=21_600),
+        "auto_archive": duration,
+        "invitable": form.boolean("invitable"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+async def _make(call: Call, thread: Channel, *, of_message: bool = False) -> Change[Channel]:
+    try:
+        change = await call.context.store.create_thread(thread, by=call.user.id, of_message=of_message)
+    except NotFoundError:
+        raise unknown_channel() from None
+    await call.applied(change)
+    return change
+
+
+async def update_thread(call: Call, form: Form, place: Place) -> web.Response:
+    """PATCH of a channel that is a thread."""
+    known = {"name", "auto_archive_duration", "rate_limit_per_user", "invitable", "archived", "locked"}
+    present = payloads.channel(place.channel)
+    fields: dict[str, Any] = _fields(form, known, present)
+    for key in ("archived", "locked"):
+        if (value := form.boolean(key)) is not None:
+            fields[key] = value
+    form.check()
+    try:
+        change = await call.context.store.update_thread(place.channel.id, by=call.user.id, **fields)
+    except NotFoundError:
+        raise unknown_channel() from None
+    if change.changed:
+        await call.applied(change)
+    return reply(payloads.channel(change.value) | own_membership(change.value, call.user.id))
+
+
+# Members
+
+
+def own_membership(channel: Channel, user_id: int) -> Json:
+    """The `member` of a thread that somebody has joined."""
+    one = _member(channel, user_id)
+    return {"member": payloads.thread_member(channel, one)} if one is not None else {}
+
+
+def _member(channel: Channel, user_id: int) -> ThreadMember | None:
+    members = channel.thread.members if channel.thread is not None else ()
+    return next((one for one in members if one.id == user_id), None)
+
+
+async def _join(call: Call) -> web.Response:
+    return await _come(call, call.user.id)
+
+
+async def _add(call: Call) -> web.Response:
+    return await _come(call, call.id("user"))
+
+
+async def _leave(call: Call) -> web.Response:
+    return await _go(call, call.user.id)
+
+
+async def _remove(call: Call) -> web.Response:
+    return await _go(call, call.id("user"))
+
+
+async def _come(call: Call, user_id: int) -> web.Response:
+    place = await _thread_place(call)
+    try:
+        change = await call.context.store.join_thread(place.channel.id, user_id, by=call.user.id)
+    except NotFoundError as error:
+        raise (unknown_member() if error.what == "member" else unknown_channel()) from None
+    if change.changed:
+        await call.applied(change)
+    return empty()
+
+
+async def _go(call: Call, user_id: int) -> web.Response:
+    place = await _thread_place(call)
+    try:
+        change = await call.context.store.leave_thread(place.channel.id, user_id, by=call.user.id)
+    except NotFoundError:
+        raise unknown_channel() from None
+    if change.changed:
+        await call.applied(change)
+    return empty()
+
+
+async def _members(call: Call) -> web.Response:
+    query = call.query()
+    after = query.snowflake("after") or 0
+    limit = query.integer("limit", least=1, most=_MEMBERS) or _MEMBERS
+    query.check()
+    place = await _thread_place(call)
+    assert place.channel.thread is not None
+    found = [one for one in place.channel.thread.members if one.id > after][:limit]
+    return reply([await _shown(call, place, one) for one in found])
+
+
+async def _one_member(call: Call) -> web.Response:
+    place = await _thread_place(call)
+    one = _member(place.channel, call.id("user"))
+    if one is None:
+        raise unknown_member()
+    return reply(await _shown(call, place, one))
+
+
+async def _shown(call: Call, place: Place, one: ThreadMember) -> Json:
+    found = payloads.thread_member(place.channel, one)
+    if call.request.query.get("with_member", "").lower() not in {"true", "1"}:
+        return found
+    member = await call.context.guilds.member(place.channel.guild_id, one.id)
+    return found | ({"member": payloads.member(member)} if member is not None else {})
+
+
+# Lists
+
+
+async def _active(call: Call) -> web.Response:
+    guild, member = await call.guild()
+    found = [
+        channel
+        for channel in guild.channels.values()
+        if channel.thread is not None
+        and not channel.thread.archived
+        and permissions.in_channel(guild, member.roles, call.user.id, channel) & P.VIEW_CHANNEL
+    ]
+    return reply(_listed(call, sorted(found, key=lambda one: -one.id)))
+
+
+async def _archived_public(call: Call) -> web.Response:
+    return await _archived(call, (ANNOUNCEMENT_THREAD, PUBLIC_THREAD))
+
+
+async def _archived_private(call: Call) -> web.Response:
+    return await _archived(call, (PRIVATE_THREAD,), needed=P.MANAGE_THREADS)
+
+
+async def _archived_own(call: Call) -> web.Response:
+    return await _archived(call, (PRIVATE_THREAD,), own=True)
+
+
+async def _archived(
+    call: Call, types: tuple[int, ...], *, needed: int = permissions.NONE, own: bool = False
+) -> web.Response:
+    query = call.query()
+    limit = query.integer("limit", least=1, most=100) or _PAGE
+    below = query.snowflake("before") if own else None
+    text = None if own else query.text("before", longest=40)
+    query.check()
+    before = moment("before", text) if text else None
+    place = await _parent(call)
+    place.require(P.READ_MESSAGE_HISTORY | needed)
+    found = await call.context.store.archived_threads(
+        place.channel.id,
+        types,
+        before=before,
+        below=below,
+        joined_by=call.user.id if own else 0,
+        limit=limit + 1,
+    )
+    return reply(_listed(call, found[:limit]) | {"has_more": len(found) > limit})
+
+
+def _listed(call: Call, threads: list[Channel]) -> Json:
+    own = ((thread, _member(thread, call.user.id)) for thread in threads)
+    return {
+        "threads": [payloads.channel(thread) for thread in threads],
+        "members": [payloads.thread_member(thread, one) for thread, one in own if one is not None],
+    }
+
+
+# Where
+
+
+async def _parent(call: Call) -> Place:
+    place = await call.context.ingress.access.place(call.user, call.id("channel"))
+    if place.guild is None:
+        raise not_in_direct()
+    return place
+
+
+async def _thread_place(call: Call) -> Place:
+    place = await _parent(call)
+    if place.channel.thread is None:
+        raise ApiError(400, 50024, "Cannot execute action on this channel type")
+    return place
+
+
+_CHANNEL: Final = "/channels/{channel}"
+_ARCHIVED: Final = "/threads/archived"
+
+ROUTES: Final = [
+    Route("POST", _CHANNEL + "/messages/{message}/threads", _of_message),
+    Route("POST", _CHANNEL + "/threads", _without_message),
+    Route("GET", "/guilds/{guild}/threads/active", _active),
+    Route("GET", _CHANNEL + _ARCHIVED + "/public", _archived_public),
+    Route("GET", _CHANNEL + _ARCHIVED + "/private", _archived_private),
+    Route("GET", _CHANNEL + "/users/@me" + _ARCHIVED + "/private", _archived_own),
+    Route("GET", _CHANNEL + "/thread-members", _members),
+    Route("PUT", _CHANNEL + "/thread-members/@me", _join),
+    Route("DELETE", _CHANNEL + "/thread-members/@me", _leave),
+    Route("GET", _CHANNEL + "/thread-members/{user}", _one_member),
+    Route("PUT", _CHANNEL + "/thread-members/{user}", _add),
+    Route("DELETE", _CHANNEL + "/thread-members/{user}", _remove),
+]
