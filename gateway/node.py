@@ -43,6 +43,7 @@ from gateway.delivery.member_chunks import MemberRequests
 from gateway.delivery.session import Session
 from gateway.delivery.writing import fastest
 from gateway.guilds.cache import GuildCache
+from gateway.guilds.idle_threads import archive_idle_threads
 from gateway.ingress.assembly import assemble
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.traced_log import TracedLog
@@ -309,6 +310,7 @@ async def main(service: Service) -> None:
             (producer.follow(), "partitions"),
             (attend(settings, growth), "growth"),
             (guilds.sweep(), "guilds"),
+            (archive_idle_threads(store), "idle threads"),
             (node.wheel.run(), "wheel"),
             (node.sweep(), "sweep"),
             (keep_moves(redis, hub), "moves"),

@@ -50,7 +50,8 @@ KAFKA: Final[Mapping[str, KafkaRights]] = {
 }
 
 _GUILD_TABLES: Final = (
-    "users", "guilds", "roles", "members", "channels", "overwrites", "outbox", "bans", "invites", "audit_log",
+    "users", "guilds", "roles", "members", "channels", "overwrites", "thread_members", "outbox", "bans", "invites",
+    "audit_log",
 )  # fmt: skip
 _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 

@@ -354,7 +354,7 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
         )
     },
     ("POST", "/channels/{channel}/messages/{message}/crosspost"): (NO_GUILD, {(400, 50024)}),
-    ("POST", "/channels/{channel}/messages/{message}/threads"): (NO_GUILD, LOOK),
+    ("POST", "/channels/{channel}/messages/{message}/threads"): (NO_GUILD, LOOK | {(400, 160004)}),
     ("POST", "/channels/{channel}/threads"): (NO_GUILD, NO),
     ("GET", "/guilds/{guild}/threads/active"): (NO_GUILD, LOOK),
     ("GET", "/channels/{channel}/threads/archived/public"): (NO_GUILD, LOOK),

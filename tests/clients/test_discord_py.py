@@ -251,3 +251,41 @@ async def test_the_gateway_is_killed_and_nothing_is_missed(stack: Stack, world: 
 
 async def _connections(stack: Stack, name: str) -> int:
     return next(entry["sessions"] for entry in await processes_of(stack) if entry["name"] == name)
+
+
+async def test_threads_as_the_library_keeps_them(stack: Stack, world: World) -> None:
+    owner, robot, other = world.people
+    [node, *_] = await nodes_of(stack)
+    client = discord.Client(intents=discord.Intents.all())
+    async with online(client, robot):
+        channel = client.get_channel(world.channels[0])
+        assert isinstance(channel, discord.TextChannel)
+        message = await channel.send("a subject")
+        made = heard(client, "thread_create")
+        thread = await message.create_thread(name="on it", auto_archive_duration=60)
+        assert (await made).id == thread.id == message.id
+        assert thread.owner_id == robot.id
+        async with node.rest(other) as rest:
+            said = heard(client, "message", lambda one: one.channel.id == thread.id)
+            joined = heard(client, "thread_member_join", lambda one: one.id == other.id)
+            await rest.send(thread.id, "in it")
+            assert isinstance((await said).channel, discord.Thread)
+            await joined
+        assert [one.content async for one in thread.history()] == ["in it"]
+        assert {one.id for one in await thread.fetch_members()} == {robot.id, other.id}
+        renamed = heard(client, "thread_update")
+        await thread.edit(name="renamed")
+        assert (await renamed)[1].name == "renamed"
+        gone = heard(client, "thread_update", lambda _, after: after.archived)
+        await thread.edit(archived=True)
+        await gone
+        assert [one.id async for one in channel.archived_threads()] == [thread.id]
+        await thread.send("open again")
+        assert client.get_channel(thread.id) is not None
+        opened = await client.fetch_channel(thread.id)
+        assert isinstance(opened, discord.Thread)
+        assert not opened.archived
+        deleted = heard(client, "raw_thread_delete", lambda one: one.thread_id == thread.id)
+        async with node.rest(owner) as rest:
+            await rest.request("DELETE", f"/channels/{thread.id}")
+        await deleted
