@@ -23,14 +23,21 @@ class Keeper:
 
     def visible(self, ident: int) -> frozenset[int]:
         """The channels and open threads that a member may see, asked one by one; none for who is no member."""
+        return frozenset(one for one in self.heard(ident) if not self._archived(one))
+
+    def _archived(self, ident: int) -> bool:
+        thread = self.state.channels[ident].thread
+        return thread is not None and thread.archived
+
+    def heard(self, ident: int) -> frozenset[int]:
+        """The same with archived threads: what was said before may come after."""
         held = self.state.members.get(ident)
         if held is None:
             return frozenset()
         return frozenset(
             channel.id
             for channel in self.state.channels.values()
-            if not (channel.thread is not None and channel.thread.archived)
-            and in_channel(self.state, held.roles, ident, channel) & P.VIEW_CHANNEL
+            if in_channel(self.state, held.roles, ident, channel) & P.VIEW_CHANNEL
         )
 
     def _done(

@@ -152,7 +152,7 @@ class Play:
         match step:
             case "say", channel if channel in channels:
                 for ident in USERS:
-                    if channel in keeper.visible(ident):
+                    if channel in keeper.heard(ident):
                         self.said[ident].append(str(number))
                 return self.world.log.message(str(number), channel=channel)
             case "overwrite", channel, one if channel in channels and (one.type or one.id in roles):
