@@ -27,7 +27,7 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/unit
 
-test: check  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
+test: check $(STAMPS)/clients  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
 	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not long and not image"
 
@@ -80,6 +80,8 @@ lock: $(STAMPS)/dev  ## Resolve the newest requirements again and pin them.
 		--custom-compile-command "make lock" --extra tracing -c requirements/run.txt -o requirements/image.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
 		--custom-compile-command "make lock" --group build -c requirements/run.txt -o requirements/build.txt
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --python-version 3.11 --python-platform linux \
+		--custom-compile-command "make lock" --group clients -o requirements/clients.txt
 
 clean:  ## Remove .venv and all data. Kafka's jars in .jgo stay; they are checked at each start.
 	@if [ -x $(BIN)/fanfare ]; then $(BIN)/fanfare down && $(BIN)/fanfare reset; fi
@@ -111,6 +113,15 @@ $(STAMPS)/dev: $(STAMPS)/installed requirements/dev.txt
 	@echo "Installing what tests and checks need"
 	@$(PIP) install --require-hashes --no-deps -r requirements/dev.txt \
 		|| { echo "error: the requirements could not be installed: check the network, then run make setup again" >&2; exit 1; }
+	@touch $@
+
+# Client libraries that tests run apart: hikari wants old versions of what we have, discord.js wants Node.
+$(STAMPS)/clients: $(STAMPS)/dev requirements/clients.txt $(wildcard tests/clients/robots/discordjs/*)
+	@echo "Installing client libraries that are tested"
+	@$(PYTHON) -m venv --clear .venv/clients && .venv/clients/bin/pip install --quiet --require-hashes --no-deps -r requirements/clients.txt
+	@cp -R tests/clients/robots/discordjs .venv/clients/discordjs
+	@if command -v npm >/dev/null && cd .venv/clients/discordjs && npm ci --silent --no-audit --no-fund --ignore-scripts >/dev/null; then :; \
+		else echo "DISCORD.JS IS NOT TESTED: there is no npm, or it cannot have it" >&2; fi
 	@touch $@
 
 $(STAMPS)/k8s: $(STAMPS)/dev requirements/k8s.txt requirements/kubectl.txt

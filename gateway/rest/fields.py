@@ -1,5 +1,6 @@
 """What the body of a request may say about channels and roles. Pure."""
 
+import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +14,7 @@ __all__ = ["channel_fields", "moment", "overwrite", "refuse_others", "role_field
 
 # What a field that is absent would be.
 _NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
+_CAPITAL: Final = re.compile(r"[A-Z]")
 _MAX_PERMISSIONS: Final = (1 << 63) - 1
 # A guild has some hundred roles and channels; a much larger position only breaks clients that make room for it.
 _MAX_POSITION: Final = 10_000
@@ -36,6 +38,9 @@ def refuse_others(form: Form, known: Collection[str], present: Mapping[str, Any]
     """
     now = present or {}
     for key in form.body.keys() - set(known):
+        if key != (snake := _CAPITAL.sub(lambda found: "_" + found[0].lower(), key)) and snake in form.body:
+            # discord.js sends what its user has written besides the field that it makes of it.
+            continue
         value = form.raw(key)
         same = value == now[key] if key in now else value in _NOTHING
         if value is not None and not same:

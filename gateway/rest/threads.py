@@ -42,10 +42,13 @@ _NEW: Final = {"name", "auto_archive_duration", "rate_limit_per_user"}
 async def _of_message(call: Call) -> web.Response:
     form = await call.form()
     place = await _parent(call)
-    fields = _fields(form, _NEW)
+    # discord.js says which type it will be.
+    fields = _fields(form, _NEW | {"type"})
+    kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
+    if form.integer("type") not in {None, *_TYPES}:
+        form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
     form.check()
     ingress = call.context.ingress
-    kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
     message_id = call.id("message")
     await ingress.message(call.user, place.channel.id, message_id)
     change = await _make(call, _thread(call, place, message_id, kind, fields), of_message=True)

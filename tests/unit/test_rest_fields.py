@@ -89,3 +89,10 @@ def test_a_field_that_is_not_supported_is_refused_unless_it_says_nothing_new():
     form = Form({"colors": {"primary_color": 1, "secondary_color": 2}, "icon": "x"})
     role_fields(form)
     assert refused(form) == {"colors", "icon"}
+
+
+def test_what_discord_js_sends_besides_the_field_that_it_makes_of_it_is_let_pass():
+    until = {"communicationDisabledUntil": 5, "communication_disabled_until": None}
+    form = Form(until | {"otherField": 1, "withoutThePlain": 2})
+    refuse_others(form, {"communication_disabled_until"})
+    assert refused(form) == {"otherField", "withoutThePlain"}
