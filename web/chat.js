@@ -3,6 +3,7 @@ import { Composer } from "./composer.js";
 import { announce, element } from "./dom.js";
 import { Gateway } from "./gateway.js";
 import { History } from "./history.js";
+import { Interactions } from "./interactions.js";
 import { VirtualLog } from "./log.js";
 import { drawMembers } from "./members.js";
 import { article, pending } from "./message.js";
@@ -49,6 +50,7 @@ class Chat {
     this.gateway = null;
     this.outbox = new Outbox((message) => this.gateway?.send(message) ?? false);
     this.history = new History(this.state, rest);
+    this.interactions = new Interactions(rest, (text) => this.tellNotice(text));
     /** @type {Set<string>} parts of the page that are to be drawn again */
     this.stale = new Set();
     /** The message up to which the open channel had been read when it was opened. */
@@ -58,6 +60,8 @@ class Chat {
       edit: (message, text) => this.rest.ask("PATCH", `/channels/${message.channel_id}/messages/${message.id}`, { content: text }),
       typing: () => { this.rest.ask("POST", `/channels/${this.state.open}/typing`).catch(() => {}); },
       people: () => this.people(),
+      commands: () => this.interactions.commands(this.state.channels.get(this.state.open)?.guild_id),
+      run: (text) => this.interactions.run(this.state.open, this.state.channels.get(this.state.open)?.guild_id, text),
       last: () => this.state.talk(this.state.open).messages.findLast((one) => one.author.id === this.state.me?.id),
     });
     this.nav = element("nav", { id: "channels", "aria-label": "Channels" });
@@ -80,6 +84,7 @@ class Chat {
       remove: (message) => this.act("DELETE", `/channels/${message.channel_id}/messages/${message.id}`, "Not deleted"),
       react: (message, emoji, on) =>
         this.act(on ? "PUT" : "DELETE", `/channels/${message.channel_id}/messages/${message.id}/reactions/${encodeURIComponent(emojiKey(emoji))}/@me`, "Not done"),
+      press: (message, component, values) => this.interactions.press(message, component, values),
       jump: (id) => this.log.jump(id),
       retry: (entry) => this.outbox.retry(entry),
       discard: (entry) => this.outbox.discard(entry),
@@ -141,7 +146,10 @@ class Chat {
     const gateway = (this.gateway = new Gateway(token, url));
     const on = (/** @type {string} */ name, /** @type {(detail: any) => void} */ handler) =>
       gateway.addEventListener(name, (event) => handler(/** @type {CustomEvent} */ (event).detail));
-    on("dispatch", ({ t, d }) => this.state.apply(t, d));
+    on("dispatch", ({ t, d }) => {
+      if (t === "INTERACTION_MODAL_CREATE") this.interactions.open(d);
+      else this.state.apply(t, d);
+    });
     on("sent", (said) => this.answered(said));
     on("whole", () => this.outbox.connected());
     on("missed", () => this.missed());

@@ -11,6 +11,8 @@ const MOST_NAMES = 8;
  * @property {(message: any, text: string) => Promise<void>} edit
  * @property {() => void} typing
  * @property {() => {id: string, name: string, username: string}[]} people who can be mentioned
+ * @property {() => Promise<any[]>} commands that can be typed here
+ * @property {(text: string) => Promise<string>} run a command; what is wrong with it, or ""
  * @property {() => any} last this user's last message, to be edited
  */
 
@@ -28,7 +30,7 @@ export class Composer {
     this.typed = 0;
     /** @type {File[]} */
     this.files = [];
-    /** @type {{id: string, name: string, username: string}[]} */
+    /** @type {{id: string, name: string, username: string, begin?: string}[]} people, or commands with their beginning */
     this.found = [];
     this.chosen = 0;
     this.text = element("textarea", {
@@ -44,7 +46,7 @@ export class Composer {
         blur: () => setTimeout(() => this.offer([]), 200),
       },
     });
-    this.names = element("ul", { id: "names", class: "names", role: "listbox", "aria-label": "People", hidden: true });
+    this.names = element("ul", { id: "names", class: "names", role: "listbox", "aria-label": "Suggestions", hidden: true });
     this.about = element("p", { class: "about", hidden: true });
     this.problem = element("p", { class: "problem", role: "alert" });
     this.picker = element("input", {
@@ -159,7 +161,10 @@ export class Composer {
       }
       if (event.key === "Enter" || event.key === "Tab") {
         event.preventDefault();
-        this.take(this.found[this.chosen]);
+        const chosen = this.found[this.chosen];
+        // There is nothing to complete any more.
+        if (event.key === "Enter" && chosen.begin === this.text.value) this.submit();
+        else this.take(chosen);
         return;
       }
       if (event.key === "Escape") {
@@ -193,6 +198,13 @@ export class Composer {
       }
       return;
     }
+    if (text.startsWith("/") && !this.files.length && (await this.isCommand(text))) {
+      const wrong = await this.wishes.run(text);
+      this.problem.textContent = wrong;
+      if (!wrong) this.write("");
+      this.offer([]);
+      return;
+    }
     const { replying, files } = this;
     this.drafts.delete(this.channel);
     this.typed = 0;
@@ -204,7 +216,26 @@ export class Composer {
     this.wishes.send(text, replying, files);
   }
 
+  /** @param {string} text @returns {Promise<boolean>} whether it begins with the name of a command */
+  async isCommand(text) {
+    const name = text.slice(1).split(/\s/)[0].toLowerCase();
+    return (await this.wishes.commands()).some((one) => one.name === name);
+  }
+
+  /** @param {string} typed the name of a command, as far as it is there */
+  async completeCommand(typed) {
+    const commands = await this.wishes.commands();
+    if (this.text.value !== `/${typed}`) return;
+    const fits = commands.filter((one) => one.name.startsWith(typed.toLowerCase())).slice(0, MOST_NAMES);
+    this.offer(fits.map((one) => ({ id: one.id, name: `/${one.name}`, username: one.description, begin: begin(one) })));
+  }
+
   complete() {
+    const command = /^\/([^\s]{0,32})$/.exec(this.text.value)?.[1];
+    if (command !== undefined) {
+      this.completeCommand(command);
+      return;
+    }
     const before = this.text.value.slice(0, this.text.selectionStart);
     const typed = /(?:^|\s)@([^\s@]{0,32})$/.exec(before)?.[1]?.toLowerCase();
     if (typed === undefined) {
@@ -215,7 +246,7 @@ export class Composer {
     this.offer(people.slice(0, MOST_NAMES));
   }
 
-  /** @param {{id: string, name: string, username: string}[]} people */
+  /** @param {{id: string, name: string, username: string, begin?: string}[]} people */
   offer(people) {
     this.found = people;
     this.names.hidden = !people.length;
@@ -235,8 +266,14 @@ export class Composer {
     this.text.setAttribute("aria-activedescendant", `name-${at}`);
   }
 
-  /** @param {{id: string}} person */
+  /** @param {{id: string, begin?: string}} person */
   take(person) {
+    if (person.begin !== undefined) {
+      this.text.value = person.begin;
+      this.offer([]);
+      this.changed();
+      return;
+    }
     const at = this.text.selectionStart;
     const before = this.text.value.slice(0, at).replace(/@[^\s@]*$/, `<@${person.id}> `);
     this.text.value = before + this.text.value.slice(at);
@@ -244,4 +281,10 @@ export class Composer {
     this.offer([]);
     this.changed();
   }
+}
+
+/** @param {any} command @returns {string} what is typed of it, up to its first option */
+function begin(command) {
+  const first = (command.options ?? []).find((/** @type {any} */ one) => one.required);
+  return `/${command.name}${first ? ` ${first.name}:` : ""}`;
 }

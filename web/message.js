@@ -1,4 +1,5 @@
 /** One message as it is shown: an article. */
+import { components } from "./components.js";
 import { element } from "./dom.js";
 import { link, parse, render } from "./markdown.js";
 import { emojiKey, madeAt } from "./state.js";
@@ -8,6 +9,8 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 // An SVG picture can hold a program: it is a file to fetch.
 const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
 const REPLY = 19;
+const EPHEMERAL = 1 << 6;
+const THINKING = 1 << 7;
 const EVENTS = new Map([
   [1, "added somebody"],
   [2, "removed somebody"],
@@ -30,6 +33,7 @@ const DONE = new Map([
  * @property {(message: any) => void} edit
  * @property {(message: any) => void} remove
  * @property {(message: any, emoji: any, on: boolean) => void} react
+ * @property {(message: any, component: any, values?: string[]) => void} press
  * @property {(id: string) => void} jump
  * @property {(entry: import("./outbox.js").Entry) => void} retry
  * @property {(entry: import("./outbox.js").Entry) => void} discard
@@ -62,6 +66,9 @@ export function article(message, state, doing, first, fresh) {
       : content(message, state, message.edited_timestamp),
     ...(message.embeds ?? []).map(embed),
     ...(message.attachments ?? []).map(attachment),
+    components(message, namesOf(message, state), doing.press),
+    Boolean(message.flags & THINKING) && element("p", { class: "small" }, "Thinking…"),
+    Boolean(message.flags & EPHEMERAL) && element("p", { class: "small" }, "Only you can see this"),
     reactions(message, doing),
     tools(message, state, doing, mine, author),
   );
@@ -96,7 +103,17 @@ export function pending(entry, state, doing) {
 function content(message, state, edited) {
   const text = message.content ?? "";
   if (!text) return null;
-  const names = {
+  return element(
+    "div",
+    { class: "content", dir: "auto" },
+    ...render(parse(text), namesOf(message, state)),
+    edited && element("span", { class: "edited", title: DAY.format(new Date(edited)) }, " (edited)"),
+  );
+}
+
+/** @param {any} message @param {import("./state.js").State} state */
+function namesOf(message, state) {
+  return {
     me: state.me.id,
     user: (/** @type {string} */ id) => state.name(id, message.channel_id),
     role: (/** @type {string} */ id) => {
@@ -105,12 +122,6 @@ function content(message, state, edited) {
     },
     channel: (/** @type {string} */ id) => state.channels.get(id)?.name ?? "unknown channel",
   };
-  return element(
-    "div",
-    { class: "content", dir: "auto" },
-    ...render(parse(text), names),
-    edited && element("span", { class: "edited", title: DAY.format(new Date(edited)) }, " (edited)"),
-  );
 }
 
 /** @param {string} author @param {any} message */

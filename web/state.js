@@ -5,6 +5,8 @@
 
 const CATEGORY = 4;
 const DM = 1;
+const PRIVATE_THREAD = 12;
+const THREADS = new Set([10, 11, PRIVATE_THREAD]);
 const TALKED_IN = new Set([0, 1, 3, 5, 10, 11, 12]);
 const TYPING_MS = 10_000;
 /** More are loaded again when somebody scrolls to them. */
@@ -66,10 +68,17 @@ export class State extends EventTarget {
         for (const [id, channel] of this.channels) if (channel.guild_id === d.id) this.channels.delete(id);
         this.tell("guilds");
         break;
+      case "THREAD_UPDATE":
+        // An archived one stays on the screen as long as it is looked at.
+        if (d.thread_metadata.archived && d.id !== this.open) {
+          this.channels.delete(d.id);
+          this.tell("guilds");
+          break;
+        }
+      // falls through
       case "CHANNEL_CREATE":
       case "CHANNEL_UPDATE":
       case "THREAD_CREATE":
-      case "THREAD_UPDATE":
         this.channels.set(d.id, { ...this.channels.get(d.id), ...d });
         for (const user of d.recipients ?? []) this.users.set(user.id, user);
         this.tell("guilds");
@@ -78,6 +87,17 @@ export class State extends EventTarget {
       case "CHANNEL_DELETE":
       case "THREAD_DELETE":
         this.channels.delete(d.id);
+        this.dropThreads((thread) => thread.parent_id === d.id);
+        this.tell("guilds");
+        break;
+      case "THREAD_LIST_SYNC":
+        this.dropThreads((thread) => d.channel_ids.includes(thread.parent_id));
+        for (const thread of d.threads) this.channels.set(thread.id, thread);
+        this.tell("guilds");
+        break;
+      case "THREAD_MEMBERS_UPDATE":
+        if (!d.removed_member_ids?.includes(this.me.id)) break;
+        this.dropThreads((thread) => thread.id === d.id && thread.type === PRIVATE_THREAD);
         this.tell("guilds");
         break;
       case "GUILD_MEMBER_ADD":
@@ -140,6 +160,11 @@ export class State extends EventTarget {
         }));
         break;
     }
+  }
+
+  /** @param {(thread: any) => boolean} which */
+  dropThreads(which) {
+    for (const [id, channel] of this.channels) if (THREADS.has(channel.type) && which(channel)) this.channels.delete(id);
   }
 
   /** @param {any} d */
