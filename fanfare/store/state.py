@@ -10,11 +10,16 @@ from fanfare.store.database import Connection
 from fanfare.store.errors import NotFoundError
 from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role, as_thread_member
 
-__all__ = ["guild_state", "snapshot"]
+__all__ = ["archived_since", "guild_state", "snapshot"]
 
 # What was said in a thread before it was archived may be on its way for as long as this.
 _ARCHIVED_FOR: Final = timedelta(days=1)
 _HERE: Final = "guild_id = $1 AND (NOT archived OR (archived AND changed_at > $2))"
+
+
+def archived_since() -> datetime:
+    """Threads that were archived later than this are part of their guild's state."""
+    return datetime.now(UTC) - _ARCHIVED_FOR
 
 
 async def snapshot(connection: Connection, guild_id: int) -> Guild | None:
@@ -40,7 +45,7 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
     if row is None:
         return None
     roles = await connection.fetch("SELECT * FROM roles WHERE guild_id = $1 ORDER BY position, id", guild_id)
-    since = datetime.now(UTC) - _ARCHIVED_FOR
+    since = archived_since()
     channels = await connection.fetch(
         f"SELECT * FROM channels WHERE {_HERE} ORDER BY position, id",  # noqa: S608 (constant)
         guild_id,

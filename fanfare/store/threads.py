@@ -1,19 +1,21 @@
 """Threads: channels in a channel, which are joined, and archived when nobody says anything in them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec.structs import replace
 
 from fanfare import payloads, rights
 from fanfare.ids import first_snowflake
-from fanfare.model import PRIVATE_THREAD, THREADS, Channel, Thread, ThreadMember
+from fanfare.model import THREADS, Channel, Thread, ThreadMember
 from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.channels import channel_of, guild_of
-from fanfare.store.database import Connection, Database
+from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
 from fanfare.store.rows import as_channel, as_thread_member
+from fanfare.store.state import archived_since
 
 __all__ = ["Threads", "leave_threads"]
 
@@ -121,13 +123,7 @@ class Threads:
             joined_by,
             limit,
         )
-        members: dict[int, list[ThreadMember]] = {}
-        for row in await self._db.fetch(
-            "SELECT * FROM thread_members WHERE thread_id = ANY($1::bigint[]) ORDER BY user_id",
-            [row["id"] for row in rows],
-        ):
-            members.setdefault(row["thread_id"], []).append(as_thread_member(row))
-        return [as_channel(row, members=members.get(row["id"], ())) for row in rows]
+        return await self._with_members(rows)
 
     async def archive_idle(self, now: datetime) -> int:
         """Archive threads in which nobody has said anything for as long as they say. Any number may do so at once.
@@ -136,40 +132,60 @@ class Threads:
             How many were archived; there may be more.
 
         """
-        rows = await self._db.fetch(
-            "SELECT id, auto_archive FROM channels WHERE type IN (10, 11, 12) AND NOT archived "
-            "AND changed_at + auto_archive * interval '1 minute' < $1 ORDER BY changed_at",
-            now,
-        )
-        count = 0
+        rows = await self._db.fetch(_IDLE, now, first_snowflake(int(now.timestamp() * 1000)), _AT_ONCE)
         for row in rows:
-            since = now - timedelta(minutes=row["auto_archive"])
-            if await self._db.value(_SAID_SINCE, row["id"], first_snowflake(int(since.timestamp() * 1000))):
-                continue
-            try:
+            with suppress(NotFoundError):
                 await self.update_thread(row["id"], archived=True)
-            except NotFoundError:
-                continue
-            count += 1
-            if count == _AT_ONCE:
-                break
-        return count
+        return len(rows)
+
+    async def long_archived(self, guild_id: int, limit: int) -> list[Channel]:
+        """The archived threads of a guild that are not part of its state any more, those archived last first."""
+        rows = await self._db.fetch(
+            "SELECT * FROM channels WHERE guild_id = $1 AND archived AND changed_at <= $2 "
+            "ORDER BY changed_at DESC LIMIT $3",
+            guild_id,
+            archived_since(),
+            limit,
+        )
+        return await self._with_members(rows)
+
+    async def _with_members(self, rows: Sequence[Row]) -> list[Channel]:
+        members: dict[int, list[ThreadMember]] = {}
+        for row in await self._db.fetch(
+            "SELECT * FROM thread_members WHERE thread_id = ANY($1::bigint[]) ORDER BY user_id",
+            [row["id"] for row in rows],
+        ):
+            members.setdefault(row["thread_id"], []).append(as_thread_member(row))
+        return [as_channel(row, members=members.get(row["id"], ())) for row in rows]
 
 
-_SAID_SINCE: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE channel_id = $1 AND id > $2)"
+# A snowflake is 2^22 for each millisecond.
+_IDLE: Final = """
+SELECT id FROM channels c WHERE type IN (10, 11, 12) AND NOT archived
+AND changed_at < $1::timestamptz - interval '1 hour'
+AND changed_at + auto_archive * interval '1 minute' < $1 AND NOT EXISTS
+(SELECT 1 FROM messages m WHERE m.channel_id = c.id AND m.id > $2 - (c.auto_archive::bigint * 60000 << 22))
+ORDER BY changed_at LIMIT $3
+"""
 
 
 async def leave_threads(change: Changing, user_id: int) -> None:
-    """Somebody leaves the guild, and so its private threads."""
+    """Somebody leaves the guild, and so its threads; of those that nodes may know, everybody is told."""
     rows = await change.connection.fetch(
         "SELECT t.thread_id FROM thread_members t JOIN channels c ON c.id = t.thread_id "
-        "WHERE t.user_id = $1 AND c.guild_id = $2 AND c.type = $3",
+        "WHERE t.user_id = $1 AND c.guild_id = $2 AND (NOT c.archived OR c.changed_at > $3)",
         user_id,
         change.guild_id,
-        PRIVATE_THREAD,
+        archived_since(),
     )
     for row in rows:
         await _left(change, await channel_of(change, row["thread_id"]), user_id)
+    await change.connection.execute(
+        "DELETE FROM thread_members t USING channels c WHERE c.id = t.thread_id AND t.user_id = $1 "
+        "AND c.guild_id = $2",
+        user_id,
+        change.guild_id,
+    )
 
 
 async def _thread(change: Changing, thread_id: int) -> Channel:

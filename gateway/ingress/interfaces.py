@@ -111,6 +111,9 @@ class Stored(Messages, Reactions, Commands, Protocol):
     ) -> list[tuple[int, int]]:
         """Messages of somebody, from an id on: channel and id."""
 
+    async def long_archived(self, guild_id: int, limit: int) -> list[Channel]:
+        """The archived threads of a guild that are not part of its state any more."""
+
     async def channel(self, channel_id: int) -> Channel | None:
         """A channel, of a guild or direct."""
 

@@ -41,7 +41,8 @@ class Purge:
         first = max(first_snowflake(since_ms), 0)
         # The caches first: what leaves one meanwhile is archived.
         found: dict[int, set[int]] = {}
-        channels = list(guild.channels)
+        places = {one.id: one for one in await self._store.long_archived(guild.id, _MOST)} | guild.channels
+        channels = list(places)
         for at in range(0, len(channels), _AT_ONCE):
             some = channels[at : at + _AT_ONCE]
             for channel, cached in zip(some, await self._cached(some, author, first), strict=True):
@@ -52,7 +53,7 @@ class Purge:
         for channel, ids in found.items():
             ordered = sorted(ids)
             for at in range(0, len(ordered), _BULK):
-                await self._delete(guild, guild.channels[channel], ordered[at : at + _BULK], by)
+                await self._delete(guild, places[channel], ordered[at : at + _BULK], by)
             count += len(ids)
         return count
 

@@ -17,6 +17,8 @@ __all__ = ["ROUTES"]
 
 _LISTS: Final = ("author_id", "channel_id")
 _MOST: Final = 25
+# Threads that are searched besides those that are open, or were lately.
+_MOST_ARCHIVED: Final = 1000
 _WORDS: Final = 1024
 _LAST_OFFSET: Final = 9975
 _NEEDED: Final = P.VIEW_CHANNEL | P.READ_MESSAGE_HISTORY
@@ -33,9 +35,10 @@ async def _search(call: Call) -> web.Response:
     if (order := form.text("sort_order", longest=4)) not in {None, "asc", "desc"}:
         form.fail("sort_order", "BASE_TYPE_CHOICES", "Value must be one of ('asc', 'desc').")
     form.check()
+    archived = await call.context.store.long_archived(guild.id, _MOST_ARCHIVED)
     seen = [
         channel.id
-        for channel in guild.channels.values()
+        for channel in (*guild.channels.values(), *archived)
         if _readable(
             permissions.in_channel(guild, member.roles, call.user.id, channel),
             voice=channel.type in VOICE_TYPES,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fanfare.ids import snowflake_ms
 from fanfare.permissions import P
-from fanfare.store import Store
-from tests.world import make_world, settings_of
+from tests.world import make_world, store_of
 from torture.client import Rest, RestError
 
 
@@ -200,13 +200,27 @@ async def test_a_thread_in_which_nothing_is_said_is_archived(stack, nodes, peopl
         f"/channels/{world.channels[0]}/threads",
         {"name": "x", "type": 11, "auto_archive_duration": 60},
     )
-    store = await Store.connect(settings_of(stack))
-    try:
-        now = datetime.now(UTC)
-        await store.archive_idle(now + timedelta(minutes=59))
-        assert (await store.channel(int(thread["id"]))).thread.archived is False
-        await store.archive_idle(now + timedelta(minutes=61))
-        assert (await store.channel(int(thread["id"]))).thread.archived is True
-    finally:
-        await store.close()
+    ident = int(thread["id"])
+    said = int((await member.send(ident, "the last word"))["id"])
+    async with store_of(stack) as store:
+
+        async def archived(**later: float) -> bool:
+            moment = datetime.fromtimestamp(snowflake_ms(said) / 1000, UTC) + timedelta(minutes=60, **later)
+            await store.archive_idle(moment)
+            channel = await store.channel(ident)
+            assert channel is not None
+            assert channel.thread is not None
+            return channel.thread.archived
+
+        while await store.message(ident, said) is None:
+            await asyncio.sleep(0.05)
+        # The thread is older than that; what was said in it is not.
+        assert not await archived(milliseconds=-1)
+        assert await archived(milliseconds=2)
+        assert await store.long_archived(world.guild, 10) == []
+        await store.database.fetch(
+            "UPDATE channels SET changed_at = now() - interval '2 days' WHERE id = $1", ident
+        )
+        [found] = await store.long_archived(world.guild, 10)
+        assert (found.id, [one.id for one in found.thread.members]) == (ident, [world.people[1].id])
     assert await owner.request("GET", f"/channels/{thread['id']}")

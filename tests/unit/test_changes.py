@@ -1,7 +1,7 @@
 """Guild events, made as the store makes them, lead to the store's state."""
 
 import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -11,10 +11,22 @@ from msgspec.structs import replace
 
 from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
-from fanfare.model import CATEGORY, Channel, Guild, Member, Overwrite, Role, User
+from fanfare.model import (
+    CATEGORY,
+    PRIVATE_THREAD,
+    PUBLIC_THREAD,
+    Channel,
+    Guild,
+    Member,
+    Overwrite,
+    Role,
+    Thread,
+    ThreadMember,
+    User,
+)
 from fanfare.record import GUILD, Record
 from gateway.guilds.apply import UnknownPastError, apply, undo
-from tests.unit.gateway_world import ALICE, GUILD_ID, guild, member
+from tests.unit.gateway_world import ALICE, BOB, GUILD_ID, guild, member
 
 # "null", "7" and "true": lax decoding must not take texts for something else.
 TEXTS = st.text(max_size=5) | st.sampled_from(["null", "7", "true"])
@@ -203,3 +215,30 @@ def test_what_an_event_does_not_say_cannot_be_undone():
         undo(guild(version=2), role_deleted(None))
     with pytest.raises(UnknownPastError):
         undo(guild(version=2), record("GUILD_CREATE", {}, 2))
+
+
+def test_a_thread_that_was_forgotten_comes_back_with_its_members():
+    """Nodes do not keep threads that were archived long ago; what opens one again says who has joined it."""
+    made = datetime(2026, 1, 2, tzinfo=UTC)
+    members = (ThreadMember(ALICE, made), ThreadMember(BOB, made))
+    thread = Channel(
+        id=700,
+        type=PRIVATE_THREAD,
+        guild_id=GUILD_ID,
+        parent_id=500,
+        thread=Thread(owner_id=ALICE, made_at=made, changed_at=made, members=members),
+    )
+    joined = payloads.thread_members_update(thread, members, ())
+    opened = apply(guild(), record("THREAD_UPDATE", payloads.channel(thread), 2))
+    assert opened.channels[700].thread.joined == frozenset()
+    assert apply(opened, record("THREAD_MEMBERS_UPDATE", joined, 3)).channels[700] == thread
+
+
+def test_a_guild_does_not_keep_threads_that_were_archived_long_ago():
+    state, made = guild(), datetime(2026, 1, 2, tzinfo=UTC)
+    about = Thread(owner_id=ALICE, made_at=made, changed_at=made)
+    for ident, archived, days in ((700, True, 0), (701, False, 0), (702, True, 3), (703, False, 4)):
+        about = replace(about, archived=archived, changed_at=made + timedelta(days=days))
+        thread = Channel(id=ident, type=PUBLIC_THREAD, guild_id=GUILD_ID, parent_id=500, thread=about)
+        state = apply(state, record("THREAD_UPDATE", payloads.channel(thread), state.version + 1))
+    assert {ident for ident, one in state.channels.items() if one.thread is not None} == {701, 702, 703}
