@@ -95,7 +95,14 @@ def assemble(
         reacting=reacting,
         pinning=Pinning(access, history, sends),
         interactions=assemble_interactions(
-            settings, access=access, guilds=guilds, history=history, store=store, sends=sends, batch=batch
+            settings,
+            access=access,
+            guilds=guilds,
+            history=history,
+            store=store,
+            sends=sends,
+            batch=batch,
+            uploads=uploads,
         ),
         sends=sends,
         limits=limits,

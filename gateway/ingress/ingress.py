@@ -275,7 +275,7 @@ class Ingress:
         uploaded = await self._uploads.keep(channel_id, edit.files)
         if uploaded:
             deadline = answer_by()
-        try:
+        async with self._uploads.kept(uploaded):
             built = edited(
                 message,
                 edit,
@@ -286,11 +286,6 @@ class Ingress:
             )
             record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
             await self._sends.change(record, [message_id], built.body, deadline)
-        except UnknownOutcomeError:
-            raise
-        except BaseException:
-            await self._uploads.drop(uploaded)
-            raise
         return built.body
 
     async def mark(self, user: User, channel_id: int, message_id: int, flag: int, **more: Any) -> bytes:

@@ -7,8 +7,8 @@ not stay, whichever process dies.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from fanfare.constants import FILES_UNCLAIMED_S
@@ -17,7 +17,7 @@ from fanfare.files.store import FileStore, FilesUnavailableError
 from fanfare.payloads import Json
 from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress.attachments import Upload, attachment
-from gateway.ingress.errors import RefusedError
+from gateway.ingress.errors import RefusedError, UnknownOutcomeError
 from gateway.ingress.interfaces import Ids, Stored
 
 __all__ = ["UploadStore"]
@@ -68,6 +68,17 @@ class UploadStore:
             attachment(one, ident, self._base + PREFIX + path)
             for (ident, path), one in zip(named, uploads, strict=True)
         ]
+
+    @asynccontextmanager
+    async def kept(self, attachments: Sequence[Json]) -> AsyncIterator[None]:
+        """While the message with these files is sent: if it is refused in the block, the files go."""
+        try:
+            yield
+        except UnknownOutcomeError:
+            raise
+        except BaseException:
+            await self.drop(attachments)
+            raise
 
     async def drop(self, attachments: Sequence[Json]) -> None:
         """The message was not accepted: its files go soon."""

@@ -14,7 +14,7 @@ from fanfare.store.webhooks import Webhook
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import Draft, Edit
-from gateway.ingress.errors import UnknownOutcomeError, unknown_channel, unknown_message
+from gateway.ingress.errors import unknown_channel, unknown_message
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
@@ -100,16 +100,11 @@ class WebhookMessages:
             )
             return message_record(place, "MESSAGE_CREATE", ident, webhook.id, built)
 
-        try:
-            if draft.files:
-                attachments += await self._uploads.keep(webhook.channel_id, draft.files)
-                deadline = answer_by()
+        if draft.files:
+            attachments += await self._uploads.keep(webhook.channel_id, draft.files)
+            deadline = answer_by()
+        async with self._uploads.kept(attachments):
             sent = await self._sends.send(webhook.id, "", webhook.channel_id, make, deadline)
-        except UnknownOutcomeError:
-            raise
-        except BaseException:
-            await self._uploads.drop(attachments)
-            raise
         return sent.body
 
     async def read(self, webhook: Webhook, message_id: int) -> bytes:
@@ -133,7 +128,7 @@ class WebhookMessages:
         uploaded = await self._uploads.keep(webhook.channel_id, edit.files)
         if uploaded:
             deadline = answer_by()
-        try:
+        async with self._uploads.kept(uploaded):
             built = edited(
                 message,
                 edit,
@@ -144,11 +139,6 @@ class WebhookMessages:
             )
             record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), webhook.id, built)
             await self._sends.change(record, [message_id], built.body, deadline)
-        except UnknownOutcomeError:
-            raise
-        except BaseException:
-            await self._uploads.drop(uploaded)
-            raise
         return built.body
 
     async def delete(self, webhook: Webhook, message_id: int) -> None:

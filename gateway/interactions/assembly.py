@@ -9,6 +9,7 @@ from gateway.ingress.interfaces import Guilds, Stored
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.redis_batch import RedisBatch
 from gateway.ingress.sends import Sends
+from gateway.ingress.uploads import UploadStore
 from gateway.interactions.invoke import Invoking
 from gateway.interactions.respond import Responding
 from gateway.interactions.state import State, TokensOf
@@ -32,8 +33,9 @@ def assemble_interactions(
     store: Stored,
     sends: Sends,
     batch: RedisBatch,
+    uploads: UploadStore,
 ) -> Interactions:
-    """The interactions of a node. Arguments as of `Invoking`; settings: the secret; batch: Redis."""
+    """The interactions of a node. Arguments as of `Invoking`; settings: the secret; batch: Redis; uploads: files."""
     state, tokens = State(batch), TokensOf(settings.secret.get_secret_value())
     limits = RateLimits(settings.send_limit, what="interactions")
     return Interactions(
@@ -47,5 +49,13 @@ def assemble_interactions(
             tokens=tokens,
             limits=limits,
         ),
-        Responding(access=access, guilds=guilds, history=history, sends=sends, state=state, tokens=tokens),
+        Responding(
+            access=access,
+            guilds=guilds,
+            history=history,
+            sends=sends,
+            state=state,
+            tokens=tokens,
+            uploads=uploads,
+        ),
     )

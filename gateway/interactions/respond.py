@@ -4,6 +4,7 @@ What only the user may see is a record for this user alone. It is not archived a
 for as long as the application may change it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -15,7 +16,7 @@ from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.record import USERS, Record
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.attachments import kept_of
+from gateway.ingress.attachments import MAX_FILES, Part, kept_of, too_many
 from gateway.ingress.drafts import Draft, Edit, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError, RefusedError, unknown_message
 from gateway.ingress.forms import Form
@@ -24,6 +25,7 @@ from gateway.ingress.interfaces import Guilds
 from gateway.ingress.message_payloads import build, deletion, edited
 from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
+from gateway.ingress.uploads import UploadStore
 from gateway.interactions.dialogues import read_choices, read_dialogue
 from gateway.interactions.objects import COMMAND, COMPLETE, COMPONENT, SUBMIT, metadata
 from gateway.interactions.state import (
@@ -77,21 +79,29 @@ class Responding:
         sends: Sends,
         state: State,
         tokens: TokensOf,
+        uploads: UploadStore,
     ) -> None:
-        """Prepare. Arguments as of `Invoking`."""
+        """Prepare. Arguments as of `Invoking`; uploads: the files of messages."""
         self._access = access
         self._guilds = guilds
         self._history = history
         self._sends = sends
         self._state = state
         self._tokens = tokens
+        self._uploads = uploads
 
     def of_token(self, token: str) -> int | None:
         """The interaction that a token is of; None: it is no such token."""
         return self._tokens.verify(token)
 
-    async def callback(self, ident: int, token: str, body: Any) -> Json:
+    async def callback(self, ident: int, token: str, body: Any, parts: Sequence[Part] = ()) -> Json:
         """The first answer.
+
+        Args:
+            ident: of the interaction.
+            token: of it.
+            body: what is answered.
+            parts: the files that came with it.
 
         Returns:
             What is answered if the application asks for it.
@@ -118,7 +128,7 @@ class Responding:
                 raise FormError.at("type", "BASE_TYPE_CHOICES", "There is no message to change.")
             data = form.raw("data") if form.raw("data") is not None else {}
             try:
-                answer = _read(kind, data)
+                answer = _read(kind, data, parts)
             except FormError as error:
                 raise FormError({"data": error.errors or {}}) from None
             await self._state.claim(ident, kind)
@@ -158,13 +168,13 @@ class Responding:
                 await self._tell(case, "INTERACTION_MODAL_CREATE", opened)
         return None
 
-    async def follow_up(self, ident: int, body: Any) -> bytes:
+    async def follow_up(self, ident: int, body: Any, parts: Sequence[Part] = ()) -> bytes:
         """A further message; the first one after "later" is the answer itself. Raises as `callback`."""
-        draft = read_draft(body)
+        draft = read_draft(body, parts)
         async with refusing(PREPARE_S):
             case = await self._answered(ident)
         if case.notes.get("deferred") == "1":
-            return await self.change(ident, ORIGINAL, body)
+            return await self.change(ident, ORIGINAL, body, parts)
         message = await self._say(case, draft, flags_of(body) & _EPHEMERAL, {})
         return _encode(message)
 
@@ -175,9 +185,9 @@ class Responding:
             _, message = await self._message(case, _meant(case, which))
         return _encode(message)
 
-    async def change(self, ident: int, which: str, body: Any) -> bytes:
+    async def change(self, ident: int, which: str, body: Any, parts: Sequence[Part] = ()) -> bytes:
         """Change one of them; its JSON afterwards. Raises as `callback`."""
-        edit = read_edit(body)
+        edit = read_edit(body, parts)
         async with refusing(PREPARE_S):
             case = await self._answered(ident)
         message = await self._change(case, _meant(case, which), edit)
@@ -203,11 +213,12 @@ class Responding:
 
     async def _say(self, case: _Case, draft: Draft, flags: int, more: Json) -> Json:
         """A new message of the application. Returns it."""
-        deadline = answer_by()
         interaction, bot, place = case.interaction, case.bot, case.place
         async with refusing(PREPARE_S):
             mentioned, users = await self._access.mentioned(place, draft.written, draft.allowed)
         more = metadata(interaction, case.user) | {"flags": draft.flags | flags} | more
+        attachments = await self._uploads.keep(place.channel.id, draft.files)
+        deadline = answer_by()
 
         def make(ident: int) -> Record:
             built = build(
@@ -218,44 +229,51 @@ class Responding:
                 draft,
                 mentioned=mentioned,
                 mentioned_users=users,
+                attachments=attachments,
                 more=more,
             )
             return message_record(place, "MESSAGE_CREATE", ident, bot.id, built)
 
-        if flags & _EPHEMERAL:
-            record = _private(make(self._sends.next_id()), case)
-            note = partial(put_ephemeral, message=record.id, body=record.payload)
-            await self._sends.produce(record, note, deadline)
-            body = record.payload
-        else:
-            body = (await self._sends.send(bot.id, "", place.channel.id, make, deadline)).body
+        async with self._uploads.kept(attachments):
+            if flags & _EPHEMERAL:
+                record = _private(make(self._sends.next_id()), case)
+                note = partial(put_ephemeral, message=record.id, body=record.payload)
+                await self._sends.produce(record, note, deadline)
+                body = record.payload
+            else:
+                body = (await self._sends.send(bot.id, "", place.channel.id, make, deadline)).body
         message: Json = msgspec.json.decode(body)
         await self._state.note(interaction.id, **{f"m{message['id']}": "1"})
         return message
 
     async def _change(self, case: _Case, message_id: int, edit: Edit) -> Json:
-        deadline = answer_by()
         place = case.place
         async with refusing(PREPARE_S):
             ephemeral, message = await self._message(case, message_id)
             mentioned, users = None, list[User]()
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self._access.mentioned(place, written, edit.allowed)
+        files = kept_of(message, edit.kept)
+        if len(files) + len(edit.files) > MAX_FILES:
+            raise too_many()
         message["flags"] &= ~_LOADING
-        built = edited(
-            message,
-            edit,
-            now=datetime.now(UTC),
-            mentioned=mentioned,
-            mentioned_users=users,
-            attachments=kept_of(message, edit.kept),
-        )
-        record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), case.bot.id, built)
-        if ephemeral:
-            note = partial(put_ephemeral, message=message_id, body=built.body)
-            await self._sends.produce(_private(record, case), note, deadline)
-        else:
-            await self._sends.change(record, [message_id], built.body, deadline)
+        uploaded = await self._uploads.keep(place.channel.id, edit.files)
+        deadline = answer_by()
+        async with self._uploads.kept(uploaded):
+            built = edited(
+                message,
+                edit,
+                now=datetime.now(UTC),
+                mentioned=mentioned,
+                mentioned_users=users,
+                attachments=[*files, *uploaded],
+            )
+            record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), case.bot.id, built)
+            if ephemeral:
+                note = partial(put_ephemeral, message=message_id, body=built.body)
+                await self._sends.produce(_private(record, case), note, deadline)
+            else:
+                await self._sends.change(record, [message_id], built.body, deadline)
         after: Json = msgspec.json.decode(built.body)
         return after
 
@@ -294,13 +312,15 @@ class Responding:
         return False, msgspec.json.decode(stored)
 
 
-def _read(kind: int, data: Any) -> Any:
-    """The `data` of a callback, checked."""
+def _read(kind: int, data: Any, parts: Sequence[Part]) -> Any:
+    """The `data` of a callback, checked. Raises: FormError."""
+    if parts and kind not in {SAY, CHANGE}:
+        raise FormError.at("files", "BASE_TYPE_UNSUPPORTED", "No files are taken here.")
     match kind:
         case 4:
-            return read_draft(data)
+            return read_draft(data, parts)
         case 7:
-            return read_edit(data)
+            return read_edit(data, parts)
         case 8 | 9:
             form = Form(data)
             found = read_choices(form) if kind == COMPLETED else read_dialogue(form)

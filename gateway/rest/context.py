@@ -80,11 +80,12 @@ class Call:
         return body_of(raw) if raw.strip() else {}
 
     @asynccontextmanager
-    async def with_files(self, may: Callable[[], Awaitable[None]]) -> AsyncIterator[Body]:
+    async def with_files(self, may: Callable[[], Awaitable[None]], *, whose: int = 0) -> AsyncIterator[Body]:
         """The body and the files that it brings; room in memory is kept for them until the end of the block.
 
         Args:
             may: raises ApiError where the user must not send files. It is asked before any is read.
+            whose: to whom they count, where that is not the user.
 
         Raises:
             ApiError: as `read_parts`; 503, there is no room now.
@@ -103,7 +104,7 @@ class Call:
         size = request.content_length if request.content_length is not None else MESSAGE_FILES_BYTES + most
         if size > MESSAGE_FILES_BYTES + most:
             raise web.HTTPRequestEntityTooLarge(MESSAGE_FILES_BYTES + most, size)
-        with self.context.uploads.room(self.user.id, size):
+        with self.context.uploads.room(whose or self.user.id, size):
             of_file = self.context.settings.file_bytes
             yield await read_parts(request, most=most, of_file=of_file, refusal=refusal)
 

@@ -5,7 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.interactions.respond import ORIGINAL
-from gateway.interactions.state import unknown_webhook
+from gateway.interactions.state import unknown_interaction, unknown_webhook
 from gateway.rest import webhooks
 from gateway.rest.context import Call, Route, empty, json_body, reply
 from gateway.rest.server import identified, invalid
@@ -20,11 +20,18 @@ async def _invoke(call: Call) -> web.Response:
 async def _callback(call: Call) -> web.Response:
     responding = call.context.ingress.interactions.responding
     token = call.request.match_info["token"]
+    ident = call.id("interaction")
     if responding.of_token(token) is None:
         invalid(call.request)
     else:
         identified(call.request)
-    said = await responding.callback(call.id("interaction"), token, await call.body())
+
+    async def may() -> None:
+        if responding.of_token(token) != ident:
+            raise unknown_interaction()
+
+    async with call.with_files(may, whose=ident) as body:
+        said = await responding.callback(ident, token, body.said, body.parts)
     wants = call.request.query.get("with_response", "").lower() in {"true", "1"}
     return reply(said) if wants else empty()
 
@@ -34,7 +41,8 @@ async def _follow_up(call: Call) -> web.Response:
     ident = _interaction(call)
     if ident is None:
         return await webhooks.say(call)
-    return json_body(await responding.follow_up(ident, await call.body()))
+    async with call.with_files(_may, whose=ident) as body:
+        return json_body(await responding.follow_up(ident, body.said, body.parts))
 
 
 async def _get(call: Call) -> web.Response:
@@ -50,7 +58,8 @@ async def _edit(call: Call) -> web.Response:
     ident = _interaction(call)
     if ident is None:
         return await webhooks.edit_message(call)
-    return json_body(await responding.change(ident, _which(call), await call.body()))
+    async with call.with_files(_may, whose=ident) as body:
+        return json_body(await responding.change(ident, _which(call), body.said, body.parts))
 
 
 async def _delete(call: Call) -> web.Response:
@@ -59,6 +68,10 @@ async def _delete(call: Call) -> web.Response:
         return await webhooks.delete_message(call)
     await call.context.ingress.interactions.responding.delete(ident, _which(call))
     return empty()
+
+
+async def _may() -> None:
+    """Whoever has the token of an interaction may send files."""
 
 
 def _interaction(call: Call) -> int | None:

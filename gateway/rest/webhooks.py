@@ -103,7 +103,7 @@ async def say(call: Call) -> web.Response:
     async def may() -> None:
         """Whoever has the token may send files."""
 
-    async with call.with_files(may) as body:
+    async with call.with_files(may, whose=webhook.id) as body:
         said = body.said if isinstance(body.said, dict) else {}
         draft = read_draft({k: v for k, v in said.items() if k not in _PERSONA}, body.parts)
         message = await call.context.ingress.webhooks.send(webhook, draft, _persona(webhook, said))
@@ -137,7 +137,7 @@ async def edit_message(call: Call) -> web.Response:
     async def may() -> None:
         """Whoever has the token may send files."""
 
-    async with call.with_files(may) as body:
+    async with call.with_files(may, whose=webhook.id) as body:
         edit = read_edit(body.said, body.parts)
         return json_body(await call.context.ingress.webhooks.edit(webhook, call.id("message"), edit))
 

@@ -1,5 +1,9 @@
 """Interactions on real nodes: a user does something, the application answers, and only those concerned hear of it."""
 
+import json
+from io import BytesIO
+
+import aiohttp
 import pytest
 
 from tests.stack import Stack
@@ -232,3 +236,70 @@ async def test_an_interaction_that_came_while_the_bot_was_away(nodes, world, onl
             missed = await again.resume()
     assert [(event.t, event.d["id"]) for event in missed] == [("INTERACTION_CREATE", ident)]
     assert missed[0].d["data"]["target_id"] == str(robot.id)
+
+
+async def _with_file(http, method: str, url: str, said: dict, content: bytes) -> tuple[int, dict]:
+    with aiohttp.MultipartWriter("form-data") as form:
+        part = form.append(BytesIO(content))
+        part.set_content_disposition("form-data", name="files[0]", filename="card.png")
+        form.append(json.dumps(said)).set_content_disposition("form-data", name="payload_json")
+    async with http.request(method, url, data=form) as done:
+        return done.status, await done.json()
+
+
+async def test_answers_may_have_files(nodes, world, online):
+    """As ranks and cards are shown by many bots: in the first answer, later, for one user alone, and by an edit."""
+    _, robot, other = world.people
+    channel = world.channels[0]
+    bot, person = await online(nodes[1], robot), await online(nodes[0], other)
+    async with (
+        nodes[0].rest(robot) as app,
+        nodes[1].rest(other) as rest,
+        aiohttp.ClientSession() as http,
+    ):
+        await app.request(
+            "PUT", f"/applications/{robot.id}/commands", [{"name": "rank", "description": "shows it"}]
+        )
+        user = User(rest, robot, channel)
+
+        async def fetched(message: dict, *contents: bytes) -> None:
+            assert len(message["attachments"]) == len(contents)
+            for file, content in zip(message["attachments"], contents, strict=True):
+                async with http.get(file["url"]) as answer:
+                    assert await answer.read() == content
+
+        asked = (await begun(bot, await user.does(2, {"name": "rank"}))).d
+        first = f"{nodes[0].api}/interactions/{asked['id']}/{asked['token']}/callback"
+        data = {"content": "your rank", "attachments": [{"id": 0, "description": "a card"}]}
+        wrong = await _with_file(http, "POST", first, {"type": 5, "data": {}}, b"0")
+        assert (wrong[0], list(wrong[1]["errors"]["data"])) == (400, ["files"])
+        stranger = await _with_file(
+            http, "POST", f"{nodes[0].api}/interactions/1/x/callback", {"type": 4}, b"0"
+        )
+        assert (stranger[0], stranger[1]["code"]) == (404, 10062)
+        status, said = await _with_file(
+            http, "POST", first + "?with_response=1", {"type": 4, "data": data}, b"1"
+        )
+        assert status == 200, said
+        seen = (await person.until("MESSAGE_CREATE", content="your rank")).d
+        assert seen["attachments"][0]["description"] == "a card"
+        await fetched(seen, b"1")
+
+        by_token = f"{nodes[1].api}/webhooks/{robot.id}/{asked['token']}"
+        status, more = await _with_file(http, "POST", by_token, {"content": "more"}, b"2")
+        assert status == 200, more
+        await fetched((await person.until("MESSAGE_CREATE", content="more")).d, b"2")
+        status, alone = await _with_file(http, "POST", by_token, {"content": "to you", "flags": 64}, b"3")
+        assert (status, alone["flags"]) == (200, 64)
+        await fetched((await person.until("MESSAGE_CREATE", content="to you")).d, b"3")
+        original = f"{by_token}/messages/@original"
+        status, changed = await _with_file(http, "PATCH", original, {"content": "both"}, b"4")
+        assert status == 200, changed
+        await fetched((await person.until("MESSAGE_UPDATE", content="both")).d, b"1", b"4")
+
+        later = (await begun(bot, await user.does(2, {"name": "rank"}))).d
+        await app.request("POST", f"/interactions/{later['id']}/{later['token']}/callback", {"type": 5})
+        by_token = f"{nodes[0].api}/webhooks/{robot.id}/{later['token']}"
+        status, done = await _with_file(http, "POST", by_token, {"content": "at last"}, b"5")
+        assert status == 200, done
+        await fetched((await person.until("MESSAGE_UPDATE", content="at last")).d, b"5")
