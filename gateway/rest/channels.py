@@ -12,7 +12,8 @@ from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel
 from gateway.ingress.forms import Form
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import channel_fields, overwrite, refuse_others
-from gateway.rest.threads import own_membership, update_thread
+from gateway.rest.thread_members import own_membership
+from gateway.rest.threads import update_thread
 
 __all__ = ["ROUTES"]
 

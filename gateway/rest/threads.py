@@ -1,4 +1,4 @@
-"""Threads: made, changed, joined and left, and listed."""
+"""Threads: made, changed and listed."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +15,6 @@ from fanfare.model import (
     PUBLIC_THREAD,
     Channel,
     Thread,
-    ThreadMember,
 )
 from fanfare.payloads import Json
 from fanfare.permissions import P
@@ -23,25 +22,25 @@ from fanfare.rights import thread_created
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
 from gateway.ingress.drafts import Draft, draft_of
-from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel, unknown_member
+from gateway.ingress.errors import unknown_channel
 from gateway.ingress.forms import Form
 from gateway.ingress.message_payloads import HAS_THREAD
-from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.context import Call, Route, reply
 from gateway.rest.fields import moment, refuse_others
+from gateway.rest.thread_members import guild_place, member_of, own_membership
 
-__all__ = ["ROUTES", "own_membership", "update_thread"]
+__all__ = ["ROUTES", "update_thread"]
 
 _DURATIONS: Final = (60, 1440, 4320, 10080)
 """Minutes after which a thread may be archived."""
 _PAGE: Final = 50
-_MEMBERS: Final = 100
 _TYPES: Final = (ANNOUNCEMENT_THREAD, PUBLIC_THREAD, PRIVATE_THREAD)
 _NEW: Final = {"name", "auto_archive_duration", "rate_limit_per_user"}
 
 
 async def _of_message(call: Call) -> web.Response:
     form = await call.form()
-    place = await _parent(call)
+    place = await guild_place(call)
     # discord.js says which type it will be.
     fields = _fields(form, _NEW | {"type"})
     kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
@@ -58,7 +57,7 @@ async def _of_message(call: Call) -> web.Response:
 
 
 async def _without_message(call: Call) -> web.Response:
-    place = await _parent(call)
+    place = await guild_place(call)
     if place.channel.type == FORUM:
         return await _post(call, place)
     form = await call.form()
@@ -151,88 +150,6 @@ async def update_thread(call: Call, form: Form, place: Place) -> web.Response:
     return reply(payloads.channel(change.value) | own_membership(change.value, call.user.id))
 
 
-# Members
-
-
-def own_membership(channel: Channel, user_id: int) -> Json:
-    """The `member` of a thread that somebody has joined."""
-    one = _member(channel, user_id)
-    return {"member": payloads.thread_member(channel, one)} if one is not None else {}
-
-
-def _member(channel: Channel, user_id: int) -> ThreadMember | None:
-    members = channel.thread.members if channel.thread is not None else ()
-    return next((one for one in members if one.id == user_id), None)
-
-
-async def _join(call: Call) -> web.Response:
-    return await _come(call, call.user.id)
-
-
-async def _add(call: Call) -> web.Response:
-    return await _come(call, call.id("user"))
-
-
-async def _leave(call: Call) -> web.Response:
-    return await _go(call, call.user.id)
-
-
-async def _remove(call: Call) -> web.Response:
-    return await _go(call, call.id("user"))
-
-
-async def _come(call: Call, user_id: int) -> web.Response:
-    place = await _thread_place(call)
-    try:
-        change = await call.context.store.join_thread(place.channel.id, user_id, by=call.user.id)
-    except NotFoundError as error:
-        raise (unknown_member() if error.what == "member" else unknown_channel()) from None
-    if change.changed:
-        await call.applied(change)
-    return empty()
-
-
-async def _go(call: Call, user_id: int) -> web.Response:
-    place = await _thread_place(call)
-    try:
-        change = await call.context.store.leave_thread(place.channel.id, user_id, by=call.user.id)
-    except NotFoundError:
-        raise unknown_channel() from None
-    if change.changed:
-        await call.applied(change)
-    return empty()
-
-
-async def _members(call: Call) -> web.Response:
-    query = call.query()
-    after = query.snowflake("after") or 0
-    limit = query.integer("limit", least=1, most=_MEMBERS) or _MEMBERS
-    query.check()
-    place = await _thread_place(call)
-    assert place.channel.thread is not None
-    found = [one for one in place.channel.thread.members if one.id > after][:limit]
-    return reply([await _shown(call, place, one) for one in found])
-
-
-async def _one_member(call: Call) -> web.Response:
-    place = await _thread_place(call)
-    one = _member(place.channel, call.id("user"))
-    if one is None:
-        raise unknown_member()
-    return reply(await _shown(call, place, one))
-
-
-async def _shown(call: Call, place: Place, one: ThreadMember) -> Json:
-    found = payloads.thread_member(place.channel, one)
-    if call.request.query.get("with_member", "").lower() not in {"true", "1"}:
-        return found
-    member = await call.context.guilds.member(place.channel.guild_id, one.id)
-    return found | ({"member": payloads.member(member)} if member is not None else {})
-
-
-# Lists
-
-
 async def _active(call: Call) -> web.Response:
     guild, member = await call.guild()
     found = [
@@ -266,7 +183,7 @@ async def _archived(
     text = None if own else query.text("before", longest=40)
     query.check()
     before = moment("before", text) if text else None
-    place = await _parent(call)
+    place = await guild_place(call)
     place.require(P.READ_MESSAGE_HISTORY | needed)
     found = await call.context.store.archived_threads(
         place.channel.id,
@@ -280,28 +197,11 @@ async def _archived(
 
 
 def _listed(call: Call, threads: list[Channel]) -> Json:
-    own = ((thread, _member(thread, call.user.id)) for thread in threads)
+    own = ((thread, member_of(thread, call.user.id)) for thread in threads)
     return {
         "threads": [payloads.channel(thread) for thread in threads],
         "members": [payloads.thread_member(thread, one) for thread, one in own if one is not None],
     }
-
-
-# Where
-
-
-async def _parent(call: Call) -> Place:
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
-    return place
-
-
-async def _thread_place(call: Call) -> Place:
-    place = await _parent(call)
-    if place.channel.thread is None:
-        raise ApiError(400, 50024, "Cannot execute action on this channel type")
-    return place
 
 
 _CHANNEL: Final = "/channels/{channel}"
@@ -314,10 +214,4 @@ ROUTES: Final = [
     Route("GET", _CHANNEL + _ARCHIVED + "/public", _archived_public),
     Route("GET", _CHANNEL + _ARCHIVED + "/private", _archived_private),
     Route("GET", _CHANNEL + "/users/@me" + _ARCHIVED + "/private", _archived_own),
-    Route("GET", _CHANNEL + "/thread-members", _members),
-    Route("PUT", _CHANNEL + "/thread-members/@me", _join),
-    Route("DELETE", _CHANNEL + "/thread-members/@me", _leave),
-    Route("GET", _CHANNEL + "/thread-members/{user}", _one_member),
-    Route("PUT", _CHANNEL + "/thread-members/{user}", _add),
-    Route("DELETE", _CHANNEL + "/thread-members/{user}", _remove),
 ]

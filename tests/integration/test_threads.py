@@ -70,6 +70,10 @@ async def test_a_thread_of_a_message_from_its_making_to_its_end(nodes, people, o
     assert {one["member"]["user"]["id"] for one in members} == {str(one.id) for one in world.people[1:]}
 
     mine = f"/channels/{thread['id']}"
+    one = await owner.request("GET", f"{mine}/thread-members/{world.people[1].id}?with_member=1")
+    assert one["member"]["user"]["id"] == one["user_id"]
+    for method in ("GET", "PUT"):
+        assert await refused(owner.request(method, f"{mine}/thread-members/5")) == (404, 10007)
     assert await refused(other.request("PATCH", mine, {"name": "taken"})) == (403, 50013)
     assert await refused(member.request("PATCH", mine, {"locked": True})) == (403, 50013)
     assert (await member.request("PATCH", mine, {"name": "renamed"}))["name"] == "renamed"
