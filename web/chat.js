@@ -9,6 +9,7 @@ import { drawMembers } from "./members.js";
 import { article, pending } from "./message.js";
 import { Outbox } from "./outbox.js";
 import { Rest } from "./rest.js";
+import { Search } from "./search.js";
 import { drawSidebar } from "./sidebar.js";
 import { emojiKey, later, madeAt, State } from "./state.js";
 
@@ -50,6 +51,7 @@ class Chat {
     this.gateway = null;
     this.outbox = new Outbox((message) => this.gateway?.send(message) ?? false);
     this.history = new History(this.state, rest);
+    this.search = new Search(this.state, rest, (message) => this.find(message));
     this.interactions = new Interactions(rest, (text) => this.tellNotice(text));
     /** @type {Set<string>} parts of the page that are to be drawn again */
     this.stale = new Set();
@@ -103,8 +105,8 @@ class Chat {
       element(
         "main",
         {},
-        element("header", { class: "top" }, this.menuButton, element("div", { class: "about" }, this.title, this.topic), this.connection),
-        this.notice, this.box, this.jumps, this.typing, this.composer.node,
+        element("header", { class: "top" }, this.menuButton, element("div", { class: "about" }, this.title, this.topic), this.search.form, this.connection),
+        this.notice, this.search.found, this.box, this.jumps, this.typing, this.composer.node,
       ),
       this.aside,
     );
@@ -247,6 +249,7 @@ class Chat {
     this.box.setAttribute("aria-label", `Messages in ${shown}`);
     document.title = `${shown} · Fanfare`;
     this.composer.open(id, title, direct);
+    this.search.open(direct);
     this.menu(false);
     this.log.show([], true);
     this.history.newest(id).then(
@@ -255,6 +258,36 @@ class Chat {
     );
     for (const part of ["side", "people", "log", "typing"]) this.draw(part);
     this.scrolled();
+  }
+
+  /** Show a message where it was said. @param {any} message */
+  async find(message) {
+    const { state } = this;
+    if (!state.channels.has(message.channel_id)) {
+      try {
+        state.apply("CHANNEL_UPDATE", await this.rest.ask("GET", `/channels/${message.channel_id}`));
+      } catch (error) {
+        this.tellNotice(`Not shown: ${/** @type {Error} */ (error).message}`);
+        return;
+      }
+    }
+    if (state.open !== message.channel_id) {
+      history.pushState(null, "", `#/${message.channel_id}`);
+      this.open(message.channel_id);
+    }
+    try {
+      if (!(await this.history.until(message.channel_id, message.id))) {
+        this.tellNotice("That was said too long ago to be shown here.");
+        return;
+      }
+    } catch (error) {
+      this.tellNotice(`The messages could not be loaded: ${/** @type {Error} */ (error).message}`);
+      return;
+    }
+    if (state.open !== message.channel_id) return;
+    this.drawLog();
+    this.log.jump(message.id);
+    /** @type {HTMLElement | null} */ (this.box.querySelector(`[data-id="${CSS.escape(message.id)}"]`))?.focus({ preventScroll: true });
   }
 
   older() {

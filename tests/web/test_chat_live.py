@@ -156,3 +156,31 @@ async def test_a_wrong_token_is_refused_in_plain_words(stack: Stack):
         await seen.page.get_by_role("textbox", name="Token").fill("wrong")
         await seen.page.get_by_role("button", name="Log in", exact=True).click()
         await expect(seen.page.get_by_role("alert")).to_contain_text("not valid")
+
+
+async def test_messages_are_searched_and_shown_where_they_were_said(stack: Stack):
+    world = await make_world(stack, 2, channels=2)
+    alice, bob = world.people
+    async with chromium() as browser, (await nodes_of(stack))[0].rest(bob) as rest:
+        await rest.send(world.channels[1], "a needle <b>in</b> the hay")
+        for number in range(150):
+            await rest.send(world.channels[1], f"hay {number}")
+        seen = await log_in(browser, stack.run["web"], alice)
+        await expect(seen.page.get_by_role("log", name="Messages in #channel-0")).to_be_visible()
+        box = seen.page.get_by_role("searchbox", name="Search messages")
+        await box.fill("nothing of this kind")
+        await box.press("Enter")
+        results = seen.page.get_by_role("region", name="Search results")
+        await expect(results.get_by_text("0 messages")).to_be_visible()
+        found = results.get_by_role("button", name="needle")
+        # The archiver brings it; until then it cannot be found.
+        while not await found.count():
+            await box.fill("needle")
+            await box.press("Enter")
+            await expect(results.get_by_text("message", exact=False).first).to_be_visible()
+        await found.click()
+        await expect(seen.page.get_by_role("log", name="Messages in #channel-1")).to_be_visible()
+        await expect(seen.articles("a needle <b>in</b> the hay")).to_be_in_viewport()
+        await results.get_by_role("button", name="Close").click()
+        await expect(results).to_be_hidden()
+        assert seen.errors == []
