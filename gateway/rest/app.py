@@ -23,6 +23,7 @@ from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, not_found, unauthorized
 from gateway.rest import (
+    absent,
     application,
     audit_log,
     bans,
@@ -58,6 +59,7 @@ _ANSWER_S: Final = 10.0
 _FILES_S: Final = BODY_S + 30.0
 
 _MODULES: Final = (
+    absent,
     application,
     audit_log,
     bans,

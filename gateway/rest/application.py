@@ -33,12 +33,7 @@ async def _application(call: Call) -> web.Response:
     )
 
 
-async def _nothing(_: Call) -> web.Response:
-    return reply([])
-
-
 ROUTES: Final = [
     Route("GET", "/oauth2/applications/@me", _application),
     Route("GET", "/applications/@me", _application),
-    Route("GET", "/soundboard-default-sounds", _nothing),
 ]

@@ -62,6 +62,11 @@ async def _leave(call: Call) -> web.Response:
     return empty()
 
 
+async def _my_member(call: Call) -> web.Response:
+    _, member = await call.guild()
+    return reply(payloads.member(member))
+
+
 async def _my_channels(call: Call) -> web.Response:
     direct = await call.context.store.dms(call.user.id)
     return reply([payloads.channel(channel, to=call.user.id) for channel in direct])
@@ -89,6 +94,7 @@ ROUTES: Final = [
     Route("GET", "/users/{user}", _user),
     Route("GET", "/users/@me/guilds", _my_guilds),
     Route("DELETE", "/users/@me/guilds/{guild}", _leave),
+    Route("GET", "/users/@me/guilds/{guild}/member", _my_member),
     Route("GET", "/users/@me/channels", _my_channels),
     Route("POST", "/users/@me/channels", _direct),
 ]

@@ -342,6 +342,13 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
         for method in methods
     },
     ("GET", "/guilds/{guild}/application-command-index"): (NO_GUILD, LOOK),
+    ("GET", "/voice/regions"): (OWN, OWN),
+    ("GET", "/sticker-packs"): (OWN, OWN),
+    ("GET", "/users/@me/guilds/{guild}/member"): (NO_GUILD, LOOK),
+    **{
+        ("GET", f"/guilds/{{guild}}/{what}"): (NO_GUILD, LOOK)
+        for what in ("emojis", "integrations", "regions", "scheduled-events", "stickers", "soundboard-sounds")
+    },
     ("POST", "/interactions"): (NO_GUILD, {(404, 10002)}),
     ("POST", "/interactions/{interaction}/{token}/callback"): ({(404, 10062)}, {(404, 10062)}),
     ("POST", "/webhooks/{webhook}/{token}"): ({(404, 10015)}, {(404, 10015)}),
