@@ -255,7 +255,10 @@ class GuildCache:
 
     def _show(self, guild: Guild, before: View | None = None) -> View:
         view = self.views[guild.id] = View(guild, before)
-        self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
+        if before is None or before.guild.channels is not guild.channels:
+            for gone in before.guild.channels.keys() - guild.channels.keys() if before is not None else ():
+                self._guild_of.pop(gone, None)
+            self._guild_of.update(dict.fromkeys(guild.channels, guild.id))
         return view
 
 
