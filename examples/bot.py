@@ -1,4 +1,4 @@
-"""A bot for discord.py: a command with options, buttons, a dialogue, and reactions that vote.
+"""A bot for discord.py: a command with options, buttons, a dialogue, a file, and reactions that vote.
 
     FANFARE_API=http://127.0.0.1:8080/api/v10 FANFARE_GATEWAY=ws://127.0.0.1:8081/gateway/ \
     FANFARE_TOKEN=... python examples/bot.py
@@ -6,6 +6,7 @@
 `make run` prints the two addresses and the token of a bot.
 """
 
+import io
 import os
 
 import discord
@@ -53,6 +54,7 @@ class Bot(discord.Client):
         self.tree.command(description="Says hello")(hello)
         self.tree.command(description="A message with buttons")(buttons)
         self.tree.command(description="Asks for votes by reactions")(vote)
+        self.tree.command(description="Words in a file")(note)
 
     async def setup_hook(self) -> None:
         """Register the commands, and know the buttons of messages that were sent before."""
@@ -95,6 +97,11 @@ async def vote(interaction: discord.Interaction, question: str) -> None:
     message = await interaction.original_response()
     await message.add_reaction(UP)
     await message.add_reaction(DOWN)
+
+
+async def note(interaction: discord.Interaction, words: str) -> None:
+    """Answer with a file."""
+    await interaction.response.send_message(file=discord.File(io.BytesIO(words.encode()), "note.txt"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""examples/bot.py as its page says, with a user who does everything that it is for."""
+"""The bots of examples/ as their pages say, with a user who does everything that they are for."""
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from tests.stack import Stack
@@ -15,13 +17,25 @@ from torture.client import Client
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
-BOT = Path(__file__).parents[2] / "examples" / "bot.py"
+ROOT = Path(__file__).parents[2]
 UP = quote("\N{THUMBS UP SIGN}")
 
 
-@pytest.fixture
-async def world(stack: Stack) -> AsyncIterator[World]:
-    """A guild with a person and the bot, which runs."""
+def _python() -> list[str]:
+    return [sys.executable, str(ROOT / "examples" / "bot.py")]
+
+
+def _node() -> list[str]:
+    node, folder = shutil.which("node"), ROOT / ".venv" / "clients" / "discordjs"
+    if node is None or not (folder / "node_modules").exists():
+        pytest.skip("THE BOT FOR DISCORD.JS IS NOT TESTED: there is no Node, or npm could not install it")
+    # Node looks for packages beside the file.
+    return [node, shutil.copy(ROOT / "examples" / "bot.mjs", folder)]
+
+
+@pytest.fixture(params=[_python, _node])
+async def world(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A guild with a person and a bot, which runs."""
     made = await make_world_with_bot(stack, people=1)
     addresses = {
         "FANFARE_API": stack.run["api"],
@@ -29,7 +43,7 @@ async def world(stack: Stack) -> AsyncIterator[World]:
         "FANFARE_TOKEN": made.people[1].token,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(BOT), env=os.environ | addresses, stdout=asyncio.subprocess.PIPE
+        *request.param(), env=os.environ | addresses, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
@@ -82,3 +96,8 @@ async def test_the_example_does_what_it_is_for(stack: Stack, world: World) -> No
         await rest.request("PUT", f"/channels/{channel}/messages/{question}/reactions/{UP}/@me")
         counted = await person.until("MESSAGE_CREATE", content="1 for it, 0 against.")
         assert counted.d["message_reference"]["message_id"] == question
+
+        await does(2, {"name": "note", "options": [{"name": "words", "value": "in a file"}]})
+        [file] = (await person.until("MESSAGE_CREATE", type=20)).d["attachments"]
+        async with aiohttp.ClientSession() as http, http.get(file["url"]) as got:
+            assert (file["filename"], await got.text()) == ("note.txt", "in a file")
