@@ -118,7 +118,7 @@ $(STAMPS)/dev: $(STAMPS)/installed requirements/dev.txt
 # Client libraries that tests run apart: hikari wants old versions of what we have, discord.js wants Node.
 $(STAMPS)/clients: $(STAMPS)/dev requirements/clients.txt $(wildcard tests/clients/robots/discordjs/*)
 	@echo "Installing client libraries that are tested"
-	@$(PYTHON) -m venv --clear .venv/clients && .venv/clients/bin/pip install --quiet --require-hashes --no-deps -r requirements/clients.txt
+	@$(PYTHON) -m venv --clear .venv/clients && .venv/clients/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements/clients.txt
 	@cp -R tests/clients/robots/discordjs .venv/clients/discordjs
 	@if command -v npm >/dev/null && cd .venv/clients/discordjs && npm ci --silent --no-audit --no-fund --ignore-scripts >/dev/null; then :; \
 		else echo "DISCORD.JS IS NOT TESTED: there is no npm, or it cannot have it" >&2; fi
