@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from fanfare.clock import now_s
+from fanfare.ids import snowflake_ms
 from fanfare.presence.errors import RedisError
 from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress import recent
@@ -22,6 +24,9 @@ from gateway.ingress.redis_batch import RedisBatch
 __all__ = ["History", "merge"]
 
 _EXISTS_S: Final = 1.0
+# How long it may take that a message which clients have is found, and when it is looked for again.
+_NEW_MS: Final = 2000
+_SOON_S: Final = (0.01, 0.03, 0.1, 0.3, 0.5)
 _MAX_ID: Final = 1 << 63
 _PINS: Final = 1000
 _PINNED: Final = b'"pinned":true'
@@ -52,6 +57,11 @@ class History:
     async def stored(self, channel: int, message: int) -> bytes:
         """One message, with what it replies to as that was when it was sent. Raises as `message`."""
         body = await self._find(channel, message)
+        # A client may have got it, and answer, before the node that accepted it has noted it in Redis.
+        for pause_s in _SOON_S if body is None and _is_new(message) else ():
+            await asyncio.sleep(pause_s)
+            if (body := await self._find(channel, message)) is not None:
+                break
         if not body:
             raise unknown_message()
         return body
@@ -132,13 +142,13 @@ class History:
         except (RedisError, StoreUnavailableError, TimeoutError):
             return False
 
-    async def _find(self, channel: int, message: int) -> bytes:
-        """One message; empty: there is none."""
+    async def _find(self, channel: int, message: int) -> bytes | None:
+        """One message; empty: it was deleted; None: nothing is known of it."""
         try:
             body = await recent.one_of(self._batch, channel, message)
         except RedisError as error:
             raise RefusedError("Redis is away") from error
-        return await self._store.message(channel, message) or b"" if body is None else body
+        return await self._store.message(channel, message) if body is None else body
 
     async def _current(
         self, channel: int, page: list[bytes], cached: Mapping[int, bytes] | None = None
@@ -153,7 +163,7 @@ class History:
             for place, message in messages.items()
             if "referenced_message" in message
         }
-        shown = dict(cached or {})
+        shown: dict[int, bytes | None] = dict(cached or {})
         missing = set(targets.values()) - shown.keys()
         shown.update(
             zip(missing, await asyncio.gather(*(self._find(channel, one) for one in missing)), strict=True)
@@ -166,6 +176,10 @@ class History:
             )
             page[place] = _encode(messages[place])
         return page
+
+
+def _is_new(message: int) -> bool:
+    return abs(now_s() * 1000 - snowflake_ms(message)) < _NEW_MS
 
 
 def merge(

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ingress.errors import RateLimitedError
-from gateway.ingress.history import merge
+from fanfare.clock import now_s
+from fanfare.ids import first_snowflake
+from gateway.ingress import history
+from gateway.ingress.errors import ApiError, RateLimitedError
+from gateway.ingress.history import History, merge
 from gateway.ingress.limits import RateLimits
 from gateway.ingress.nonces import Claim
 
@@ -52,3 +55,37 @@ def test_rate_limits() -> None:
     assert raised.value.retry_after == 0.5
     limits.take(1, 1, 105.0)
     assert RateLimits(0).quota(1, 1, 0).remaining > 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "age_s", "asked"),
+    [
+        ([b"{}"], 0, 1),
+        ([None, None, b"{}"], 0, 3),
+        ([None, b""], 0, 2),
+        ([None], 60, 1),
+        ([None] * 6, 0, 6),
+    ],
+)
+async def test_a_message_that_a_client_has_is_looked_for_again(answers, age_s, asked, monkeypatch) -> None:
+    """The node that accepted it may note it a moment after it has come to people; one that is old is not there."""
+    left = list(answers)
+
+    class Store:
+        async def message(self, *_: int) -> None:
+            return None
+
+    async def one_of(*_: object) -> bytes | None:
+        return left.pop(0)
+
+    monkeypatch.setattr(history.recent, "one_of", one_of)
+    monkeypatch.setattr(history, "_SOON_S", (0.0,) * 5)
+    ident = first_snowflake(int((now_s() - age_s) * 1000))
+    reading = History(Store(), None).stored(1, ident)  # type: ignore[arg-type]
+    if answers[-1]:
+        assert await reading == answers[-1]
+    else:
+        with pytest.raises(ApiError) as caught:
+            await reading
+        assert caught.value.code == 10008
+    assert len(answers) - len(left) == asked
