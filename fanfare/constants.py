@@ -99,3 +99,5 @@ RECENT_KEPT: Final = 100
 RECENT_CAP: Final = 5_000
 # A guild up to this size is kept with all its members in a gateway's memory and sent whole in GUILD_CREATE.
 LARGE_GUILD: Final = 250
+# An archived thread stays part of its guild's state: what was said before may be on its way for as long.
+ARCHIVED_KEPT_S: Final = 86_400.0

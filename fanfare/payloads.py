@@ -5,7 +5,7 @@ libraries exit. Ids are strings, permissions decimal strings, timestamps ISO-860
 Pure; imports nothing but the model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -279,13 +279,15 @@ def thread_members(c: Channel) -> list[Json]:
     return [thread_member(c, one) for one in c.thread.members] if c.thread is not None else []
 
 
-def thread_members_update(c: Channel, added: Iterable[ThreadMember], removed: Iterable[int]) -> Json:
+def thread_members_update(c: Channel, added: Sequence[ThreadMember], removed: Sequence[int]) -> Json:
     """The `d` of THREAD_MEMBERS_UPDATE. Args: c: the thread after it."""
-    joined: Json = {"added_members": [thread_member(c, one) for one in added]}
-    left: Json = {"removed_member_ids": [str(ident) for ident in removed]}
     count = min(len(c.thread.members), _COUNTED) if c.thread is not None else 0
     found: Json = {"id": str(c.id), "guild_id": str(c.guild_id), "member_count": count}
-    return found | (joined if joined["added_members"] else {}) | (left if left["removed_member_ids"] else {})
+    if added:
+        found["added_members"] = [thread_member(c, one) for one in added]
+    if removed:
+        found["removed_member_ids"] = [str(ident) for ident in removed]
+    return found
 
 
 def guild(g: Guild) -> Json:

@@ -188,9 +188,10 @@ def in_channel(guild: Guild, roles: Iterable[int], user_id: int, channel: Channe
 def _in_thread(guild: Guild, roles: Iterable[int], user_id: int, thread: Channel) -> int:
     parent = guild.channels.get(thread.parent_id)
     held = _granted(guild, roles, user_id, parent) if parent is not None else NONE
-    joined = thread.thread.joined if thread.thread is not None else ()
-    if thread.type == PRIVATE_THREAD and not held & _MANAGE_THREADS and user_id not in joined:
-        return NONE
+    if thread.type == PRIVATE_THREAD and not held & _MANAGE_THREADS:
+        members = thread.thread.members if thread.thread is not None else ()
+        if all(one.id != user_id for one in members):
+            return NONE
     held = (held | _SEND) if held & _SEND_IN_THREADS else (held & ~_SEND)
     return _implicit(held, voice=False)
 

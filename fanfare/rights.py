@@ -48,6 +48,7 @@ __all__ = [
     "BadChangeError",
     "NotAllowedError",
     "RightsError",
+    "WrongTypeError",
     "banned",
     "channel_changed",
     "channel_created",
@@ -66,7 +67,6 @@ __all__ = [
     "role_deleted",
     "thread_changed",
     "thread_created",
-    "thread_deleted",
     "thread_joined",
     "thread_left",
     "unbanned",
@@ -111,6 +111,13 @@ class BadChangeError(RightsError):
         self.code = code
         self.message = message
         self.field = field
+
+
+class WrongTypeError(BadChangeError):
+    """A channel of this type has no such thing."""
+
+    def __init__(self) -> None:
+        super().__init__(50024, "Cannot execute action on this channel type")
 
 
 def member(guild: Guild, user_id: int, now: datetime | None = None) -> Member:
@@ -226,10 +233,10 @@ def channel_changed(
 
 
 def channel_deleted(guild: Guild, by: Member, channel: Channel) -> None:
-    """Somebody deletes a channel. Raises: RightsError."""
-    held = in_channel(guild, by.roles, by.user.id, channel)
-    _check_visible(held)
-    if not held & P.MANAGE_CHANNELS:
+    """Somebody deletes a channel, or a thread. Raises: RightsError."""
+    needed = P.MANAGE_THREADS if channel.type in THREADS else P.MANAGE_CHANNELS
+    # Who does not see it has no other right in it.
+    if not in_channel(guild, by.roles, by.user.id, channel) & needed:
         raise NotAllowedError
 
 
@@ -312,7 +319,7 @@ def thread_created(guild: Guild, by: Member, thread: Channel) -> None:
     held = in_channel(guild, by.roles, by.user.id, parent) if parent is not None else 0
     _check_visible(held)
     if parent is None or parent.type not in _HOLDS[thread.type]:
-        raise BadChangeError(50024, "Cannot execute action on this channel type")
+        raise WrongTypeError
     needed = P.CREATE_PRIVATE_THREADS if thread.type == PRIVATE_THREAD else P.CREATE_PUBLIC_THREADS
     if parent.type == FORUM:
         needed = P.SEND_MESSAGES
@@ -341,7 +348,7 @@ def thread_changed(guild: Guild, by: Member, before: Channel, after: Channel) ->
     _check_visible(held)
     was, now = _about(before), _about(after)
     if was.archived and now.archived:
-        raise BadChangeError(50083, "Thread is archived")
+        raise _archived()
     if was.archived and not now.archived:
         _check_threads(guild)
     if held & P.MANAGE_THREADS:
@@ -360,21 +367,13 @@ def thread_changed(guild: Guild, by: Member, before: Channel, after: Channel) ->
         raise NotAllowedError
 
 
-def thread_deleted(guild: Guild, by: Member, thread: Channel) -> None:
-    """Somebody deletes a thread. Raises: RightsError."""
-    held = in_channel(guild, by.roles, by.user.id, thread)
-    _check_visible(held)
-    if not held & P.MANAGE_THREADS:
-        raise NotAllowedError
-
-
 def thread_joined(guild: Guild, by: Member, thread: Channel, joining: Member) -> None:
     """Somebody joins a thread, or is added to it by somebody else. Raises: RightsError."""
     held = in_channel(guild, by.roles, by.user.id, thread)
     _check_visible(held)
     about = _about(thread)
     if about.archived:
-        raise BadChangeError(50083, "Thread is archived")
+        raise _archived()
     if joining.user.id != by.user.id:
         manages = held & P.MANAGE_THREADS or about.owner_id == by.user.id
         closed = thread.type == PRIVATE_THREAD and not about.invitable
@@ -393,10 +392,14 @@ def thread_left(guild: Guild, by: Member, thread: Channel, user_id: int) -> None
     _check_visible(held)
     about = _about(thread)
     if about.archived:
-        raise BadChangeError(50083, "Thread is archived")
+        raise _archived()
     owns = thread.type == PRIVATE_THREAD and about.owner_id == by.user.id
     if user_id != by.user.id and not owns and not held & P.MANAGE_THREADS:
         raise NotAllowedError
+
+
+def _archived() -> BadChangeError:
+    return BadChangeError(50083, "Thread is archived")
 
 
 def _about(thread: Channel) -> Thread:
@@ -477,7 +480,7 @@ def invited(guild: Guild, by: Member, channel_id: int) -> None:
     if channel is None:
         raise NotAllowedError
     if channel.type == CATEGORY or channel.type in THREADS:
-        raise BadChangeError(50024, "Cannot execute action on this channel type")
+        raise WrongTypeError
     if not in_channel(guild, by.roles, by.user.id, channel) & P.CREATE_INSTANT_INVITE:
         raise NotAllowedError
 
@@ -497,7 +500,7 @@ def webhook_changed(guild: Guild, by: Member, channel_id: int) -> None:
     if channel is None or not in_channel(guild, by.roles, by.user.id, channel) & P.MANAGE_WEBHOOKS:
         raise NotAllowedError
     if channel.type in THREADS:
-        raise BadChangeError(50024, "Cannot execute action on this channel type")
+        raise WrongTypeError
 
 
 # Guilds

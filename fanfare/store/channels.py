@@ -12,7 +12,7 @@ from fanfare.model import CATEGORY, DM, THREADS, Channel, Guild, Overwrite, User
 from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_thread_member, as_user
+from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user, members_by_thread
 
 __all__ = ["Channels", "channel_of", "guild_of", "insert_channel"]
 
@@ -158,14 +158,14 @@ class Channels:
         """
         async with changing(self._db, await guild_of(self._db, channel_id), by) as change:
             old = await channel_of(change, channel_id)
+            now = await change.state(by)
+            if by:
+                rights.channel_deleted(now, acting(now, by), old)
             if old.type in THREADS:
-                await change.permit(by, rights.thread_deleted, old)
                 await _delete_thread(change, old)
                 return change.done(old)
-            await change.permit(by, rights.channel_deleted, old)
-            threads = [one for one in (await change.state()).channels.values() if one.type in THREADS]
-            for thread in threads:
-                if thread.parent_id == channel_id:
+            for thread in now.channels.values():
+                if thread.type in THREADS and thread.parent_id == channel_id:
                     await _delete_thread(change, thread)
             await change.connection.execute(
                 "DELETE FROM channels WHERE guild_id = $1 AND parent_id = $2 AND type = ANY($3::smallint[])",
@@ -205,7 +205,7 @@ class Channels:
         async with changing(self._db, await guild_of(self._db, channel_id), by) as change:
             old = await channel_of(change, channel_id)
             if old.type in THREADS:
-                raise rights.BadChangeError(50024, "Cannot execute action on this channel type")
+                raise rights.WrongTypeError
             yield change, old
 
 
@@ -323,7 +323,7 @@ async def _whole(connection: Connection, row: Row) -> Channel:
         members = await connection.fetch(
             "SELECT * FROM thread_members WHERE thread_id = $1 ORDER BY user_id", row["id"]
         )
-        return as_channel(row, members=map(as_thread_member, members))
+        return as_channel(row, members=members_by_thread(members).get(row["id"], ()))
     overwrites = await connection.fetch(
         "SELECT * FROM overwrites WHERE channel_id = $1 ORDER BY target_id", row["id"]
     )

@@ -13,8 +13,8 @@ __all__ = [
     "as_member",
     "as_overwrite",
     "as_role",
-    "as_thread_member",
     "as_user",
+    "members_by_thread",
 ]
 
 USER_COLUMNS: Final = "id, username, global_name, bot"
@@ -60,9 +60,12 @@ def as_overwrite(row: Row) -> Overwrite:
     return Overwrite(row["target_id"], row["type"], row["allow"], row["deny"])
 
 
-def as_thread_member(row: Row) -> ThreadMember:
-    """A row of `thread_members`."""
-    return ThreadMember(row["user_id"], row["joined_at"])
+def members_by_thread(rows: Iterable[Row]) -> dict[int, list[ThreadMember]]:
+    """Rows of `thread_members`."""
+    found: dict[int, list[ThreadMember]] = {}
+    for row in rows:
+        found.setdefault(row["thread_id"], []).append(ThreadMember(row["user_id"], row["joined_at"]))
+    return found
 
 
 def as_channel(

@@ -4,22 +4,20 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from fanfare.constants import LARGE_GUILD
-from fanfare.model import Guild, Overwrite, ThreadMember
+from fanfare.constants import ARCHIVED_KEPT_S, LARGE_GUILD
+from fanfare.model import Guild, Overwrite
 from fanfare.store.database import Connection
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role, as_thread_member
+from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role, members_by_thread
 
 __all__ = ["archived_since", "guild_state", "snapshot"]
 
-# What was said in a thread before it was archived may be on its way for as long as this.
-_ARCHIVED_FOR: Final = timedelta(days=1)
 _HERE: Final = "guild_id = $1 AND (NOT archived OR (archived AND changed_at > $2))"
 
 
 def archived_since() -> datetime:
     """Threads that were archived later than this are part of their guild's state."""
-    return datetime.now(UTC) - _ARCHIVED_FOR
+    return datetime.now(UTC) - timedelta(seconds=ARCHIVED_KEPT_S)
 
 
 async def snapshot(connection: Connection, guild_id: int) -> Guild | None:
@@ -51,14 +49,14 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
         guild_id,
         since,
     )
-    joined: dict[int, list[ThreadMember]] = {}
-    for found in await connection.fetch(
-        "SELECT t.* FROM thread_members t JOIN channels c ON c.id = t.thread_id "  # noqa: S608 (constant)
-        f"WHERE {_HERE} ORDER BY t.user_id",
-        guild_id,
-        since,
-    ):
-        joined.setdefault(found["thread_id"], []).append(as_thread_member(found))
+    joined = members_by_thread(
+        await connection.fetch(
+            "SELECT t.* FROM thread_members t JOIN channels c ON c.id = t.thread_id "  # noqa: S608 (constant)
+            f"WHERE {_HERE} ORDER BY t.user_id",
+            guild_id,
+            since,
+        )
+    )
     overwrites: dict[int, list[Overwrite]] = {}
     for found in await connection.fetch(
         "SELECT o.* FROM overwrites o JOIN channels c ON c.id = o.channel_id WHERE c.guild_id = $1 "

@@ -14,7 +14,7 @@ from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.channels import channel_of, guild_of
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import as_channel, as_thread_member
+from fanfare.store.rows import as_channel, members_by_thread
 from fanfare.store.state import archived_since
 
 __all__ = ["Threads", "leave_threads"]
@@ -150,12 +150,12 @@ class Threads:
         return await self._with_members(rows)
 
     async def _with_members(self, rows: Sequence[Row]) -> list[Channel]:
-        members: dict[int, list[ThreadMember]] = {}
-        for row in await self._db.fetch(
-            "SELECT * FROM thread_members WHERE thread_id = ANY($1::bigint[]) ORDER BY user_id",
-            [row["id"] for row in rows],
-        ):
-            members.setdefault(row["thread_id"], []).append(as_thread_member(row))
+        members = members_by_thread(
+            await self._db.fetch(
+                "SELECT * FROM thread_members WHERE thread_id = ANY($1::bigint[]) ORDER BY user_id",
+                [row["id"] for row in rows],
+            )
+        )
         return [as_channel(row, members=members.get(row["id"], ())) for row in rows]
 
 
@@ -191,7 +191,7 @@ async def leave_threads(change: Changing, user_id: int) -> None:
 async def _thread(change: Changing, thread_id: int) -> Channel:
     found = await channel_of(change, thread_id)
     if found.type not in THREADS:
-        raise rights.BadChangeError(50024, "Cannot execute action on this channel type")
+        raise rights.WrongTypeError
     return found
 
 
@@ -262,12 +262,12 @@ async def _joined(change: Changing, thread: Channel, user_id: int) -> Channel:
 
 
 async def _left(change: Changing, thread: Channel, user_id: int) -> Channel:
-    await change.connection.execute(
-        "DELETE FROM thread_members WHERE thread_id = $1 AND user_id = $2", thread.id, user_id
-    )
     about = _about(thread)
     if user_id not in about.joined:
         return thread
+    await change.connection.execute(
+        "DELETE FROM thread_members WHERE thread_id = $1 AND user_id = $2", thread.id, user_id
+    )
     members = tuple(one for one in about.members if one.id != user_id)
     after = replace(thread, thread=replace(about, members=members))
     _tell_members(change, thread, after, removed=(user_id,))

@@ -96,7 +96,9 @@ def _frames_of_channel(event: Event, was: Rights, audience: AudienceClass) -> by
     # A session that does not see the channel any more must not learn what has become of it.
     view = event.before if name == "CHANNEL_DELETE" else after
     assert view is not None
-    synced = list(_synced(before.visible(was), after.visible(now), before, after))
+    # Only those of the channel itself can come and go.
+    has_threads = record.channel in before.parents | after.parents
+    synced = list(_synced(before.visible(was), after.visible(now), before, after)) if has_threads else []
     if synced:
         return _together(event, audience, [(name, view.channel_json(record.channel)), *synced], None)
     if name == record.type:

@@ -1,21 +1,23 @@
 """What a guild event does to a guild's state, and how it was before it. Pure: the state given is left as it was."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from fanfare.constants import LARGE_GUILD
+from fanfare.constants import ARCHIVED_KEPT_S, LARGE_GUILD
 from fanfare.model import Channel, Guild, Member, Overwrite, Role, Thread, ThreadMember, User
 from fanfare.record import Record
 
 __all__ = ["UnknownPastError", "apply", "undo"]
 
 
-# What was said in a thread before it was archived may be on its way for as long as this.
-_ARCHIVED_FOR: Final = dt.timedelta(days=1)
+_ARCHIVED_KEPT: Final = dt.timedelta(seconds=ARCHIVED_KEPT_S)
+
+
+_Joined = tuple[ThreadMember, ...]
 
 
 class UnknownPastError(Exception):
@@ -61,10 +63,6 @@ class _Thread(msgspec.Struct):
     thread_metadata: _Metadata
     members: list[_ThreadMember] | None = None
     """None: as they are known."""
-
-
-class _ThreadGone(msgspec.Struct):
-    id: int
 
 
 class _ThreadMembers(msgspec.Struct):
@@ -191,9 +189,10 @@ def _thread(guild: Guild, payload: bytes) -> Guild:
             members=members if found.members is None else _members(found.members),
         ),
     )
-    long_ago = metadata.archive_timestamp - _ARCHIVED_FOR
+    long_ago = metadata.archive_timestamp - _ARCHIVED_KEPT
     kept = {ident: one for ident, one in guild.channels.items() if not _archived_before(one, long_ago)}
-    return replace(guild, channels=kept | {thread.id: thread})
+    kept[thread.id] = thread
+    return replace(guild, channels=kept)
 
 
 def _archived_before(channel: Channel, moment: dt.datetime) -> bool:
@@ -201,36 +200,32 @@ def _archived_before(channel: Channel, moment: dt.datetime) -> bool:
     return about is not None and about.archived and about.changed_at < moment
 
 
-def _thread_gone(guild: Guild, payload: bytes) -> Guild:
-    gone = _read(payload, _ThreadGone).id
-    return replace(guild, channels={key: value for key, value in guild.channels.items() if key != gone})
-
-
 def _thread_members(guild: Guild, payload: bytes) -> Guild:
     found: _ThreadMembers = _read(payload, _ThreadMembers)
-    thread = guild.channels.get(found.id)
-    if thread is None or thread.thread is None:
-        return guild
-    members = {one.id: one for one in (*thread.thread.members, *_members(found.added_members))}
-    for ident in found.removed_member_ids:
-        members.pop(ident, None)
-    return _with_members(guild, thread, thread.thread, sorted(members.values(), key=lambda one: one.id))
+
+    def after(before: _Joined) -> _Joined:
+        members = {one.id: one for one in (*before, *_members(found.added_members))}
+        for ident in found.removed_member_ids:
+            members.pop(ident, None)
+        return tuple(sorted(members.values(), key=lambda one: one.id))
+
+    return _with_members(guild, found.id, after)
 
 
 def _thread_members_were(guild: Guild, payload: bytes) -> Guild:
     found: _ThreadMembersWere = _read(payload, _ThreadMembersWere)
-    thread = guild.channels.get(found.id)
+    return _with_members(guild, found.id, lambda _: _members(found.members))
+
+
+def _with_members(guild: Guild, ident: int, change: Callable[[_Joined], _Joined]) -> Guild:
+    thread = guild.channels.get(ident)
     if thread is None or thread.thread is None:
         return guild
-    return _with_members(guild, thread, thread.thread, _members(found.members))
+    about = replace(thread.thread, members=change(thread.thread.members))
+    return replace(guild, channels=guild.channels | {ident: replace(thread, thread=about)})
 
 
-def _with_members(guild: Guild, thread: Channel, about: Thread, members: Iterable[ThreadMember]) -> Guild:
-    changed = replace(thread, thread=replace(about, members=tuple(members)))
-    return replace(guild, channels=guild.channels | {thread.id: changed})
-
-
-def _members(found: list[_ThreadMember]) -> tuple[ThreadMember, ...]:
+def _members(found: list[_ThreadMember]) -> _Joined:
     return tuple(ThreadMember(one.user_id, one.join_timestamp) for one in found)
 
 
@@ -301,7 +296,7 @@ _CHANGES = {
     "CHANNEL_DELETE": _channel_gone,
     "THREAD_CREATE": _thread,
     "THREAD_UPDATE": _thread,
-    "THREAD_DELETE": _thread_gone,
+    "THREAD_DELETE": _channel_gone,
     "THREAD_MEMBERS_UPDATE": _thread_members,
     "GUILD_ROLE_CREATE": _role,
     "GUILD_ROLE_UPDATE": _role,
@@ -362,7 +357,7 @@ _UNDONE: Final[dict[str, Callable[[Guild, Record], Guild]]] = {
     "CHANNEL_CREATE": _reversed(_channel_gone),
     "CHANNEL_UPDATE": _replaced(_channel),
     "CHANNEL_DELETE": _reversed(_channel),
-    "THREAD_CREATE": _reversed(_thread_gone),
+    "THREAD_CREATE": _reversed(_channel_gone),
     "THREAD_UPDATE": _replaced(_thread),
     "THREAD_DELETE": _replaced(_thread),
     "THREAD_MEMBERS_UPDATE": _replaced(_thread_members_were),

@@ -122,7 +122,7 @@ Rights = tuple[tuple[int, ...], int]
 class View:
     """One version of a guild's state. A change makes another view; members may only be added as they are looked up."""
 
-    __slots__ = ("alike", "channel_lists", "guild", "held", "json", "seen", "snapshot", "special")
+    __slots__ = ("alike", "channel_lists", "guild", "held", "json", "parents", "seen", "snapshot", "special")
 
     def __init__(self, guild: Guild, before: "View | None" = None) -> None:
         """Args: before: another version of the guild: what is the same in both is not worked out again."""
@@ -131,6 +131,8 @@ class View:
         """What GUILD_CREATE says to everybody, and whether without members (gateway.guilds.snapshot)."""
         self.channel_lists: dict[frozenset[int], bytes] = {}
         """Lists of channels as clients see them, by the channels that a member sees (gateway.guilds.snapshot)."""
+        self.parents: frozenset[int] = frozenset()
+        """The channels that have open threads."""
         self.special: frozenset[int] = frozenset()
         """The users with rights of their own: the owner, those named in an overwrite, or in a private thread."""
         self.json: dict[int, bytes] = {}
@@ -146,9 +148,10 @@ class View:
         same_owner = old is not None and old.owner_id == guild.owner_id
         same_roles = old is not None and same_owner and not changed_roles(old, guild)
         if before is not None and same_channels:
-            self.json, self.alike = before.json, before.alike
-        elif before is not None:
-            self.json = _unchanged(guild, before, before.json)
+            self.json, self.alike, self.parents = before.json, before.alike, before.parents
+        else:
+            self.json = _unchanged(guild, before, before.json) if before is not None else {}
+            self.parents = frozenset(one.parent_id for one in guild.channels.values() if _is_open(one))
         if before is not None and same_channels and same_owner:
             self.special = before.special
         else:
@@ -231,7 +234,7 @@ def _alike(guild: Guild) -> list[list[int]]:
     found: dict[tuple[bool, tuple[Overwrite, ...]], list[int]] = {}
     private = []
     for channel in guild.channels.values():
-        if channel.thread is not None and channel.thread.archived:
+        if channel.type in THREADS and not _is_open(channel):
             continue
         parent = guild.channels.get(channel.parent_id) if channel.type in THREADS else channel
         if channel.type == PRIVATE_THREAD or parent is None:
@@ -239,6 +242,10 @@ def _alike(guild: Guild) -> list[list[int]]:
             continue
         found.setdefault((parent.type in VOICE_TYPES, parent.overwrites), []).append(channel.id)
     return [*found.values(), *private]
+
+
+def _is_open(channel: Channel) -> bool:
+    return channel.thread is not None and not channel.thread.archived
 
 
 def _named(channel: Channel) -> set[int]:

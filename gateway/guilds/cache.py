@@ -104,12 +104,12 @@ class GuildCache:
             _keep(self._direct, channel_id, channel)
             return channel
         found = (await self.get(channel.guild_id)).channels.get(channel_id)
-        if found is None and channel.thread is not None and channel.thread.archived:
+        if found is not None:
+            return found
+        if channel.thread is not None and channel.thread.archived:
             # Threads that were archived long ago are not kept.
             return channel
-        if found is None:
-            raise UnknownChannelError(channel_id)
-        return found
+        raise UnknownChannelError(channel_id)
 
     async def member(self, guild_id: int, user_id: int) -> Member | None:
         """A member of a guild, or None if the user is not one."""

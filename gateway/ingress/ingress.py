@@ -21,12 +21,13 @@ from fanfare.model import ANNOUNCEMENT, User
 from fanfare.payloads import Json
 from fanfare.permissions import P
 from fanfare.record import Record
+from fanfare.rights import WrongTypeError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.ingress.access import Access, Place, refusing
 from gateway.ingress.applied import Applied
-from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import EDITABLE, SUPPRESS_EMBEDS, Draft, Edit, draft_of
+from gateway.ingress.editing import rewriting
 from gateway.ingress.errors import (
     ApiError,
     FormError,
@@ -38,7 +39,7 @@ from gateway.ingress.errors import (
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.history import History
 from gateway.ingress.limits import Quota, RateLimits
-from gateway.ingress.message_payloads import CROSSPOSTED, build, deletion, edited, marked, typing
+from gateway.ingress.message_payloads import CROSSPOSTED, Built, build, deletion, marked, typing
 from gateway.ingress.nonce_rebuild import NonceRebuild
 from gateway.ingress.pinning import Pinning
 from gateway.ingress.purge import Purge
@@ -269,24 +270,12 @@ class Ingress:
             users: list[User] = []
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self.access.mentioned(place, written, edit.allowed)
-        files = kept_of(message, edit.kept)
-        if len(files) + len(edit.files) > MAX_FILES:
-            raise too_many()
-        uploaded = await self._uploads.keep(channel_id, edit.files)
-        if uploaded:
-            deadline = answer_by()
-        async with self._uploads.kept(uploaded):
-            built = edited(
-                message,
-                edit,
-                now=datetime.now(UTC),
-                mentioned=mentioned,
-                mentioned_users=users,
-                attachments=[*files, *uploaded],
-            )
-            record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
-            await self._sends.change(record, [message_id], built.body, deadline)
-        return built.body
+        async with rewriting(
+            self._uploads, channel_id, message, edit, mentioned=mentioned, users=users
+        ) as built:
+            if edit.files:
+                deadline = answer_by()
+            return await self._rewrite(user, place, message_id, built, deadline)
 
     async def mark(self, user: User, channel_id: int, message_id: int, flag: int, **more: Any) -> bytes:
         """Note in a message what has become of it; its JSON afterwards.
@@ -306,23 +295,29 @@ class Ingress:
         async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             built = marked(await self._stored(channel_id, message_id), flag, **more)
+        return await self._rewrite(user, place, message_id, built, deadline)
+
+    async def _rewrite(
+        self, user: User, place: Place, message_id: int, built: Built, deadline: float
+    ) -> bytes:
         record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), user.id, built)
         await self._sends.change(record, [message_id], built.body, deadline)
         return built.body
 
     async def crosspost(self, user: User, channel_id: int, message_id: int) -> bytes:
         """Publish a message of an announcement channel; its JSON afterwards. Raises as `mark`; ApiError: 40033."""
+        deadline = answer_by()
         async with refusing(PREPARE_S):
             place = await self.access.place(user, channel_id)
             if place.channel.type != ANNOUNCEMENT:
-                raise ApiError(400, 50024, "Cannot execute action on this channel type")
+                raise WrongTypeError
             place.require(P.SEND_MESSAGES)
             message = await self._stored(channel_id, message_id)
             if int(message["author"]["id"]) != user.id:
                 place.require(P.MANAGE_MESSAGES)
             if message["flags"] & CROSSPOSTED:
                 raise ApiError(400, 40033, "This message has already been crossposted.")
-        return await self.mark(user, channel_id, message_id, CROSSPOSTED)
+        return await self._rewrite(user, place, message_id, marked(message, CROSSPOSTED), deadline)
 
     async def delete(self, user: User, channel_id: int, message_id: int) -> None:
         """Delete a message. Raises as `send`; ApiError 10008, 50013."""

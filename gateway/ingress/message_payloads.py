@@ -172,13 +172,10 @@ def edited(
         message["edited_timestamp"] = payloads.timestamp(now)
     if not (message["content"].strip() or any(message[key] for key in _GATED[1:4])):
         raise empty_message()
+    if mentioned is None:
+        return _same_mentions(message)
     users = list(mentioned_users)
-    if mentioned is not None:
-        message |= _mentions(mentioned, users)
-    else:
-        users = []
-    built = _finish(message, users)
-    return built if mentioned is not None else built._replace(mentions=_ids(message["mentions"]))
+    return _finish(message | _mentions(mentioned, users), users)
 
 
 def pinned(message: Json, now: datetime | None) -> Built:
@@ -187,14 +184,13 @@ def pinned(message: Json, now: datetime | None) -> Built:
     message["pinned"] = now is not None
     if now is not None:
         message[PINNED_AT] = payloads.timestamp(now)
-    return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
+    return _same_mentions(message)
 
 
 def marked(message: Json, flag: int, **more: Any) -> Built:
     """A message with one flag more. Args: more: what it says besides."""
     message = {key: value for key, value in message.items() if key != "nonce"}
-    message |= {"flags": message["flags"] | flag} | more
-    return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
+    return _same_mentions(message | {"flags": message["flags"] | flag} | more)
 
 
 def deletion(message: int | list[int], channel: Channel) -> bytes:
@@ -234,6 +230,11 @@ def _finish(message: Json, users: list[User]) -> Built:
     first, second = _encode(gated), _encode(rest)
     body = first[:-1] + b"," + second[1:]
     return Built(body, (1, len(first) - 1), tuple(user.id for user in users))
+
+
+def _same_mentions(message: Json) -> Built:
+    """A message that mentions whom it mentioned."""
+    return _finish(message, [])._replace(mentions=_ids(message["mentions"]))
 
 
 def _guild(channel: Channel) -> Json:

@@ -1,7 +1,6 @@
 """Messages of webhooks: sent, read, edited and deleted by whoever has the token of the webhook."""
 
 import time
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,13 +11,13 @@ from fanfare.permissions import P
 from fanfare.record import Record
 from fanfare.store.webhooks import Webhook
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.attachments import MAX_FILES, kept_of, too_many
 from gateway.ingress.drafts import Draft, Edit
+from gateway.ingress.editing import rewriting
 from gateway.ingress.errors import unknown_channel, unknown_message
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
-from gateway.ingress.message_payloads import build, deletion, edited
+from gateway.ingress.message_payloads import build, deletion
 from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
 from gateway.ingress.threads import Threads
@@ -122,21 +121,11 @@ class WebhookMessages:
             mentioned, users = None, list[User]()
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self._access.mentioned(place, written, edit.allowed)
-        files = kept_of(message, edit.kept)
-        if len(files) + len(edit.files) > MAX_FILES:
-            raise too_many()
-        uploaded = await self._uploads.keep(webhook.channel_id, edit.files)
-        if uploaded:
-            deadline = answer_by()
-        async with self._uploads.kept(uploaded):
-            built = edited(
-                message,
-                edit,
-                now=datetime.now(UTC),
-                mentioned=mentioned,
-                mentioned_users=users,
-                attachments=[*files, *uploaded],
-            )
+        async with rewriting(
+            self._uploads, webhook.channel_id, message, edit, mentioned=mentioned, users=users
+        ) as built:
+            if edit.files:
+                deadline = answer_by()
             record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), webhook.id, built)
             await self._sends.change(record, [message_id], built.body, deadline)
         return built.body

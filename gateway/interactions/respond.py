@@ -5,7 +5,6 @@ for as long as the application may change it.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +15,14 @@ from fanfare.model import User
 from fanfare.payloads import Json
 from fanfare.record import USERS, Record
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.attachments import MAX_FILES, Part, kept_of, too_many
+from gateway.ingress.attachments import Part
 from gateway.ingress.drafts import Draft, Edit, read_draft, read_edit
+from gateway.ingress.editing import rewriting
 from gateway.ingress.errors import ApiError, FormError, RefusedError, unknown_message
 from gateway.ingress.forms import Form
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
-from gateway.ingress.message_payloads import build, deletion, edited
+from gateway.ingress.message_payloads import build, deletion
 from gateway.ingress.records import PREPARE_S, answer_by, message_record, record_of
 from gateway.ingress.sends import Sends
 from gateway.ingress.uploads import UploadStore
@@ -253,21 +253,11 @@ class Responding:
             mentioned, users = None, list[User]()
             if (written := edit.written(message)) is not None:
                 mentioned, users = await self._access.mentioned(place, written, edit.allowed)
-        files = kept_of(message, edit.kept)
-        if len(files) + len(edit.files) > MAX_FILES:
-            raise too_many()
         message["flags"] &= ~_LOADING
-        uploaded = await self._uploads.keep(place.channel.id, edit.files)
-        deadline = answer_by()
-        async with self._uploads.kept(uploaded):
-            built = edited(
-                message,
-                edit,
-                now=datetime.now(UTC),
-                mentioned=mentioned,
-                mentioned_users=users,
-                attachments=[*files, *uploaded],
-            )
+        async with rewriting(
+            self._uploads, place.channel.id, message, edit, mentioned=mentioned, users=users
+        ) as built:
+            deadline = answer_by()
             record = message_record(place, "MESSAGE_UPDATE", self._sends.next_id(), case.bot.id, built)
             if ephemeral:
                 note = partial(put_ephemeral, message=message_id, body=built.body)

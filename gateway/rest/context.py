@@ -17,7 +17,8 @@ from fanfare.presence.client import Redis
 from fanfare.settings import Settings
 from fanfare.store import Change, Store
 from gateway.accounts import Accounts
-from gateway.ingress.errors import ApiError, FormError, forbidden
+from gateway.ingress.access import Place
+from gateway.ingress.errors import ApiError, FormError, forbidden, not_in_direct
 from gateway.ingress.forms import Form, body_of
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.interfaces import Guilds, Ids
@@ -61,6 +62,10 @@ class Call:
         if value >= _MAX_ID:
             raise FormError.at(f"{name}_id", "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
         return value
+
+    def asks(self, name: str) -> bool:
+        """Whether the query says yes to something."""
+        return self.request.query.get(name, "").lower() in {"true", "1"}
 
     def query(self) -> Form:
         """The query, read like a form; call its `check()`."""
@@ -121,6 +126,13 @@ class Call:
         if held & needed != needed:
             raise forbidden()
         return guild, member
+
+    async def guild_place(self) -> tuple[Place, Guild]:
+        """The channel, or thread, of a guild in the path. Raises: ApiError."""
+        place = await self.context.ingress.access.place(self.user, self.id("channel"))
+        if place.guild is None:
+            raise not_in_direct()
+        return place, place.guild
 
     async def applied(self, change: Change[Any]) -> None:
         """Wait until a change has come to everybody concerned. Raises: ApiError: 504."""

@@ -26,7 +26,7 @@ _TYPES: Final = (TEXT, VOICE, CATEGORY, ANNOUNCEMENT, FORUM)
 async def _get(call: Call) -> web.Response:
     guild, _ = await call.guild()
     found = payloads.guild(guild)
-    if call.request.query.get("with_counts", "").lower() in {"true", "1"}:
+    if call.asks("with_counts"):
         found |= {"approximate_member_count": guild.member_count, "approximate_presence_count": 0}
     return reply(found)
 

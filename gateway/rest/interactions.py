@@ -32,8 +32,7 @@ async def _callback(call: Call) -> web.Response:
 
     async with call.with_files(may, whose=ident) as body:
         said = await responding.callback(ident, token, body.said, body.parts)
-    wants = call.request.query.get("with_response", "").lower() in {"true", "1"}
-    return reply(said) if wants else empty()
+    return reply(said) if call.asks("with_response") else empty()
 
 
 async def _follow_up(call: Call) -> web.Response:

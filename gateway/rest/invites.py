@@ -11,7 +11,7 @@ from fanfare import payloads
 from fanfare.model import Guild, Invite
 from fanfare.permissions import P
 from fanfare.store import NotFoundError
-from gateway.ingress.errors import ApiError, not_in_direct
+from gateway.ingress.errors import ApiError
 from gateway.rest.context import Call, Route, reply
 from gateway.rest.fields import refuse_others
 
@@ -31,12 +31,10 @@ async def _create(call: Call) -> web.Response:
     unique = form.boolean("unique") or False
     refuse_others(form, {"max_age", "max_uses", "unique"})
     form.check()
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
+    place, guild = await call.guild_place()
     made = Invite(
         code="".join(secrets.choice(_LETTERS) for _ in range(_CODE)),
-        guild_id=place.guild.id,
+        guild_id=guild.id,
         channel_id=place.channel.id,
         inviter=call.user,
         made_at=datetime.now(UTC),
@@ -46,16 +44,14 @@ async def _create(call: Call) -> web.Response:
     change = await call.context.store.create_invite(place.channel, made, unique=unique)
     if change.changed:
         await call.applied(change)
-    return reply(payloads.invite(change.value, place.guild, metadata=True))
+    return reply(payloads.invite(change.value, guild, metadata=True))
 
 
 async def _of_channel(call: Call) -> web.Response:
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
+    place, guild = await call.guild_place()
     place.require(P.MANAGE_CHANNELS)
-    found = await call.context.store.invites(place.guild.id, place.channel.id)
-    return reply([payloads.invite(one, place.guild, metadata=True) for one in found])
+    found = await call.context.store.invites(guild.id, place.channel.id)
+    return reply([payloads.invite(one, guild, metadata=True) for one in found])
 
 
 async def _of_guild(call: Call) -> web.Response:

@@ -1,5 +1,6 @@
 """Who has joined a thread."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from aiohttp import web
@@ -7,12 +8,13 @@ from aiohttp import web
 from fanfare import payloads
 from fanfare.model import Channel, ThreadMember
 from fanfare.payloads import Json
-from fanfare.store import NotFoundError
+from fanfare.rights import WrongTypeError
+from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
-from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel, unknown_member
+from gateway.ingress.errors import unknown_channel, unknown_member
 from gateway.rest.context import Call, Route, empty, reply
 
-__all__ = ["ROUTES", "guild_place", "member_of", "own_membership"]
+__all__ = ["ROUTES", "member_of", "own_membership"]
 
 _PAGE: Final = 100
 
@@ -27,14 +29,6 @@ def member_of(channel: Channel, user_id: int) -> ThreadMember | None:
     """Somebody in a thread; None: they have not joined it."""
     members = channel.thread.members if channel.thread is not None else ()
     return next((one for one in members if one.id == user_id), None)
-
-
-async def guild_place(call: Call) -> Place:
-    """The channel of a guild, or thread in one, in the path. Raises: ApiError."""
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
-    return place
 
 
 async def _join(call: Call) -> web.Response:
@@ -55,21 +49,19 @@ async def _remove(call: Call) -> web.Response:
 
 async def _come(call: Call, user_id: int) -> web.Response:
     place = await _place(call)
-    try:
-        change = await call.context.store.join_thread(place.channel.id, user_id, by=call.user.id)
-    except NotFoundError as error:
-        raise (unknown_member() if error.what == "member" else unknown_channel()) from None
-    if change.changed:
-        await call.applied(change)
-    return empty()
+    return await _done(call, call.context.store.join_thread(place.channel.id, user_id, by=call.user.id))
 
 
 async def _go(call: Call, user_id: int) -> web.Response:
     place = await _place(call)
+    return await _done(call, call.context.store.leave_thread(place.channel.id, user_id, by=call.user.id))
+
+
+async def _done(call: Call, changing: Awaitable[Change[Channel]]) -> web.Response:
     try:
-        change = await call.context.store.leave_thread(place.channel.id, user_id, by=call.user.id)
-    except NotFoundError:
-        raise unknown_channel() from None
+        change = await changing
+    except NotFoundError as error:
+        raise (unknown_member() if error.what == "member" else unknown_channel()) from None
     if change.changed:
         await call.applied(change)
     return empty()
@@ -97,7 +89,7 @@ async def _one_member(call: Call) -> web.Response:
 
 async def _shown(call: Call, thread: Channel, those: list[ThreadMember]) -> list[Json]:
     """With the members of the guild, if that was asked for."""
-    if call.request.query.get("with_member", "").lower() not in {"true", "1"}:
+    if not call.asks("with_member"):
         return [payloads.thread_member(thread, one) for one in those]
     members = await call.context.store.members(thread.guild_id, [one.id for one in those])
     return [
@@ -109,9 +101,9 @@ async def _shown(call: Call, thread: Channel, those: list[ThreadMember]) -> list
 
 async def _place(call: Call) -> Place:
     """The thread in the path. Raises: ApiError."""
-    place = await guild_place(call)
+    place, _ = await call.guild_place()
     if place.channel.thread is None:
-        raise ApiError(400, 50024, "Cannot execute action on this channel type")
+        raise WrongTypeError
     return place
 
 

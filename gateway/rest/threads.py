@@ -18,7 +18,6 @@ from fanfare.model import (
 )
 from fanfare.payloads import Json
 from fanfare.permissions import P
-from fanfare.rights import thread_created
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
 from gateway.ingress.drafts import Draft, draft_of
@@ -27,7 +26,7 @@ from gateway.ingress.forms import Form
 from gateway.ingress.message_payloads import HAS_THREAD
 from gateway.rest.context import Call, Route, reply
 from gateway.rest.fields import moment, refuse_others
-from gateway.rest.thread_members import guild_place, member_of, own_membership
+from gateway.rest.thread_members import member_of, own_membership
 
 __all__ = ["ROUTES", "update_thread"]
 
@@ -40,13 +39,13 @@ _NEW: Final = {"name", "auto_archive_duration", "rate_limit_per_user"}
 
 async def _of_message(call: Call) -> web.Response:
     form = await call.form()
-    place = await guild_place(call)
+    place, _ = await call.guild_place()
     # discord.js says which type it will be.
     fields = _fields(form, _NEW | {"type"})
-    kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
-    if form.integer("type") not in {None, *_TYPES}:
-        form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
+    if (said := form.integer("type")) is not None:
+        _check_type(form, said)
     form.check()
+    kind = ANNOUNCEMENT_THREAD if place.channel.type == ANNOUNCEMENT else PUBLIC_THREAD
     ingress = call.context.ingress
     message_id = call.id("message")
     await ingress.message(call.user, place.channel.id, message_id)
@@ -57,13 +56,12 @@ async def _of_message(call: Call) -> web.Response:
 
 
 async def _without_message(call: Call) -> web.Response:
-    place = await guild_place(call)
+    place, _ = await call.guild_place()
     if place.channel.type == FORUM:
         return await _post(call, place)
     form = await call.form()
     kind = form.integer("type") or PRIVATE_THREAD
-    if kind not in _TYPES:
-        form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
+    _check_type(form, kind)
     fields = _fields(form, _NEW | {"type", "invitable"})
     form.check()
     change = await _make(call, _thread(call, place, call.context.ids.next_id(), kind, fields))
@@ -72,8 +70,6 @@ async def _without_message(call: Call) -> web.Response:
 
 async def _post(call: Call, place: Place) -> web.Response:
     """A thread in a forum, with its first message, which has the same id."""
-    assert place.guild is not None
-    assert place.member is not None
 
     async def may() -> None:
         place.require(P.SEND_MESSAGES)
@@ -87,7 +83,6 @@ async def _post(call: Call, place: Place) -> web.Response:
         draft: Draft = draft_of(said, body.parts)
         form.check()
         thread = _thread(call, place, call.context.ids.next_id(), PUBLIC_THREAD, fields)
-        thread_created(place.guild, place.member, thread)
         change = await _make(call, thread)
         sent = await call.context.ingress.send(call.user, thread.id, draft, ident=thread.id)
     found = payloads.channel(change.value) | own_membership(change.value, call.user.id)
@@ -106,6 +101,11 @@ def _thread(call: Call, place: Place, ident: int, kind: int, fields: dict[str, A
         thread=Thread(owner_id=call.user.id, made_at=now, changed_at=now, **about),
         **fields,
     )
+
+
+def _check_type(form: Form, kind: int) -> None:
+    if kind not in _TYPES:
+        form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
 
 
 def _fields(form: Form, known: set[str], present: Json | None = None) -> dict[str, Any]:
@@ -183,7 +183,7 @@ async def _archived(
     text = None if own else query.text("before", longest=40)
     query.check()
     before = moment("before", text) if text else None
-    place = await guild_place(call)
+    place, _ = await call.guild_place()
     place.require(P.READ_MESSAGE_HISTORY | needed)
     found = await call.context.store.archived_threads(
         place.channel.id,

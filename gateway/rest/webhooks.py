@@ -9,10 +9,11 @@ from aiohttp import web
 from fanfare import payloads
 from fanfare.model import CATEGORY, THREADS
 from fanfare.permissions import P
+from fanfare.rights import WrongTypeError
 from fanfare.store.errors import NotFoundError
 from fanfare.store.webhooks import Webhook
 from gateway.ingress.drafts import read_draft, read_edit
-from gateway.ingress.errors import ApiError, FormError, forbidden, not_in_direct
+from gateway.ingress.errors import ApiError, FormError, forbidden
 from gateway.ingress.forms import Form
 from gateway.ingress.webhooks import Persona
 from gateway.interactions.state import unknown_webhook
@@ -25,13 +26,10 @@ __all__ = ["ROUTES", "delete_message", "edit_message", "get_message", "say"]
 
 _NAME: Final = 80
 _TOKEN_BYTES: Final = 51
-_TRUE: Final = {"true", "1"}
 
 
 async def _create(call: Call) -> web.Response:
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
+    place, _ = await call.guild_place()
     place.require(P.MANAGE_WEBHOOKS)
     form = await call.form()
     name = form.text("name", shortest=1, longest=_NAME, required=True, shown=True)
@@ -39,10 +37,10 @@ async def _create(call: Call) -> web.Response:
     refuse_others(form, {"name", "avatar"})
     form.check()
     if place.channel.type == CATEGORY:
-        raise ApiError(400, 50024, "Cannot execute action on this channel type")
+        raise WrongTypeError
     made = Webhook(
         id=call.context.ids.next_id(),
-        guild_id=place.guild.id,
+        guild_id=place.channel.guild_id,
         channel_id=place.channel.id,
         name=name or "",
         token=secrets.token_urlsafe(_TOKEN_BYTES),
@@ -55,11 +53,9 @@ async def _create(call: Call) -> web.Response:
 
 
 async def _of_channel(call: Call) -> web.Response:
-    place = await call.context.ingress.access.place(call.user, call.id("channel"))
-    if place.guild is None:
-        raise not_in_direct()
+    place, _ = await call.guild_place()
     place.require(P.MANAGE_WEBHOOKS)
-    found = await call.context.store.webhooks(place.guild.id, place.channel.id)
+    found = await call.context.store.webhooks(place.channel.guild_id, place.channel.id)
     return reply([_shown(one) for one in found])
 
 
@@ -107,7 +103,7 @@ async def say(call: Call) -> web.Response:
         said = body.said if isinstance(body.said, dict) else {}
         draft = read_draft({k: v for k, v in said.items() if k not in _PERSONA}, body.parts)
         message = await call.context.ingress.webhooks.send(webhook, draft, _persona(webhook, said))
-    return json_body(message) if call.request.query.get("wait", "").lower() in _TRUE else empty()
+    return json_body(message) if call.asks("wait") else empty()
 
 
 async def _slack(call: Call) -> web.Response:
@@ -202,7 +198,7 @@ async def _changed(call: Call, webhook: Webhook, by: int) -> Webhook:
     form.check()
     if channel != webhook.channel_id:
         place = await call.context.ingress.access.place(call.user, channel)
-        if place.guild is None or place.guild.id != webhook.guild_id or place.channel.type in _SILENT:
+        if place.guild is None or place.guild.id != webhook.guild_id or place.channel.type in _NO_WEBHOOKS:
             raise FormError.at(
                 "channel_id", "BASE_TYPE_CHOICES", "It is no channel of the guild for messages."
             )
@@ -224,7 +220,7 @@ async def _gone(call: Call, webhook: Webhook, by: int) -> None:
 
 
 # No webhook is in one of these.
-_SILENT: Final = THREADS | {CATEGORY}
+_NO_WEBHOOKS: Final = THREADS | {CATEGORY}
 _PERSONA: Final = frozenset({"username", "avatar_url"})
 
 
