@@ -11,7 +11,7 @@ from fanfare.presence.snowflake_leases import unleased
 from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tokens import Tokens
-from torture.client import ALL_INTENTS, Compression
+from torture.client import CALM_INTENTS, Compression
 from torture.history import History
 from torture.receivers import Receiver, Traits
 from torture.senders import Senders
@@ -24,7 +24,7 @@ _NAMES: Final = ("general", "music", "games", "films", "cooking", "travel", "boo
 _TEND_S: Final = 0.5
 _READY_S: Final = 60.0
 # Ordinary clients: nobody's network drops here. `fanfare torture` has the others.
-_CALM: Final = Traits(Compression.NONE, ALL_INTENTS, None, None, slow=False)
+_CALM: Final = Traits(Compression.NONE, CALM_INTENTS, None, None, slow=False)
 
 
 async def make_guild(settings: Settings, people: int, partitions: int) -> tuple[World, dict[int, str]]:

@@ -37,6 +37,7 @@ from gateway.listening.admission import Admission
 from gateway.location.watch_list import SocketWatcher
 from gateway.protocol.codes import CloseCode, Op
 from gateway.protocol.dialogue import (
+    Asked,
     Close,
     Dialogue,
     Effect,
@@ -45,6 +46,8 @@ from gateway.protocol.dialogue import (
     Reply,
     Resume,
     SendMessage,
+    SetStatus,
+    SetVoice,
     Watch,
 )
 from gateway.protocol.frames import Transport, control, wrap
@@ -99,6 +102,12 @@ class Shell(Protocol):
 
     async def members(self, session: Session, asked: RequestMembers) -> None:
         """Send the chunks of a member request."""
+
+    async def status(self, session: Session, body: bytes) -> None:
+        """Show another status of a session's user."""
+
+    async def voice(self, session: Session, body: bytes) -> None:
+        """Let a session's user be in a voice channel, or in none."""
 
     async def locate(self, user: User, body: bytes) -> dict[str, Any]:
         """Publish a position: the `d` of LOCATE."""
@@ -406,11 +415,13 @@ class Connection(asyncio.Protocol):
                 if self.session is not None:
                     self._shell.spawn(self._work(self.session, effect))
 
-    def _work(
-        self, session: Session, effect: RequestMembers | SendMessage | Locate | Watch
-    ) -> Coroutine[Any, Any, None]:
+    def _work(self, session: Session, effect: Asked) -> Coroutine[Any, Any, None]:
         """What a session asks for."""
         match effect:
+            case SetStatus():
+                return self._shell.status(session, effect.body)
+            case SetVoice():
+                return self._shell.voice(session, effect.body)
             case RequestMembers():
                 return self._shell.members(session, effect)
             case SendMessage():

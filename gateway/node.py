@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -63,6 +63,7 @@ from gateway.sessions.joining import Joining
 from gateway.sessions.keep_moves import keep_moves
 from gateway.sessions.repair import Repairer
 from gateway.sessions.start import Starter
+from gateway.statuses.assembly import UserStatuses
 from gateway.timers import Wheel
 
 __all__ = ["Node", "main"]
@@ -89,6 +90,7 @@ class Node:
         admission: Admission,
         background: Background,
         location: Location,
+        statuses: UserStatuses,
     ) -> None:
         self.hub = hub
         self.starter = starter
@@ -104,7 +106,9 @@ class Node:
         self._presence = presence
         self._ingress = ingress
         self._location = location
-        self._members = MemberRequests(hub, guilds, store)
+        self._members = MemberRequests(hub, guilds, store, statuses.shown)
+        self.status = statuses.status
+        self.voice = statuses.voice
         self.spawn = background.spawn
         """Run a short piece of work besides."""
 
@@ -204,20 +208,34 @@ async def main(service: Service) -> None:
         presence = PresenceWriter(redis, inbox.name)
         guilds = GuildCache(store, presence)
         background = Background()
+        statuses = UserStatuses(
+            redis=redis,
+            node=node_id,
+            registered=presence,
+            guilds=guilds,
+            log=_log(service, producer),
+            ids=worker,
+            hub=lambda: hub,
+        )
         write = fastest(io_uring=settings.io_uring)
         hub = Hub(
             guilds=guilds,
             inbox=inbox.name,
             s=s,
             write=write,
-            load_guild=Joining(guilds=guilds, presence=presence, background=background).load,
+            load_guild=Joining(
+                guilds=guilds, presence=presence, background=background, shown=statuses.shown
+            ).load,
             forgotten=lambda session: presence.remove(session.user.id, session.key),
             seen=worker.observe,
+            changed=statuses.keeper.changed,
+            people=statuses.shown,
         )
         fences = Fences(redis, producer, list(DELIVERIES_OF))
         accounts = _accounts(settings, store, hub)
-        tails = connect_apart(settings, client_name=f"fanfare-{service.name}-tails")
-        stack.push_async_callback(tails.aclose)
+        tails = await stack.enter_async_context(
+            aclosing(connect_apart(settings, client_name=f"fanfare-{service.name}-tails"))
+        )
         starter = Starter(
             settings,
             redis=redis,
@@ -229,11 +247,12 @@ async def main(service: Service) -> None:
             guilds=guilds,
             accounts=accounts,
             tails=tails,
+            shown=statuses.shown,
         )
         files = FileStore(settings)
         ingress = assemble(
             settings,
-            log=producer if service.traces is None else TracedLog(producer, service.traces),
+            log=_log(service, producer),
             redis=redis,
             loss=loss,
             store=store,
@@ -267,6 +286,7 @@ async def main(service: Service) -> None:
             admission=admission_of("gateway", settings, room),
             background=background,
             location=location,
+            statuses=statuses,
         )
         repairer = Repairer(
             settings,
@@ -316,13 +336,23 @@ async def main(service: Service) -> None:
             (keep_moves(redis, hub), "moves"),
             (ingress.watch(), "nonces kept"),
             (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
+            (statuses.keeper.run(), "statuses"),
+            (statuses.keeper.watch(), "statuses left behind"),
+            (statuses.teller.run(), "statuses told"),
             (location.run(), "told of positions"),
             (location.watching.renew(), "wishes for positions"),
             (relay(store, producer, service.stopping), "relay"),
         )
 
-        context = RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads())
-        await _serve(service, node, _application(context, location), room, ingress)
+        app = _application(
+            RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads()), location
+        )
+        await _serve(service, node, app, room, ingress)
+
+
+def _log(service: Service, producer: Producer) -> Producer | TracedLog:
+    """Where what clients send goes."""
+    return producer if service.traces is None else TracedLog(producer, service.traces)
 
 
 def _supervise(service: Service, *works: tuple[Coroutine[Any, Any, None], str]) -> None:

@@ -99,6 +99,10 @@ class PresenceWriter:
             sessions.setdefault(session, _UNKNOWN)
         return self._register(_Registration(user=user, session=session))
 
+    def serial(self, guild: int) -> int:
+        """Another number each time that a guild was registered; 0: it is not."""
+        return self._there.get((guild, 0, ""), 0)
+
     async def guilds_of(self, user: int, session: str, inbox: str) -> list[int] | None:
         """The guilds noted with a session where it is in an inbox of any node; None where they are not known.
 

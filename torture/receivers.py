@@ -15,7 +15,7 @@ from typing import Final
 from websockets.exceptions import WebSocketException
 
 from torture.client import (
-    ALL_INTENTS,
+    CALM_INTENTS,
     Client,
     ClosedError,
     Compression,
@@ -58,7 +58,7 @@ class Traits:
 
 def traits(rng: Random) -> Traits:
     """A receiver of some kind."""
-    intents = ALL_INTENTS
+    intents = CALM_INTENTS
     if rng.random() < 0.15:
         intents &= ~_DIRECT_MESSAGES
     if rng.random() < 0.15:

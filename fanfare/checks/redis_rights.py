@@ -46,6 +46,7 @@ def _gateway() -> list[tuple[str, ...]]:
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
         ("get", keys.epoch()),
         *_watching(),
+        *_statuses(),
     ]  # fmt: skip
 
 
@@ -63,6 +64,23 @@ def _watching() -> list[tuple[str, ...]]:
         ("expire", watch, "1"), ("hdel", watch, "x"), ("hset", cell, "x", "1"), ("expire", cell, "1"),
         ("hdel", cell, "x"), ("set", areas, ""), ("set", keys.location_node("*"), ""),
         ("exists", keys.location_node("*")),
+    ]  # fmt: skip
+
+
+def _statuses() -> list[tuple[str, ...]]:
+    """What a gateway does for the statuses of users."""
+    user, node, voices_of = keys.status_user(0), keys.status_node("*"), keys.status_voices_of("*")
+    guild, voice, untold = keys.status_guild(0), keys.status_voice(0), keys.status_untold()
+    watched, session, nodes = keys.status_watched(0), keys.status_session("*"), keys.status_nodes()
+    return [
+        ("hset", user, "x", "1"), ("hdel", user, "x"), ("hvals", user), ("hget", node, "x"), ("hset", node, "x", "1"),
+        ("hdel", node, "x"), ("hlen", node), ("hkeys", node), ("hset", voices_of, "x", "1"), ("hdel", voices_of, "x"),
+        ("hkeys", voices_of), ("hget", guild, "x"), ("hset", guild, "x", "1"), ("hdel", guild, "x"),
+        ("hgetall", guild), ("hmget", guild, "x"), ("hlen", guild), ("hget", voice, "x"), ("hset", voice, "x", "1"),
+        ("hdel", voice, "x"), ("hgetall", voice), ("exists", watched), ("set", watched, ""),
+        ("zadd", untold, "0", "0"), ("zrem", untold, "0"), ("zrange", untold, "0", "0"), ("mget", session),
+        ("set", session, ""), ("sadd", nodes, "x"), ("srem", nodes, "x"), ("smembers", nodes),
+        ("exists", keys.lease("*")),
     ]  # fmt: skip
 
 

@@ -33,6 +33,16 @@ __all__ = [
     "recent",
     "recent_bodies",
     "slow",
+    "status_guild",
+    "status_names",
+    "status_node",
+    "status_nodes",
+    "status_session",
+    "status_untold",
+    "status_user",
+    "status_voice",
+    "status_voices_of",
+    "status_watched",
     "use_prefix",
     "user_sessions",
     "worker",
@@ -204,3 +214,53 @@ def location_to(node: str) -> str:
 def location_news() -> str:
     """Channel: changes of entities, for all nodes."""
     return f"{_before}location:news"
+
+
+def status_names() -> str:
+    """What the names of `status_put.lua` and `voice_put.lua` begin with, which they make themselves."""
+    return _before
+
+
+def status_user(user: int) -> str:
+    """Hash: node -> what the user's sessions on it make of the user's status."""
+    return f"{_before}status:user:{user}"
+
+
+def status_node(node: str) -> str:
+    """Hash: user -> the guilds in which a node shows the user's status."""
+    return f"{_before}status:node:{node}"
+
+
+def status_voices_of(node: str) -> str:
+    """Hash: `guild user` -> nothing, the voice states that sessions of a node have made."""
+    return f"{_before}status:voices-of:{node}"
+
+
+def status_nodes() -> str:
+    """Set: nodes that have noted statuses or voice states."""
+    return f"{_before}status:nodes"
+
+
+def status_guild(guild: int) -> str:
+    """Hash: user -> JSON of the status of a member who is not offline."""
+    return f"{_before}status:guild:{guild}"
+
+
+def status_voice(guild: int) -> str:
+    """Hash: user -> session and JSON of the voice state of a member in a voice channel."""
+    return f"{_before}status:voice:{guild}"
+
+
+def status_watched(guild: int) -> str:
+    """String, TTL: somebody wants to be told of statuses in the guild."""
+    return f"{_before}status:watched:{guild}"
+
+
+def status_untold() -> str:
+    """Sorted set: what has changed and was not told yet, by when it changed (ms)."""
+    return f"{_before}status:untold"
+
+
+def status_session(session: str) -> str:
+    """String, TTL: what a session has set its status to, for the node that goes on with it."""
+    return f"{_before}status:session:{session}"

@@ -34,6 +34,13 @@ class _Guilds(Protocol):
     ahead: dict[int, int]
 
 
+class People(Protocol):
+    """What a node knows of the statuses of guilds' members."""
+
+    def part(self, view: View, user: int, intents: int) -> bytes:
+        """The part of GUILD_CREATE for a member whose session has these intents."""
+
+
 class Trouble(NamedTuple):
     """Why a session cannot go on with its connection."""
 
@@ -59,6 +66,7 @@ class CatchUp:
         ring: Ring,
         past: Past,
         load_guild: LoadGuild,
+        people: People,
     ) -> None:
         self._guilds = guilds
         self._roster = roster
@@ -66,6 +74,7 @@ class CatchUp:
         self._ring = ring
         self._past = past
         self._load_guild = load_guild
+        self._people = people
         self._runs = Runs(_CHUNK_BYTES)
         self.catching: set[Session] = set()
         """Sessions with an open link that are cursors: looked at after each batch."""
@@ -275,7 +284,8 @@ class CatchUp:
         session.coming -= {guild}
         self._roster.join(session, guild)
         session.shown[guild] = view.guild.version
-        d = guild_create(view, session.user.id, joined=True)
+        people = self._people.part(view, session.user.id, session.intents)
+        d = guild_create(view, session.user.id, people, joined=True)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
 
 

@@ -13,6 +13,7 @@ from fanfare.presence.inboxes import InboxEntry, moved_of
 from fanfare.record import USERS, Record
 from gateway.delivery.broadcast import TOGETHER_BYTES, broadcast, broadcast_change
 from gateway.delivery.catch_up import CatchUp
+from gateway.delivery.catch_up import People as ShownPeople
 from gateway.delivery.past import Past
 from gateway.delivery.progress import Progress
 from gateway.delivery.ring import Event, Ring
@@ -39,6 +40,13 @@ class Guilds(HeldGuilds, Protocol):
         """Take a guild's event; returns the guild after it, None if it is not held here."""
 
 
+class People(ShownPeople, Protocol):
+    """What a node knows of the statuses of guilds' members, as the hub needs it."""
+
+    def take(self, record: Record) -> None:
+        """Take an event of the inbox."""
+
+
 class Hub:
     """Delivery on one node. Everything here happens in the event loop's thread, without waiting."""
 
@@ -52,6 +60,8 @@ class Hub:
         load_guild: LoadGuild,
         forgotten: Callable[[Session], None],
         seen: Callable[[int], None],
+        changed: Callable[[int], None],
+        people: People,
         ring_bytes: int = RING_BYTES,
     ) -> None:
         """Make a hub without sessions.
@@ -64,6 +74,8 @@ class Hub:
             load_guild: called when a session joins a guild.
             forgotten: called when a session's resume window is over.
             seen: ids made here must be above this one from now on.
+            changed: called with a user whose sessions, or their guilds, have changed.
+            people: the statuses of guilds' members.
             ring_bytes: how much of the newest events is kept.
 
         """
@@ -71,13 +83,15 @@ class Hub:
         self.progress = Progress(inbox, s)
         self.ring: Final = Ring(ring_bytes, s)
         self.past: Final = Past(guilds)
-        self.roster = Roster(guilds)
+        self.roster = Roster(guilds, changed)
+        self.people = people
         self.catch_up = CatchUp(
             guilds=guilds,
             roster=self.roster,
             progress=self.progress,
             ring=self.ring,
             past=self.past,
+            people=people,
             load_guild=lambda session, guild: load_guild(session, guild, self.joined),
         )
         self._write = write
@@ -132,6 +146,7 @@ class Hub:
         view = self.guilds.apply(record) if record.version else before
         # While the guild is ahead of the inbox, its state at this event becomes known only later.
         known = view if record.guild not in self.guilds.ahead else None
+        self.people.take(record)
         event = Event(Dispatch(entry.s, record), known)
         index = self.ring.append(event)
         if record.audience == USERS:
@@ -252,6 +267,7 @@ class Hub:
         self.roster.reseat(session)
         self.keep(session)
         self.roster.enter_rooms(session)
+        self.roster.changed(session.user.id)
         if cursor is not None:
             self._go_on(session)
 
@@ -283,6 +299,7 @@ class Hub:
         """The session's socket is gone; if it has ended it is forgotten, else it can be resumed for a while."""
         session.leave()
         self.roster.reseat(session)
+        self.roster.changed(session.user.id)
         self.catch_up.left(session)
         self.roster.leave_rooms(session)
         if ended:

@@ -1,25 +1,25 @@
 """REQUEST_GUILD_MEMBERS: the members of a guild, to one session, in chunks."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from fanfare.model import Member
 from fanfare.store import Store
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
+from gateway.delivery.aside import caught_up, tell
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache, UnknownGuildError
-from gateway.protocol.frames import dispatch, encode, wrap
 from gateway.protocol.member_requests import RequestMembers, chunks, rate_limited
+from gateway.statuses.shown import PRESENCES, Shown
 
 __all__ = ["MemberRequests"]
 
 _PAGE: Final = 1000
 _GUILD_MEMBERS: Final = 1 << 1
 _SEARCH_LIMIT: Final = 100
-_PAUSE_S: Final = 0.05
 # Requests of a session that are carried out at once; each can hold the members of a guild in memory.
 _AT_ONCE: Final = 32
 _LOOK_S: Final = 5.0
@@ -31,8 +31,9 @@ _log = logs.get("members")
 class MemberRequests:
     """Answers op 8: always with chunks, or with RATE_LIMITED where they cannot be had now."""
 
-    def __init__(self, hub: Hub, guilds: GuildCache, store: Store) -> None:
+    def __init__(self, hub: Hub, guilds: GuildCache, store: Store, shown: Shown) -> None:
         self._hub = hub
+        self._shown = shown
         self._guilds = guilds
         self._store = store
         self._under_way: dict[Session, int] = {}
@@ -40,20 +41,22 @@ class MemberRequests:
     async def answer(self, session: Session, asked: RequestMembers) -> None:
         """Carry a request out. A guild that the session is not in has no members to show."""
         if self._under_way.get(session, 0) >= _AT_ONCE:
-            await self._tell(session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
+            await tell(self._hub, session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
             return
         self._under_way[session] = self._under_way.get(session, 0) + 1
         try:
             found = await self._look(session, asked)
-            await self._caught_up(session)
+            statuses = await self._statuses(session, asked, found)
+            await caught_up(session)
             if asked.guild_id not in session.guilds:
                 found = []  # it has left while they were looked up, or while it was behind
-            for d in chunks(asked, found):
-                await self._tell(session, "GUILD_MEMBERS_CHUNK", d)
+                statuses = []
+            for d in chunks(asked, found, statuses):
+                await tell(self._hub, session, "GUILD_MEMBERS_CHUNK", d)
         except Exception as error:  # noqa: BLE001 - the client waits for an answer, the log gets the reason
             if not isinstance(error, StoreUnavailableError | TimeoutError):
                 _log.error("members were not found", action=Action.REQUEST_FAILED, exc_info=error)
-            await self._tell(session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
+            await tell(self._hub, session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
         finally:
             self._under_way[session] -= 1
             if not self._under_way[session]:
@@ -62,6 +65,14 @@ class MemberRequests:
     async def _look(self, session: Session, asked: RequestMembers) -> list[Member]:
         async with asyncio.timeout(_LOOK_S):
             return await self._find(session, asked) if asked.guild_id in session.guilds else []
+
+    async def _statuses(
+        self, session: Session, asked: RequestMembers, found: list[Member]
+    ) -> list[tuple[int, bytes]]:
+        """The statuses of those found, where the client wants them and may have them."""
+        if not asked.presences or not session.intents & PRESENCES:
+            return []
+        return await self._shown.of_members(asked.guild_id, [member.user.id for member in found])
 
     async def _find(self, session: Session, asked: RequestMembers) -> list[Member]:
         guild_id = asked.guild_id
@@ -94,15 +105,3 @@ class MemberRequests:
                 break
             after = page[-1].user.id
         return found[: limit or None]
-
-    @staticmethod
-    async def _caught_up(session: Session) -> None:
-        # What is told carries the client's position, so all up to it must have been sent.
-        while session.cursor is not None:
-            await asyncio.sleep(_PAUSE_S)
-
-    async def _tell(self, session: Session, event: str, d: dict[str, Any]) -> None:
-        await self._caught_up(session)
-        if session.link is not None:
-            payload = dispatch(self._hub.s, event, encode(d))
-            session.link.send(wrap(payload, session.transport))

@@ -1,6 +1,7 @@
 """The sessions of a node, by id and by user, and the rooms that the connected ones stand in."""
 
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.delivery.broadcast import Room
@@ -27,8 +28,10 @@ class Guilds(Protocol):
 class Roster:
     """The sessions of a node, live and away."""
 
-    def __init__(self, guilds: Guilds) -> None:
+    def __init__(self, guilds: Guilds, changed: Callable[[int], None]) -> None:
+        """Args: changed: called with a user whose sessions, or their guilds, have changed."""
         self._guilds = guilds
+        self.changed = changed
         self.sessions: dict[str, Session] = {}
         """By the key that names them in Redis."""
         self.users: dict[int, set[Session]] = {}
@@ -52,12 +55,14 @@ class Roster:
         self.sessions[session.key] = session
         self.users.setdefault(session.user.id, set()).add(session)
         session.away_at = time.monotonic()
+        self.changed(session.user.id)
         guilds, session.guilds = session.guilds, set()
         for guild in guilds:
             self.join(session, guild)
 
     def discard(self, session: Session) -> None:
         """Drop a session from memory; its registration stays."""
+        self.changed(session.user.id)
         if self.sessions.get(session.key) is session:
             del self.sessions[session.key]
         of_user = self.users.get(session.user.id, set())
@@ -73,6 +78,7 @@ class Roster:
             return
         session.guilds.add(guild)
         self._guilds.hold(guild)
+        self.changed(session.user.id)
         self._enter(session, guild)
 
     def part(self, session: Session, guild: int) -> None:
@@ -82,6 +88,7 @@ class Roster:
         if guild in session.guilds:
             session.guilds.discard(guild)
             self._guilds.release(guild)
+            self.changed(session.user.id)
 
     def enter_rooms(self, session: Session) -> None:
         """Put a connected session into the rooms of its guilds."""

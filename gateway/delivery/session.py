@@ -11,6 +11,7 @@ from gateway.recovery.path import Fence, Hop
 
 if TYPE_CHECKING:
     from gateway.guilds.audience import AudienceClass
+    from gateway.statuses.status import Status
 
 __all__ = [
     "JOINS",
@@ -74,6 +75,8 @@ class Session:
         "shard",
         "shown",
         "skip",
+        "status",
+        "status_kept",
         "transport",
         "user",
         "version",
@@ -111,6 +114,10 @@ class Session:
         self.announce: tuple[int, int] | None = None
         """(index, s): say RESUMED with this `s` when the cursor is here."""
         self.away_at = 0.0
+        self.status: Status | None = None
+        """What it says of its user's status; None: it said so elsewhere, and that is not known here yet."""
+        self.status_kept = True
+        """Redis has its status, for the node that goes on with it; or it is an ordinary one."""
 
     def leave(self) -> None:
         """Note that the session has no connection any more; drop what was under way on the last one."""

@@ -36,6 +36,7 @@ _GUILD_MODERATION: Final = 1 << 2
 _GUILD_EXPRESSIONS: Final = 1 << 3
 _GUILD_WEBHOOKS: Final = 1 << 5
 _GUILD_INVITES: Final = 1 << 6
+_GUILD_VOICE_STATES: Final = 1 << 7
 _GUILD_PRESENCES: Final = 1 << 8
 _MESSAGES: Final = (1 << 9, 1 << 12)
 _REACTIONS: Final = (1 << 10, 1 << 13)
@@ -81,6 +82,7 @@ INTENTS: Final[Mapping[str, tuple[int, int]]] = {
     "WEBHOOKS_UPDATE": (_GUILD_WEBHOOKS, NOBODY),
     "GUILD_EMOJIS_UPDATE": (_GUILD_EXPRESSIONS, NOBODY),
     "PRESENCE_UPDATE": (_GUILD_PRESENCES, NOBODY),
+    "VOICE_STATE_UPDATE": (_GUILD_VOICE_STATES, NOBODY),
     **dict.fromkeys(("MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "MESSAGE_DELETE_BULK"), _MESSAGES),
     **dict.fromkeys(
         (

@@ -8,7 +8,10 @@ from fanfare.model import THREADS, User
 from gateway.guilds.audience import View, rights_of
 from gateway.protocol.frames import encode
 
-__all__ = ["guild_create", "ready"]
+__all__ = ["NOBODY_THERE", "guild_create", "ready"]
+
+NOBODY_THERE: Final = b',"presences":[],"voice_states":[]'
+"""The part of GUILD_CREATE that says who is there, where nothing is known of that."""
 
 # Lists of channels that are kept of a version of a guild, one for each set that some of its members see.
 _KEPT: Final = 16
@@ -33,7 +36,7 @@ def ready(
     return encode(d)
 
 
-def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
+def guild_create(view: View, user: int, people: bytes, *, joined: bool = False) -> bytes:
     """The `d` of GUILD_CREATE for a member, with the channels that are there for the member.
 
     Everything but the member's own part is made once per version of the guild, and shared by members that see the same
@@ -42,6 +45,7 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
     Args:
         view: the guild.
         user: the member.
+        people: the part that says who is there (`gateway.statuses.shown`).
         joined: the member has joined just now. Libraries know that by the missing `unavailable`.
 
     """
@@ -52,7 +56,7 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
         large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
         shown = () if large else guild.members.values()
         d = payloads.guild_create(guild, (), shown, joined_at=member.joined_at, large=large)
-        del d["joined_at"], d["unavailable"], d["channels"], d["threads"]
+        del d["joined_at"], d["unavailable"], d["channels"], d["threads"], d["presences"], d["voice_states"]
         if large:
             del d["members"]
         view.snapshot = encode(d)[:-1], large
@@ -67,7 +71,7 @@ def guild_create(view: View, user: int, *, joined: bool = False) -> bytes:
         own += b',"unavailable":false'
     if large:
         own += b',"members":%b' % encode([payloads.member(member)])
-    return shared + own + b"}"
+    return shared + own + people + b"}"
 
 
 def _channels(view: View, visible: frozenset[int]) -> bytes:

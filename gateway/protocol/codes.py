@@ -24,7 +24,7 @@ class Op(IntEnum):
     PRESENCE_UPDATE = 3
     """Client: its status."""
     VOICE_STATE_UPDATE = 4
-    """Client: accepted and ignored."""
+    """Client: in which voice channel it is."""
     RESUME = 6
     """Client: go on with a session after `seq`."""
     RECONNECT = 7

@@ -9,6 +9,7 @@ resuming a session takes time: the machine says `Identify` or `Resume`, and the 
      +--------rejected----------+
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Annotated, Any, Final
@@ -29,6 +30,7 @@ from gateway.protocol.codes import FIRST_OWN_OP, CloseCode, Op
 from gateway.protocol.member_requests import RequestMembers
 
 __all__ = [
+    "Asked",
     "Close",
     "Dialogue",
     "Effect",
@@ -37,6 +39,8 @@ __all__ = [
     "Reply",
     "Resume",
     "SendMessage",
+    "SetStatus",
+    "SetVoice",
     "State",
     "Watch",
 ]
@@ -82,6 +86,10 @@ class Identify:
     token: str
     intents: int
     shard: tuple[int, int] | None
+    presence: bytes = b"null"
+    """The status to begin with, as the client says it."""
+    properties: object = None
+    """What the client says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,20 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class SetStatus:
+    """Show another status of the user; `body` is JSON."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetVoice:
+    """Be in a voice channel, or in none; `body` is JSON."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Locate:
     """Publish a position; `body` is JSON."""
 
@@ -114,11 +136,20 @@ class Watch:
     body: bytes
 
 
-Effect = Reply | Close | Identify | Resume | RequestMembers | SendMessage | Locate | Watch
+Asked = RequestMembers | SetStatus | SetVoice | SendMessage | Locate | Watch
+"""What a session asks for."""
+Effect = Reply | Close | Identify | Resume | Asked
 
-_IGNORED: Final = frozenset(
-    {Op.PRESENCE_UPDATE, Op.VOICE_STATE_UPDATE, Op.REQUEST_SOUNDBOARD_SOUNDS, Op.REQUEST_CHANNEL_INFO}
-)
+_UNANSWERED: Final[Mapping[int, type[SetStatus | SetVoice]]] = {
+    Op.PRESENCE_UPDATE: SetStatus,
+    Op.VOICE_STATE_UPDATE: SetVoice,
+}
+_ANSWERED: Final[Mapping[int, type[SendMessage | Locate | Watch]]] = {
+    Op.SEND: SendMessage,
+    Op.LOCATE: Locate,
+    Op.WATCH: Watch,
+}
+_IGNORED: Final = frozenset({Op.REQUEST_SOUNDBOARD_SOUNDS, Op.REQUEST_CHANNEL_INFO})
 
 
 class _Frame(msgspec.Struct):
@@ -130,6 +161,8 @@ class _Identify(msgspec.Struct):
     token: str
     intents: Annotated[int, msgspec.Meta(ge=0)] = 0
     shard: tuple[int, int] | None = None
+    presence: msgspec.Raw = msgspec.Raw(b"null")
+    properties: Any = None
 
 
 class _Resume(msgspec.Struct):
@@ -211,12 +244,10 @@ class Dialogue:
                 return self._resume(d)
             case Op.REQUEST_GUILD_MEMBERS:
                 return self._request_members(d)
-            case Op.SEND:
-                return self._answered(SendMessage(d))
-            case Op.LOCATE:
-                return self._answered(Locate(d))
-            case Op.WATCH:
-                return self._answered(Watch(d))
+            case _ if op in _UNANSWERED:
+                return self._open(_UNANSWERED[op](d))
+            case _ if op in _ANSWERED:
+                return self._answered(_ANSWERED[op](d))
             case _ if op in _IGNORED:
                 return [] if self.state is State.OPEN else self._unauthenticated()
             case _:
@@ -296,7 +327,8 @@ class Dialogue:
         if asked.shard is not None and not 0 <= asked.shard[0] < asked.shard[1] < 1 << _NUMBER_BITS:
             return self._close(CloseCode.INVALID_SHARD, "shard is [i, n] with 0 <= i < n")
         self.state = State.STARTING
-        return [Identify(asked.token, asked.intents, asked.shard)]
+        presence = bytes(asked.presence)
+        return [Identify(asked.token, asked.intents, asked.shard, presence, asked.properties)]
 
     def _resume(self, d: bytes) -> list[Effect]:
         if (refused := self._begin()) is not None:
@@ -314,6 +346,10 @@ class Dialogue:
         if asked is None:
             return self._close(CloseCode.DECODE_ERROR, "op 8: guild_id is missing, or no id")
         return [asked]
+
+    def _open(self, effect: Effect) -> list[Effect]:
+        """What is done of a frame that only a session may send."""
+        return [effect] if self.state is State.OPEN else self._unauthenticated()
 
     def _answered(self, effect: Effect) -> list[Effect]:
         """What is done of a frame that gets an answer."""

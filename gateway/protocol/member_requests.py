@@ -87,8 +87,18 @@ def read(d: bytes) -> RequestMembers | None:
     )
 
 
-def chunks(asked: RequestMembers, members: Sequence[Member]) -> list[dict[str, Any]]:
-    """The `d` of each GUILD_MEMBERS_CHUNK; there is always one, because clients wait for it."""
+def chunks(
+    asked: RequestMembers, members: Sequence[Member], statuses: Sequence[tuple[int, bytes]]
+) -> list[dict[str, Any]]:
+    """The `d` of each GUILD_MEMBERS_CHUNK; there is always one, because clients wait for it.
+
+    Args:
+        asked: the request.
+        members: those that are found.
+        statuses: of those who are not offline, the JSON of their statuses.
+
+    """
+    known = dict(statuses)
     found = {str(member.user.id) for member in members}
     # Ids of the client's own writing: "007" is asked for, and 7 is found.
     missing = [user for user in dict.fromkeys(asked.users or ()) if str(as_id(user)) not in found]
@@ -101,7 +111,11 @@ def chunks(asked: RequestMembers, members: Sequence[Member]) -> list[dict[str, A
             "chunk_count": len(parts),
             "not_found": missing,
         }
-        | ({"presences": []} if asked.presences else {})
+        | (
+            {"presences": [msgspec.Raw(known[m.user.id]) for m in part if m.user.id in known]}
+            if asked.presences
+            else {}
+        )
         | ({"nonce": asked.nonce} if asked.nonce is not None else {})
         for index, part in enumerate(parts)
     ]

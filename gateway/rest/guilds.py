@@ -7,6 +7,7 @@ from aiohttp import web
 from fanfare import payloads, permissions
 from fanfare.model import ANNOUNCEMENT, CATEGORY, FORUM, TEXT, THREADS, VOICE, Channel
 from fanfare.permissions import P
+from fanfare.presence.statuses import online_in
 from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import FormError, unknown_channel
@@ -27,7 +28,11 @@ async def _get(call: Call) -> web.Response:
     guild, _ = await call.guild()
     found = payloads.guild(guild)
     if call.asks("with_counts"):
-        found |= {"approximate_member_count": guild.member_count, "approximate_presence_count": 0}
+        online = await online_in(call.context.redis, [guild.id])
+        found |= {
+            "approximate_member_count": guild.member_count,
+            "approximate_presence_count": online[guild.id],
+        }
     return reply(found)
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from fanfare import payloads
 from fanfare.model import Guild, Invite
 from fanfare.permissions import P
+from fanfare.presence.statuses import online_in
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import ApiError
 from gateway.rest.context import Call, Route, reply
@@ -62,7 +63,9 @@ async def _of_guild(call: Call) -> web.Response:
 
 async def _get(call: Call) -> web.Response:
     found = await _invite(call)
-    return reply(payloads.invite(found, await call.context.guilds.get(found.guild_id)))
+    guild = await call.context.guilds.get(found.guild_id)
+    online = await online_in(call.context.redis, [guild.id])
+    return reply(payloads.invite(found, guild) | {"approximate_presence_count": online[guild.id]})
 
 
 async def _delete(call: Call) -> web.Response:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from fanfare import payloads
 from fanfare.permissions import base
+from fanfare.presence.statuses import online_in
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import ApiError, unknown_guild, unknown_user
 from gateway.rest.context import Call, Route, empty, reply
@@ -33,6 +34,7 @@ async def _my_guilds(call: Call) -> web.Response:
     ids = [i for i in await call.context.store.guild_ids(call.user.id) if i > after]
     if before is not None:
         ids = [i for i in ids if i < before][-limit:]
+    online = await online_in(call.context.redis, ids[:limit]) if counts else {}
     found: list[payloads.Json] = []
     for guild_id in ids[:limit]:
         guild, member = await call.context.ingress.access.guild(call.user, guild_id)
@@ -47,7 +49,7 @@ async def _my_guilds(call: Call) -> web.Response:
                 "features": [],
             }
             | ({"approximate_member_count": guild.member_count} if counts else {})
-            | ({"approximate_presence_count": 0} if counts else {})
+            | ({"approximate_presence_count": online[guild.id]} if counts else {})
         )
     return reply(found)
 

@@ -9,6 +9,7 @@ from gateway.background import Background
 from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache
 from gateway.registrations import PresenceWriter
+from gateway.statuses.shown import Shown
 
 __all__ = ["Joining"]
 
@@ -18,10 +19,13 @@ _RETRY_S: Final = 0.5
 class Joining:
     """Loads guilds for sessions, once for each, however often it is asked."""
 
-    def __init__(self, *, guilds: GuildCache, presence: PresenceWriter, background: Background) -> None:
+    def __init__(
+        self, *, guilds: GuildCache, presence: PresenceWriter, background: Background, shown: Shown
+    ) -> None:
         self._guilds = guilds
         self._presence = presence
         self._background = background
+        self._shown = shown
         self._wanted: set[tuple[str, int]] = set()
 
     def load(self, session: Session, guild: int, loaded: Callable[[Session, int], None]) -> None:
@@ -47,6 +51,7 @@ class Joining:
                 else:
                     # Before the client is shown it: so whoever goes on with the session knows of it.
                     await self._presence.add(session.user.id, session.key, {*session.guilds, guild})
+                    await self._shown.prepare([guild], session.intents)
                     break
         finally:
             self._wanted.discard((session.key, guild))

@@ -206,5 +206,7 @@ class Replays:
             return None
         self._hub.roster.join(session, guild)
         session.shown[guild] = view.guild.version
-        d = guild_create(view, session.user.id, joined=True)
+        d = guild_create(
+            view, session.user.id, self._hub.people.part(view, session.user.id, session.intents), joined=True
+        )
         return wrap(dispatch(s, "GUILD_CREATE", d), session.transport)

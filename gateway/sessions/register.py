@@ -13,6 +13,7 @@ from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache, UnknownGuildError
 from gateway.registrations import PresenceWriter
 from gateway.sessions.resume_steps import membership_changed
+from gateway.statuses.shown import Shown
 
 __all__ = ["RETRY_S", "Entrance"]
 
@@ -27,11 +28,14 @@ _POLL_S: Final = 0.01
 class Entrance:
     """Lets sessions into a node."""
 
-    def __init__(self, hub: Hub, presence: PresenceWriter, store: Store, guilds: GuildCache) -> None:
+    def __init__(
+        self, hub: Hub, presence: PresenceWriter, store: Store, guilds: GuildCache, shown: Shown
+    ) -> None:
         self._hub = hub
         self._presence = presence
         self._store = store
         self._guilds = guilds
+        self._shown = shown
         self._loads = asyncio.Semaphore(_LOADS)
 
     async def enter(self, session: Session) -> bool:
@@ -51,6 +55,7 @@ class Entrance:
             if not membership_changed(self._hub.ring, user, seen):
                 session.guilds = {guild for guild in held if guild}
                 await self._presence.add(user, session.key, session.guilds)
+                await self._shown.prepare(session.guilds, session.intents)
                 await self._caught_up(session.guilds)
                 if not membership_changed(self._hub.ring, user, seen):
                     return asked

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from fanfare.bus.producer import NotHandedOverError
+from fanfare.clock import now_s
 from fanfare.model import User
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
@@ -38,6 +39,9 @@ from gateway.sessions.outcomes import EndError, InvalidSessionError, come_again
 from gateway.sessions.register import RETRY_S
 from gateway.sessions.resume_steps import WAIT_S, Resume, Resumed
 from gateway.sessions.start_answers import OneStart, StartAnswers, turn
+from gateway.statuses import status
+from gateway.statuses.shown import Shown
+from gateway.statuses.status import ONLINE
 
 __all__ = ["Starter"]
 
@@ -64,8 +68,9 @@ class Starter:
         guilds: GuildCache,
         accounts: Accounts,
         tails: Redis,
+        shown: Shown,
     ) -> None:
-        """Args: tails: a client of its own, which may wait for entries of other nodes' inboxes."""
+        """Args: tails: a client of its own, which may wait for entries of other nodes' inboxes; shown: statuses."""
         self._settings = settings
         self._hub = hub
         self._guilds = guilds
@@ -84,6 +89,7 @@ class Starter:
             accounts=accounts,
             tails=tails,
             turns=resumes,
+            shown=shown,
         )
         self._log = logs.get("starter")
 
@@ -109,6 +115,8 @@ class Starter:
         claims = Claims(secrets.token_hex(8), user.id, asked.intents, shard, inbox, generation=generation)
         session = Session(claims.key, self._ids.issue(claims), user, asked.intents, [Hop(inbox)], 0)
         session.shard, session.generation = shard, generation
+        session.status = status.read(asked.presence, status.client_of(asked.properties), int(now_s() * 1000))
+        session.status_kept = session.status == ONLINE
         return session
 
     async def resume(self, link: Link, asked: Asked) -> Session:
@@ -186,7 +194,8 @@ class Starter:
         for guild in guilds:
             view = self._guilds.views[guild]
             session.shown[guild] = view.guild.version
-            frames.append(("GUILD_CREATE", guild_create(view, session.user.id)))
+            people = self._hub.people.part(view, session.user.id, session.intents)
+            frames.append(("GUILD_CREATE", guild_create(view, session.user.id, people)))
         last = len(frames) - 1
         s = self._hub.s
         parts = [

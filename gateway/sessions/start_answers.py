@@ -34,6 +34,7 @@ from gateway.sessions.identify_steps import Begin
 from gateway.sessions.missed_events import Replays, UnknownRightsError
 from gateway.sessions.outcomes import EndError, come_again
 from gateway.sessions.register import Entrance
+from gateway.statuses.shown import Shown
 
 __all__ = ["OneStart", "StartAnswers", "turn"]
 
@@ -58,8 +59,24 @@ class StartAnswers:
         accounts: Accounts,
         tails: Redis,
         turns: asyncio.Semaphore,
+        shown: Shown,
     ) -> None:
-        """Args: tails: may wait for entries of other nodes' inboxes; turns: places for resumes beyond the ring."""
+        """Prepare.
+
+        Args:
+            redis: the primary.
+            store: the database.
+            fences: markers in the log.
+            hub: the node's sessions.
+            inbox: the node's.
+            presence: the node's registrations.
+            guilds: what it knows of them.
+            accounts: whose tokens are whose.
+            tails: may wait for entries of other nodes' inboxes.
+            turns: places for resumes beyond the ring.
+            shown: what is shown of statuses.
+
+        """
         self.redis = redis
         self.hub = hub
         self.inbox = inbox
@@ -71,7 +88,7 @@ class StartAnswers:
         self.moves = Moves(redis)
         self.registered = Registered(redis)
         self.states: Shared[str, InboxState] = Shared(lambda name: inboxes.state(redis, name))
-        self.entrance = Entrance(hub, presence, store, guilds)
+        self.entrance = Entrance(hub, presence, store, guilds, shown)
         self.replays = Replays(hub, guilds)
         self.resuming: set[str] = set()
         """Keys of the sessions that are being resumed."""

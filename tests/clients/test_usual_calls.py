@@ -30,7 +30,7 @@ from tests.world import (
     processes_of,
     whole_again,
 )
-from torture.client import Client, Rest
+from torture.client import CALM_INTENTS, PRESENCES, Client, Op, Rest
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -57,6 +57,8 @@ CALLS: Final = (
     "sees somebody type",
     "sees somebody join and leave",
     "sees a change of roles",
+    "sets its status, and sees that of others",
+    "goes into a voice channel, and sees who is there",
     "answers a slash command",
     "answers a button",
     "times somebody out",
@@ -161,7 +163,7 @@ async def test_the_usual_calls(stack: Stack, library: str) -> None:
     async with (
         running(stack, command, world.people[1]) as robot,
         nodes[1].rest(owner) as rest,
-        await Client.connect(nodes[1].gateway, owner.session()) as human,
+        await Client.connect(nodes[1].gateway, owner.session(intents=CALM_INTENTS | PRESENCES)) as human,
     ):
         await human.start()
         async with call("logs in, and its cache is right"):
@@ -174,6 +176,7 @@ async def test_the_usual_calls(stack: Stack, library: str) -> None:
                 assert (await robot.hears("message"))["content"] == f"number {number}"
         await _it_does(call, robot, human, channel)
         await _it_sees(call, robot, rest, stack, world)
+        await _it_is_there(call, robot, rest, human, world)
         await _it_answers(call, robot, rest, human, world)
         await _it_moderates(call, robot, rest, world)
         async with call("waits when it is limited (429)"):
@@ -256,6 +259,27 @@ async def _it_sees(call: Any, robot: Robot, rest: Rest, stack: Stack, world: Wor
             await robot.hears("joined", user=str(new.id))
             await theirs.request("DELETE", f"/users/@me/guilds/{guild}")
         await robot.hears("left", user=str(new.id))
+
+
+async def _it_is_there(call: Any, robot: Robot, rest: Rest, human: Client, world: World) -> None:
+    me, it, guild = str(world.people[0].id), str(world.people[1].id), str(world.guild)
+    async with call("sets its status, and sees that of others"):
+        await robot.does("status", status="idle", game="chess")
+        told: dict[str, Any] = {}
+        while told.get("user") != {"id": it} or told["status"] != "idle":
+            told = (await human.until("PRESENCE_UPDATE")).d
+        assert [one["name"] for one in told["activities"]] == ["chess"]
+        await human.write(
+            Op.PRESENCE_UPDATE, {"status": "dnd", "activities": [], "since": None, "afk": False}
+        )
+        await robot.hears("status", user=me, status="dnd")
+    async with call("goes into a voice channel, and sees who is there"):
+        voice = (await rest.request("POST", f"/guilds/{guild}/channels", {"name": "talk", "type": 2}))["id"]
+        await robot.does("connect", guild=guild, channel=voice)
+        assert (await human.until("VOICE_STATE_UPDATE")).d["user_id"] == it
+        wish = {"guild_id": guild, "channel_id": voice, "self_mute": False, "self_deaf": False}
+        await human.write(Op.VOICE_STATE_UPDATE, wish)
+        await robot.hears("voice", user=me, channel=voice)
 
 
 async def _it_answers(call: Any, robot: Robot, rest: Rest, human: Client, world: World) -> None:

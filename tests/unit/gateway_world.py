@@ -17,6 +17,7 @@ from gateway.delivery.session import Session
 from gateway.delivery.writing import one_by_one
 from gateway.guilds.apply import apply
 from gateway.guilds.audience import View
+from gateway.guilds.snapshot import NOBODY_THERE
 from gateway.protocol.frames import Transport
 from gateway.recovery.path import Hop
 
@@ -118,6 +119,19 @@ class Guilds:
         return view
 
 
+class People:
+    """Stands in for what a node knows of statuses: nobody is there."""
+
+    def take(self, record: Record) -> None:
+        pass
+
+    def part(self, view: View, user: int, intents: int) -> bytes:
+        return NOBODY_THERE
+
+    async def of_members(self, guild: int, users: list[int]) -> list[tuple[int, bytes]]:
+        return []
+
+
 class World:
     """A hub with a guild, and the log that it takes; `wanted` guilds are loaded at once, unless `loads` is False."""
 
@@ -136,6 +150,8 @@ class World:
             load_guild=self._load,
             forgotten=self.forgotten.append,
             seen=self.seen.append,
+            changed=lambda _: None,
+            people=People(),
             **{"write": one_by_one, **options},
         )
         self.log = Log()

@@ -94,6 +94,12 @@ EVENTS: Final[dict[str, tuple[Callable[[Keeper], Record], set[int]]]] = {
             "TYPING_START",
         )
     },
+    "VOICE_STATE_UPDATE": (
+        lambda keeper: keeper.log.record(
+            "VOICE_STATE_UPDATE", {}, guild=GUILD_ID, channel=HIDDEN, audience=GUILD
+        ),
+        INSIDERS,
+    ),
 }
 
 

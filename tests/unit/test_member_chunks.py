@@ -8,7 +8,7 @@ import pytest
 from fanfare.model import Member
 from gateway.delivery.member_chunks import MemberRequests
 from gateway.protocol.member_requests import RequestMembers
-from tests.unit.gateway_world import ALICE, GUILD_ID, OWNER, World, member, session
+from tests.unit.gateway_world import ALICE, GUILD_ID, OWNER, People, World, member, session
 
 ASKED = RequestMembers(guild=str(GUILD_ID), users=(str(OWNER),))
 
@@ -29,7 +29,7 @@ async def test_a_members_looked_up_while_somebody_leaves_are_not_shown_to_them(l
     world = World()
     wire = session(world.hub, ALICE)
     store = Store(lambda: world.leaves(ALICE) if leaves else None)
-    await MemberRequests(world.hub, world.guilds, store).answer(wire.session, ASKED)
+    await MemberRequests(world.hub, world.guilds, store, People()).answer(wire.session, ASKED)
     assert wire.contents == ["GUILD_DELETE"] * leaves + ["GUILD_MEMBERS_CHUNK"]
     assert [one["user"]["id"] for one in wire.messages[-1]["d"]["members"]] == found
 
@@ -42,7 +42,7 @@ async def test_a_members_are_not_shown_to_who_has_left_and_does_not_know_yet():
     world.say("a", "b")
     world.leaves(ALICE)
     looked_up = asyncio.Event()
-    requests = MemberRequests(world.hub, world.guilds, Store(looked_up.set))
+    requests = MemberRequests(world.hub, world.guilds, Store(looked_up.set), People())
     answering = asyncio.create_task(requests.answer(wire.session, ASKED))
     await looked_up.wait()
     assert "GUILD_DELETE" not in wire.contents

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ def test_as_libraries_send_them(guild, users, ids):
 def test_b4_what_cannot_be_an_id_is_not_found(user):
     found = asked(guild_id="7", user_ids=[user, "8"])
     assert found.user_ids == [8]
-    [answer] = chunks(found, [member(8)])
+    [answer] = chunks(found, [member(8)], [])
     assert [one["user"]["id"] for one in answer["members"]] == ["8"]
     assert len(answer["not_found"]) == 1
     assert len(answer["not_found"][0]) <= 21
@@ -58,7 +59,7 @@ def test_b4_odd_fields_never_cost_the_answer(key, value):
     found = asked(**{"guild_id": "7", key: value})
     assert found.guild_id == 7
     assert 0 <= found.limit <= 1_000_000
-    assert len(chunks(found, [])) == 1
+    assert len(chunks(found, [], [])) == 1
 
 
 def test_b4_null_is_absent():
@@ -69,21 +70,27 @@ def test_b4_null_is_absent():
 def test_a_nonce_that_is_too_long_is_not_told():
     assert asked(guild_id=1, nonce="é" * 16).nonce == "é" * 16
     assert asked(guild_id=1, nonce="é" * 17).nonce is None
-    assert "nonce" not in chunks(asked(guild_id=1, nonce="é" * 17), [])[0]
+    assert "nonce" not in chunks(asked(guild_id=1, nonce="é" * 17), [], [])[0]
 
 
 def test_every_user_asked_for_is_answered():
     users = [str(user) for user in range(1, 151)]
     found = asked(guild_id=1, user_ids=users)
-    [answer] = chunks(found, [member(user) for user in range(1, 101)])
+    [answer] = chunks(found, [member(user) for user in range(1, 101)], [])
     assert answer["not_found"] == users[100:]
 
 
 def test_many_members_come_in_parts():
-    parts = chunks(asked(guild_id="7", nonce="n", presences=True), [member(user) for user in range(1, 2502)])
+    parts = chunks(
+        asked(guild_id="7", nonce="n", presences=True),
+        [member(user) for user in range(1, 2502)],
+        [(7, b'"7"'), (2400, b'"2400"')],
+    )
     assert [len(part["members"]) for part in parts] == [1000, 1000, 501]
     assert [(part["chunk_index"], part["chunk_count"]) for part in parts] == [(0, 3), (1, 3), (2, 3)]
-    assert all(part["nonce"] == "n" and part["presences"] == [] for part in parts)
+    assert all(part["nonce"] == "n" for part in parts)
+    shown = [json.loads(msgspec.json.encode(part["presences"])) for part in parts]
+    assert shown == [["7"], [], ["2400"]]
 
 
 def test_who_has_to_wait_is_told_of_which_request():
@@ -120,5 +127,5 @@ def test_whatever_comes_is_answered_or_names_no_guild(d):
     found = read(json.dumps(d).encode())
     if found is not None:
         assert all(0 < ident < 1 << 63 for ident in found.user_ids)
-        json.dumps(chunks(found, []))
+        json.dumps(chunks(found, [], []))
         json.dumps(rate_limited(found, 1.0))

@@ -14,7 +14,17 @@ from fanfare.constants import (
     OWN_UNANSWERED,
 )
 from gateway.protocol.codes import CloseCode, Op
-from gateway.protocol.dialogue import Close, Dialogue, Identify, Reply, Resume, SendMessage, State
+from gateway.protocol.dialogue import (
+    Close,
+    Dialogue,
+    Identify,
+    Reply,
+    Resume,
+    SendMessage,
+    SetStatus,
+    SetVoice,
+    State,
+)
 
 INTERVAL_S = HEARTBEAT_INTERVAL_MS / 1000
 
@@ -66,7 +76,9 @@ def test_identify_with_all_that_libraries_send(fresh):
         "intents": 1 << 40,
         "v": 10,
     }
-    assert fresh.receive(frame(2, d), 0.0) == [Identify("Bot t", 1 << 40, (1, 2))]
+    presence = b'{"status": "offline", "activities": null}'
+    wanted = Identify("Bot t", 1 << 40, (1, 2), presence, {"os": "linux"})
+    assert fresh.receive(frame(2, d), 0.0) == [wanted]
 
 
 def test_resume(fresh):
@@ -106,7 +118,7 @@ def test_heartbeats_are_answered_in_every_state(fresh, d):
         assert fresh.receive(frame(1, d), 0.0) == [Reply(Op.HEARTBEAT_ACK)]
 
 
-@pytest.mark.parametrize("op", [3, 4, 31, 43])
+@pytest.mark.parametrize("op", [31, 43])
 def test_what_is_ignored_needs_a_session(op):
     dialogue = Dialogue(0.0)
     dialogue.receive(IDENTIFY, 0.0)
@@ -115,7 +127,15 @@ def test_what_is_ignored_needs_a_session(op):
     assert closes(Dialogue(0.0).receive(frame(op, {}), 0.0), CloseCode.NOT_AUTHENTICATED)
 
 
-@pytest.mark.parametrize("op", [8, 128])
+@pytest.mark.parametrize(("op", "effect"), [(3, SetStatus), (4, SetVoice)])
+def test_what_a_client_says_of_itself(op, effect):
+    dialogue = Dialogue(0.0)
+    dialogue.receive(IDENTIFY, 0.0)
+    dialogue.started()
+    assert dialogue.receive(frame(op, {}), 0.0) == [effect(b"{}")]
+
+
+@pytest.mark.parametrize("op", [3, 4, 8, 128])
 def test_requests_need_a_session(fresh, op):
     assert closes(fresh.receive(frame(op, {"guild_id": "1"}), 0.0), CloseCode.NOT_AUTHENTICATED)
 

@@ -7,7 +7,8 @@ It does what it is told and nothing besides: no reconnects, no retries. Whatever
 from torture.client.connection import Client
 from torture.client.rest import Rest, RestError
 from torture.client.session import (
-    ALL_INTENTS,
+    CALM_INTENTS,
+    PRESENCES,
     ClosedError,
     Event,
     InvalidSessionError,
@@ -19,7 +20,8 @@ from torture.client.session import (
 from torture.client.wire import Compression, ProtocolError
 
 __all__ = [
-    "ALL_INTENTS",
+    "CALM_INTENTS",
+    "PRESENCES",
     "Client",
     "ClosedError",
     "Compression",

@@ -4,7 +4,8 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 __all__ = [
-    "ALL_INTENTS",
+    "CALM_INTENTS",
+    "PRESENCES",
     "ClosedError",
     "Event",
     "InvalidSessionError",
@@ -14,8 +15,10 @@ __all__ = [
     "Session",
 ]
 
-# Every intent, the privileged ones too: bits 0 to 25, where Discord uses them.
-ALL_INTENTS: Final = 0b11_0011_0001_1111_1111_1111_1111
+PRESENCES: Final = 1 << 8
+# Every intent, the privileged ones too (bits 0 to 25, where Discord uses them), but not that of statuses: these come
+# whenever some other client comes or goes.
+CALM_INTENTS: Final = 0b11_0011_0001_1111_1111_1111_1111 & ~PRESENCES
 
 
 class Op(IntEnum):
@@ -24,6 +27,8 @@ class Op(IntEnum):
     DISPATCH = 0
     HEARTBEAT = 1
     IDENTIFY = 2
+    PRESENCE_UPDATE = 3
+    VOICE_STATE_UPDATE = 4
     RESUME = 6
     RECONNECT = 7
     REQUEST_GUILD_MEMBERS = 8
@@ -78,7 +83,7 @@ class SendError(Exception):
 class Session:
     """What a client keeps across its connections."""
 
-    def __init__(self, token: str, *, intents: int = ALL_INTENTS) -> None:
+    def __init__(self, token: str, *, intents: int = CALM_INTENTS) -> None:
         self.token = token
         self.intents = intents
         self.id: str | None = None

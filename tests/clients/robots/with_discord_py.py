@@ -126,6 +126,12 @@ class Robot(discord.Client):
         await webhook.delete()
         return {"id": str(sent.id)}
 
+    async def do_status(self, status: str, game: str) -> None:
+        await self.change_presence(status=discord.Status(status), activity=discord.Game(game))
+
+    async def do_connect(self, guild: str, channel: str) -> None:
+        await self.get_guild(int(guild)).change_voice_state(channel=discord.Object(int(channel)))  # type: ignore[union-attr]
+
     async def do_burst(self, channel: str, count: int) -> dict[str, list[str]]:
         sent = await asyncio.gather(
             *(self.channel(channel).send(f"burst {number}") for number in range(count))
@@ -168,6 +174,14 @@ class Robot(discord.Client):
             user=str(after.id),
             roles=[str(role.id) for role in after.roles if not role.is_default()],
         )
+
+    async def on_presence_update(self, _: discord.Member, after: discord.Member) -> None:
+        tell(event="status", user=str(after.id), status=str(after.status))
+
+    async def on_voice_state_update(
+        self, member: discord.Member, _: discord.VoiceState, after: discord.VoiceState
+    ) -> None:
+        tell(event="voice", user=str(member.id), channel=str(after.channel.id) if after.channel else None)
 
     async def on_resumed(self) -> None:
         tell(event="resumed")

@@ -118,6 +118,14 @@ async def do_webhook(channel: str, name: str, content: str) -> dict[str, str]:
     return {"id": str(sent.id)}
 
 
+async def do_status(status: str, game: str) -> None:
+    await bot.update_presence(status=hikari.Status(status), activity=hikari.Activity(name=game))
+
+
+async def do_connect(guild: str, channel: str) -> None:
+    await bot.update_voice_state(int(guild), int(channel))
+
+
 async def do_burst(channel: str, count: int) -> dict[str, list[str]]:
     sent = await asyncio.gather(
         *(bot.rest.create_message(int(channel), f"burst {number}") for number in range(count))
@@ -193,6 +201,17 @@ async def on_leave(event: hikari.MemberDeleteEvent) -> None:
 async def on_member(event: hikari.MemberUpdateEvent) -> None:
     roles = [str(role) for role in event.member.role_ids if role != event.guild_id]
     tell(event="roles", user=str(event.user_id), roles=roles)
+
+
+@bot.listen()
+async def on_status(event: hikari.PresenceUpdateEvent) -> None:
+    tell(event="status", user=str(event.user_id), status=str(event.presence.visible_status))
+
+
+@bot.listen()
+async def on_voice(event: hikari.VoiceStateUpdateEvent) -> None:
+    where = event.state.channel_id
+    tell(event="voice", user=str(event.state.user_id), channel=str(where) if where else None)
 
 
 @bot.listen()

@@ -44,6 +44,11 @@ const does = {
     await webhook.delete();
     return { id: sent.id };
   },
+  status: async ({ status, game }) => { client.user.setPresence({ status, activities: [{ name: game }] }); },
+  connect: async ({ guild, channel }) => {
+    const d = { guild_id: guild, channel_id: channel, self_mute: false, self_deaf: false };
+    client.guilds.cache.get(guild).shard.send({ op: 4, d });
+  },
   burst: async ({ channel, count }) => {
     const where = await channelOf(channel);
     const sent = await Promise.all(Array.from({ length: count }, (_, number) => where.send(`burst ${number}`)));
@@ -89,6 +94,8 @@ client.on(Events.GuildMemberRemove, (member) => tell({ event: "left", user: memb
 client.on(Events.GuildMemberUpdate, (_, after) => {
   tell({ event: "roles", user: after.id, roles: [...after.roles.cache.keys()].filter((id) => id !== after.guild.id) });
 });
+client.on(Events.PresenceUpdate, (_, after) => tell({ event: "status", user: after.userId, status: after.status }));
+client.on(Events.VoiceStateUpdate, (_, after) => tell({ event: "voice", user: after.id, channel: after.channelId }));
 client.on(Events.ShardResume, () => tell({ event: "resumed" }));
 client.on(Events.InteractionCreate, async (interaction) => {
   if (interaction.isChatInputCommand()) {

@@ -1,0 +1,1 @@
+"""The statuses of users, and who is in which voice channel."""
