@@ -23,6 +23,7 @@ _CREATED: Final = {
     "GUILD_ROLE_CREATE": 30,
     "INVITE_CREATE": 40,
     "WEBHOOK_CREATE": 50,
+    "EMOJI_CREATE": 60,
     "THREAD_CREATE": 110,
 }
 _CHANGED: Final = {
@@ -30,6 +31,7 @@ _CHANGED: Final = {
     "CHANNEL_UPDATE": 11,
     "GUILD_ROLE_UPDATE": 31,
     "WEBHOOK_UPDATE": 51,
+    "EMOJI_UPDATE": 61,
     "THREAD_UPDATE": 111,
 }
 _DELETED: Final = {
@@ -37,9 +39,10 @@ _DELETED: Final = {
     "GUILD_ROLE_DELETE": 32,
     "INVITE_DELETE": 42,
     "WEBHOOK_DELETE": 52,
+    "EMOJI_DELETE": 62,
     "THREAD_DELETE": 112,
 }
-_KICK, _BAN, _UNBAN, _MEMBER, _ROLES = 20, 22, 23, 24, 25
+_KICK, _PRUNE, _BAN, _UNBAN, _MEMBER, _ROLES = 20, 21, 22, 23, 24, 25
 _OVERWRITE: Final = (13, 14, 15)
 _OF_THREAD: Final = (
     "name",
@@ -68,6 +71,8 @@ def entry_of(name: str, payload: Json, before: Json | None, by: int) -> Entry | 
     """
     if name in {"GUILD_BAN_ADD", "GUILD_BAN_REMOVE"}:
         return Entry(_BAN if name == "GUILD_BAN_ADD" else _UNBAN, int(payload["user"]["id"]))
+    if name == "MEMBER_PRUNE":
+        return Entry(_PRUNE, 0, (), payload)
     if name == "GUILD_MEMBER_REMOVE":
         target = int(payload["user"]["id"])
         return Entry(_KICK, target) if target != by else None

@@ -18,7 +18,9 @@ __all__ = [
     "THREADS",
     "VOICE",
     "Channel",
+    "CustomEmoji",
     "Guild",
+    "GuildSettings",
     "Invite",
     "Member",
     "Overwrite",
@@ -147,6 +149,33 @@ class Invite(msgspec.Struct, frozen=True, kw_only=True):
     uses: int = 0
 
 
+class CustomEmoji(msgspec.Struct, frozen=True):
+    """An emoji of a guild's own."""
+
+    id: int
+    name: str
+    animated: bool = False
+
+
+class GuildSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a guild is set to, named as clients see it; most of it is for clients alone."""
+
+    description: str | None = None
+    icon: str | None = None
+    """Names the picture: it is served at /icons/{guild}/{icon}."""
+    verification_level: int = 0
+    default_message_notifications: int = 0
+    explicit_content_filter: int = 0
+    afk_channel_id: int | None = None
+    afk_timeout: int = 300
+    system_channel_id: int | None = None
+    system_channel_flags: int = 0
+    rules_channel_id: int | None = None
+    public_updates_channel_id: int | None = None
+    safety_alerts_channel_id: int | None = None
+    preferred_locale: str = "en-US"
+
+
 class Guild(msgspec.Struct, kw_only=True):
     """A guild as one process holds it.
 
@@ -162,3 +191,5 @@ class Guild(msgspec.Struct, kw_only=True):
     roles: dict[int, Role] = {}
     channels: dict[int, Channel] = {}
     members: dict[int, Member] = {}
+    settings: GuildSettings = GuildSettings()
+    emojis: dict[int, CustomEmoji] = {}

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
+
 from fanfare.model import (
     CATEGORY,
     DM,
@@ -17,7 +19,9 @@ from fanfare.model import (
     PRIVATE_THREAD,
     VOICE,
     Channel,
+    CustomEmoji,
     Guild,
+    GuildSettings,
     Invite,
     Member,
     Overwrite,
@@ -290,30 +294,43 @@ def thread_members_update(c: Channel, added: Sequence[ThreadMember], removed: Se
     return found
 
 
+def emoji(e: CustomEmoji) -> Json:
+    """An emoji of a guild."""
+    return {
+        "id": str(e.id),
+        "name": e.name,
+        "roles": [],
+        "require_colons": True,
+        "managed": False,
+        "animated": e.animated,
+        "available": True,
+    }
+
+
+def guild_settings(settings: GuildSettings) -> Json:
+    """What a guild is set to."""
+    found = msgspec.structs.asdict(settings)
+    return {
+        name: str(value) if name.endswith("_id") and value is not None else value
+        for name, value in found.items()
+    }
+
+
 def guild(g: Guild) -> Json:
     """A guild as REST and GUILD_UPDATE show it, with its roles."""
-    return {
+    return guild_settings(g.settings) | {
         "id": str(g.id),
         "name": g.name,
-        "icon": None,
         "icon_hash": None,
-        "description": None,
         "splash": None,
         "discovery_splash": None,
         "banner": None,
         "owner_id": str(g.owner_id),
         "application_id": None,
         "region": None,
-        "afk_channel_id": None,
-        "afk_timeout": 300,
         "widget_enabled": False,
         "widget_channel_id": None,
-        "system_channel_id": None,
-        "system_channel_flags": 0,
-        "verification_level": 0,
-        "default_message_notifications": 0,
         "mfa_level": 0,
-        "explicit_content_filter": 0,
         "max_members": 250_000,
         "max_presences": None,
         "max_video_channel_users": 25,
@@ -322,14 +339,10 @@ def guild(g: Guild) -> Json:
         "premium_tier": 0,
         "premium_subscription_count": 0,
         "premium_progress_bar_enabled": False,
-        "preferred_locale": "en-US",
-        "rules_channel_id": None,
-        "public_updates_channel_id": None,
-        "safety_alerts_channel_id": None,
         "nsfw": False,
         "nsfw_level": 0,
         "features": [],
-        "emojis": [],
+        "emojis": [emoji(one) for one in g.emojis.values()],
         "stickers": [],
         "roles": [role(r) for r in sorted(g.roles.values(), key=lambda r: (r.position, r.id))],
     }

@@ -29,8 +29,10 @@ from fanfare.model import (
     PUBLIC_THREAD,
     TEXT,
     THREADS,
+    VOICE,
     Channel,
     Guild,
+    GuildSettings,
     Member,
     Overwrite,
     Role,
@@ -41,6 +43,7 @@ from fanfare.permissions import P, base, in_channel, timed_out, top_role
 __all__ = [
     "MAX_CHANNELS",
     "MAX_CHILDREN",
+    "MAX_EMOJIS",
     "MAX_OVERWRITES",
     "MAX_ROLES",
     "MAX_THREADS",
@@ -54,8 +57,11 @@ __all__ = [
     "channel_created",
     "channel_deleted",
     "children_in_step",
+    "emoji_changed",
+    "emoji_created",
     "guild_changed",
     "guild_deleted",
+    "guild_pruned",
     "invite_deleted",
     "invited",
     "member",
@@ -79,6 +85,8 @@ MAX_OVERWRITES: Final = 500
 MAX_CHILDREN: Final = 50
 """Channels in a category."""
 
+MAX_EMOJIS: Final = 50
+"""Emojis of a guild that move, and as many that do not."""
 MAX_THREADS: Final = 1000
 """Threads of a guild that are not archived."""
 MAX_THREAD_MEMBERS: Final = 1000
@@ -88,6 +96,14 @@ _HOLDS: Final = {
     ANNOUNCEMENT_THREAD: {ANNOUNCEMENT},
     PUBLIC_THREAD: {TEXT, FORUM},
     PRIVATE_THREAD: {TEXT},
+}
+# The types of the channels that a guild may be set to.
+_CHANNEL_SETTINGS: Final = {
+    "afk_channel_id": {VOICE},
+    "system_channel_id": {TEXT, ANNOUNCEMENT},
+    "rules_channel_id": {TEXT, ANNOUNCEMENT},
+    "public_updates_channel_id": {TEXT, ANNOUNCEMENT},
+    "safety_alerts_channel_id": {TEXT, ANNOUNCEMENT},
 }
 _EVERY_BIT: Final = (1 << 64) - 1
 _ADMINISTRATOR: Final = int(P.ADMINISTRATOR)
@@ -512,14 +528,42 @@ def guild_deleted(guild: Guild, by: Member) -> None:
         raise NotAllowedError
 
 
-def guild_changed(guild: Guild, by: Member, *, owner_id: int | None = None) -> None:
-    """Somebody changes a guild's name, or gives it away. Raises: RightsError."""
+def guild_changed(
+    guild: Guild, by: Member, *, owner_id: int | None = None, settings: GuildSettings | None = None
+) -> None:
+    """Somebody changes a guild, or gives it away. Args: settings: it is to have. Raises: RightsError."""
     _require(guild, by, P.MANAGE_GUILD)
+    for field, types in _CHANNEL_SETTINGS.items():
+        ident = getattr(settings, field, None)
+        if ident is None or ident == getattr(guild.settings, field):
+            continue
+        channel = guild.channels.get(ident)
+        if channel is None or channel.type not in types:
+            raise BadChangeError(50035, "Not a channel of this guild that can be this.", field=field)
     if owner_id is not None and owner_id != guild.owner_id:
         if by.user.id != guild.owner_id:
             raise NotAllowedError
         if owner_id not in guild.members:
             raise BadChangeError(50035, "Not a member of this guild.", field="owner_id")
+
+
+def guild_pruned(guild: Guild, by: Member) -> None:
+    """Somebody removes members who have been away for long. Raises: NotAllowedError."""
+    _require(guild, by, P.MANAGE_GUILD)
+    _require(guild, by, P.KICK_MEMBERS)
+
+
+def emoji_created(guild: Guild, by: Member, *, animated: bool) -> None:
+    """Somebody makes an emoji. Raises: RightsError."""
+    _require(guild, by, P.CREATE_GUILD_EXPRESSIONS | P.MANAGE_GUILD_EXPRESSIONS)
+    if sum(one.animated == animated for one in guild.emojis.values()) >= MAX_EMOJIS:
+        raise BadChangeError(30008, f"Maximum number of emojis reached ({MAX_EMOJIS})")
+
+
+def emoji_changed(guild: Guild, by: Member, made_by: int) -> None:
+    """Somebody renames or deletes an emoji; whoever may make some, only their own. Raises: NotAllowedError."""
+    own = P.CREATE_GUILD_EXPRESSIONS if made_by == by.user.id else P.MANAGE_GUILD_EXPRESSIONS
+    _require(guild, by, own | P.MANAGE_GUILD_EXPRESSIONS)
 
 
 # What the rules have in common

@@ -216,6 +216,7 @@ async def main(service: Service) -> None:
             log=_log(service, producer),
             ids=worker,
             hub=lambda: hub,
+            store=store,
         )
         write = fastest(io_uring=settings.io_uring)
         hub = Hub(
@@ -338,6 +339,7 @@ async def main(service: Service) -> None:
             (revocations.follow(store, accounts.learn, accounts.caught_up), "revocations"),
             (statuses.keeper.run(), "statuses"),
             (statuses.keeper.watch(), "statuses left behind"),
+            (statuses.keeper.see(), "users seen"),
             (statuses.teller.run(), "statuses told"),
             (location.run(), "told of positions"),
             (location.watching.renew(), "wishes for positions"),

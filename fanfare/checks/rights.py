@@ -51,7 +51,7 @@ KAFKA: Final[Mapping[str, KafkaRights]] = {
 
 _GUILD_TABLES: Final = (
     "users", "guilds", "roles", "members", "channels", "overwrites", "thread_members", "outbox", "bans", "invites",
-    "audit_log",
+    "audit_log", "emojis",
 )  # fmt: skip
 _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 

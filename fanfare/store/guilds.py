@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -14,7 +15,7 @@ from fanfare.store.channels import insert_channel
 from fanfare.store.database import Database
 from fanfare.store.membership import insert_member, join, member_of, part
 from fanfare.store.roles import insert_role
-from fanfare.store.rows import MEMBER_SQL, as_member
+from fanfare.store.rows import MEMBER_SQL, as_member, as_settings
 from fanfare.store.state import snapshot
 
 __all__ = ["Guilds"]
@@ -41,7 +42,17 @@ class Guilds:
     async def all_guilds(self, after: int = 0, limit: int = 1000) -> list[Guild]:
         """A page of all guilds by id, without what is in them."""
         rows = await self._db.fetch("SELECT * FROM guilds WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
-        return [Guild(**row) for row in rows]
+        return [
+            Guild(
+                id=row["id"],
+                name=row["name"],
+                owner_id=row["owner_id"],
+                version=row["version"],
+                member_count=row["member_count"],
+                settings=as_settings(row),
+            )
+            for row in rows
+        ]
 
     async def members(self, guild_id: int, user_ids: Iterable[int]) -> dict[int, Member]:
         """Those of the users that are members, by user id."""
@@ -126,26 +137,44 @@ class Guilds:
             return change.done(guild)
 
     async def update_guild(
-        self, guild_id: int, *, by: int = 0, name: str | None = None, owner_id: int | None = None
+        self,
+        guild_id: int,
+        *,
+        by: int = 0,
+        name: str | None = None,
+        owner_id: int | None = None,
+        **settings: Any,
     ) -> Change[Guild]:
-        """Change a guild's name or owner. Raises NotFoundError, RightsError."""
+        """Change a guild.
+
+        Args:
+            guild_id: which.
+            by: who does it; 0: the operator.
+            name: of the guild; None: as it is.
+            owner_id: to whom it is given; None: as it is.
+            settings: those that change, named as in the model.
+
+        Raises:
+            NotFoundError: there is no such guild.
+            RightsError: `by` may not, or a channel that is named is none for this.
+
+        """
         async with changing(self._db, guild_id, by) as change:
+            now = await change.state(by, owner_id or by)
+            new = msgspec.structs.replace(now.settings, **settings)
             if by:
-                now = await change.state(by, owner_id or by)
-                rights.guild_changed(now, acting(now, by), owner_id=owner_id)
-            old = await change.connection.fetchrow(
-                "SELECT name, owner_id FROM guilds WHERE id = $1", guild_id
-            )
+                rights.guild_changed(now, acting(now, by), owner_id=owner_id, settings=new)
             await change.connection.execute(
-                "UPDATE guilds SET name = coalesce($2, name), owner_id = coalesce($3, owner_id) "
+                "UPDATE guilds SET name = coalesce($2, name), owner_id = coalesce($3, owner_id), settings = $4 "
                 "WHERE id = $1",
                 guild_id,
                 name,
                 owner_id,
+                msgspec.json.encode(new).decode(),
             )
             guild = await snapshot(change.connection, guild_id)
             assert guild is not None
-            before = {"name": old["name"], "owner_id": str(old["owner_id"])}
+            before = {"name": now.name, "owner_id": str(now.owner_id)} | payloads.guild_settings(now.settings)
             change.event("GUILD_UPDATE", payloads.guild(guild), before=before)
             guild.version = change.version
             return change.done(guild)

@@ -3,16 +3,31 @@
 from collections.abc import Iterable
 from typing import Final
 
-from fanfare.model import THREADS, Channel, Member, Overwrite, Role, Thread, ThreadMember, User
+import msgspec
+
+from fanfare.model import (
+    THREADS,
+    Channel,
+    CustomEmoji,
+    GuildSettings,
+    Member,
+    Overwrite,
+    Role,
+    Thread,
+    ThreadMember,
+    User,
+)
 from fanfare.store.database import Row
 
 __all__ = [
     "MEMBER_SQL",
     "USER_COLUMNS",
     "as_channel",
+    "as_emoji",
     "as_member",
     "as_overwrite",
     "as_role",
+    "as_settings",
     "as_user",
     "members_by_thread",
 ]
@@ -39,6 +54,16 @@ def as_member(row: Row) -> Member:
         nick=row["nick"],
         timed_out_until=row["timed_out_until"],
     )
+
+
+def as_emoji(row: Row) -> CustomEmoji:
+    """A row of `emojis`."""
+    return CustomEmoji(row["id"], row["name"], row["animated"])
+
+
+def as_settings(row: Row) -> GuildSettings:
+    """The settings in a row of `guilds`."""
+    return msgspec.json.decode(row["settings"], type=GuildSettings)
 
 
 def as_role(row: Row) -> Role:

@@ -8,7 +8,16 @@ from fanfare.constants import ARCHIVED_KEPT_S, LARGE_GUILD
 from fanfare.model import Guild, Overwrite
 from fanfare.store.database import Connection
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import MEMBER_SQL, as_channel, as_member, as_overwrite, as_role, members_by_thread
+from fanfare.store.rows import (
+    MEMBER_SQL,
+    as_channel,
+    as_emoji,
+    as_member,
+    as_overwrite,
+    as_role,
+    as_settings,
+    members_by_thread,
+)
 
 __all__ = ["archived_since", "guild_state", "snapshot"]
 
@@ -64,6 +73,7 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
         guild_id,
     ):
         overwrites.setdefault(found["channel_id"], []).append(as_overwrite(found))
+    emojis = await connection.fetch("SELECT * FROM emojis WHERE guild_id = $1 ORDER BY id", guild_id)
     members = []
     if users is not None:
         members = await connection.fetch(
@@ -83,4 +93,6 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
             for c in channels
         },
         members={m["id"]: as_member(m) for m in members},
+        settings=as_settings(row),
+        emojis={e["id"]: as_emoji(e) for e in emojis},
     )

@@ -8,11 +8,13 @@ from fanfare.store.bans import Bans
 from fanfare.store.channels import Channels
 from fanfare.store.commands import Commands
 from fanfare.store.database import Database
+from fanfare.store.emojis import Emojis
 from fanfare.store.entities import Entities
 from fanfare.store.files import Files
 from fanfare.store.guilds import Guilds
 from fanfare.store.invites import Invites
 from fanfare.store.messages import Messages
+from fanfare.store.pruning import Pruning
 from fanfare.store.reactions import Reactions
 from fanfare.store.roles import Roles
 from fanfare.store.search import Search
@@ -39,6 +41,8 @@ class Store(
     Commands,
     Entities,
     Webhooks,
+    Emojis,
+    Pruning,
 ):
     """Users, guilds, roles, channels, messages, reactions, entities and all else that is in PostgreSQL.
 

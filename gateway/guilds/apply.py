@@ -8,7 +8,18 @@ import msgspec
 from msgspec.structs import replace
 
 from fanfare.constants import ARCHIVED_KEPT_S, LARGE_GUILD
-from fanfare.model import Channel, Guild, Member, Overwrite, Role, Thread, ThreadMember, User
+from fanfare.model import (
+    Channel,
+    CustomEmoji,
+    Guild,
+    GuildSettings,
+    Member,
+    Overwrite,
+    Role,
+    Thread,
+    ThreadMember,
+    User,
+)
 from fanfare.record import Record
 
 __all__ = ["UnknownPastError", "apply", "undo"]
@@ -106,6 +117,10 @@ class _Member(msgspec.Struct):
 
 class _MemberGone(msgspec.Struct):
     user: User
+
+
+class _Emojis(msgspec.Struct):
+    emojis: list[CustomEmoji]
 
 
 class _Guild(msgspec.Struct):
@@ -287,7 +302,13 @@ def _member_gone(guild: Guild, payload: bytes) -> Guild:
 
 def _guild(guild: Guild, payload: bytes) -> Guild:
     found: _Guild = _read(payload, _Guild)
-    return replace(guild, name=found.name, owner_id=found.owner_id)
+    settings: GuildSettings = _read(payload, GuildSettings)
+    return replace(guild, name=found.name, owner_id=found.owner_id, settings=settings)
+
+
+def _emojis(guild: Guild, payload: bytes) -> Guild:
+    found: _Emojis = _read(payload, _Emojis)
+    return replace(guild, emojis={one.id: one for one in found.emojis})
 
 
 _CHANGES = {
@@ -306,6 +327,7 @@ _CHANGES = {
     "GUILD_MEMBER_REMOVE": _member_gone,
     "GUILD_DELETE": _member_gone,
     "GUILD_UPDATE": _guild,
+    "GUILD_EMOJIS_UPDATE": _emojis,
 }
 
 
@@ -370,4 +392,5 @@ _UNDONE: Final[dict[str, Callable[[Guild, Record], Guild]]] = {
     "GUILD_MEMBER_REMOVE": _member_back,
     "GUILD_DELETE": _member_back,
     "GUILD_UPDATE": _replaced(_guild),
+    "GUILD_EMOJIS_UPDATE": _replaced(_emojis),
 }

@@ -24,6 +24,7 @@ __all__ = [
     "not_in_direct",
     "unauthorized",
     "unknown_channel",
+    "unknown_emoji",
     "unknown_guild",
     "unknown_member",
     "unknown_message",
@@ -165,6 +166,11 @@ def not_in_direct() -> ApiError:
 def unknown_message() -> ApiError:
     """There is no such message in the channel."""
     return ApiError(404, 10008, "Unknown Message")
+
+
+def unknown_emoji(status: int = 404) -> ApiError:
+    """There is no such emoji."""
+    return ApiError(status, 10014, "Unknown Emoji")
 
 
 def unknown_user() -> ApiError:

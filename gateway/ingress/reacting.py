@@ -18,7 +18,7 @@ from fanfare.permissions import P
 from fanfare.presence.client import Pipeline
 from gateway.ingress import reactions
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.errors import ApiError, not_in_direct
+from gateway.ingress.errors import ApiError, not_in_direct, unknown_emoji
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds
 from gateway.ingress.limits import RateLimits
@@ -87,12 +87,14 @@ class Reacting:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place, author = await self._message(user, channel_id, message_id)
+            emoji = _named(place, emoji)
             self._limits.take(user.id, channel_id, time.monotonic())
             mine = await self.seen.mine(channel_id, message_id, emoji.key, user.id)
             if mine.present:
                 return
             if emoji.key not in {kind.emoji for kind in mine.kinds}:
                 place.require(P.ADD_REACTIONS)
+                _check_known(place, emoji)
                 if len(mine.kinds) >= MAX_KINDS:
                     said = f"Maximum number of reactions reached ({MAX_KINDS})"
                     raise ApiError(400, 30010, said)
@@ -109,6 +111,7 @@ class Reacting:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place, _ = await self._message(user, channel_id, message_id, moderates=whose != user.id)
+            emoji = _named(place, emoji)
             self._limits.take(user.id, channel_id, time.monotonic())
             mine = await self.seen.mine(channel_id, message_id, emoji.key, whose)
             if not mine.present:
@@ -123,6 +126,7 @@ class Reacting:
         deadline = answer_by()
         async with refusing(PREPARE_S):
             place, _ = await self._message(user, channel_id, message_id, moderates=True)
+            emoji = _named(place, emoji) if emoji is not None else None
             self._limits.take(user.id, channel_id, time.monotonic())
         payload = _place(place, message_id)
         name = "MESSAGE_REACTION_REMOVE_ALL"
@@ -141,7 +145,8 @@ class Reacting:
     ) -> list[User]:
         """Those who reacted with an emoji. Raises as `add`."""
         async with refusing(PREPARE_S):
-            await self._message(user, channel_id, message_id, reads=True)
+            place, _ = await self._message(user, channel_id, message_id, reads=True)
+            emoji = _named(place, emoji)
             ids = await self.seen.users(channel_id, message_id, emoji.key, after=after, limit=limit)
             known = await self._guilds.users(ids)
         return [known[ident] for ident in ids if ident in known]
@@ -184,6 +189,18 @@ def _note(
     pipe: Pipeline, offset: int, *, channel: int, message: int, user: int, emoji: str, present: bool
 ) -> None:
     reactions.put(pipe, channel, message, user, emoji, present=present, offset=offset)
+
+
+def _named(place: Place, emoji: Emoji) -> Emoji:
+    """An emoji by its right name, whatever it is called by who reacts with it."""
+    own = place.guild.emojis.get(emoji.id) if place.guild is not None else None
+    return Emoji(own.name, own.id) if own is not None else emoji
+
+
+def _check_known(place: Place, emoji: Emoji) -> None:
+    """Raises: ApiError: 10014, nobody has reacted with it yet, and it is no emoji of this guild."""
+    if emoji.id and (place.guild is None or emoji.id not in place.guild.emojis):
+        raise unknown_emoji(400)
 
 
 def _place(place: Place, message_id: int) -> Json:

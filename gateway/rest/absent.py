@@ -33,7 +33,7 @@ ROUTES: Final = [
     Route("GET", "/sticker-packs", _with("sticker_packs")),
     *(
         Route("GET", f"/guilds/{{guild}}/{what}", _nothing_in_guild)
-        for what in ("emojis", "integrations", "regions", "scheduled-events", "stickers")
+        for what in ("integrations", "regions", "scheduled-events", "stickers")
     ),
     Route("GET", "/guilds/{guild}/soundboard-sounds", _with("items")),
 ]

@@ -22,6 +22,7 @@ from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, not_found, unauthorized
+from gateway.ingress.pictures import MOST_BYTES
 from gateway.rest import (
     absent,
     application,
@@ -29,6 +30,7 @@ from gateway.rest import (
     bans,
     channels,
     commands,
+    emojis,
     gateway_url,
     guilds,
     interactions,
@@ -36,6 +38,7 @@ from gateway.rest import (
     members,
     messages,
     pins,
+    pruning,
     reactions,
     roles,
     search,
@@ -46,13 +49,15 @@ from gateway.rest import (
 )
 from gateway.rest.attachments import serve
 from gateway.rest.context import Call, Handler, RestContext, Route, reply
+from gateway.rest.pictures import EMOJI, ICON, serve_picture
 from gateway.rest.protocol import CORS
 from gateway.rest.server import identified, invalid
 
 __all__ = ["ROUTES", "make_app"]
 
 PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
-MAX_BODY_BYTES: Final = 256 * 1024
+# A picture in base64, and what is said besides.
+MAX_BODY_BYTES: Final = 4 * MOST_BYTES // 3 + 64 * 1024
 # The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
 # A body with files has to come, and then to be stored.
@@ -65,6 +70,7 @@ _MODULES: Final = (
     bans,
     channels,
     commands,
+    emojis,
     gateway_url,
     guilds,
     interactions,
@@ -72,6 +78,7 @@ _MODULES: Final = (
     members,
     messages,
     pins,
+    pruning,
     reactions,
     roles,
     search,
@@ -124,6 +131,8 @@ def make_app(context: RestContext) -> web.Application:
                 route.method, prefix + _pattern(route.path), _bound(context, route), name=None
             )
     app.router.add_get(PATTERN, partial(serve, context.files))
+    for pattern in (EMOJI, ICON):
+        app.router.add_get(pattern, partial(serve_picture, context.files))
     app.router.add_route("*", r"/api/{version:v(?!9/|10/)[0-9]+}/{rest:.*}", _wrong_version)
     return app
 

@@ -5,12 +5,23 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from fanfare.model import Overwrite
+import msgspec
+
+from fanfare.model import GuildSettings, Overwrite
 from fanfare.rights import MAX_OVERWRITES
 from gateway.ingress.errors import FormError
 from gateway.ingress.forms import Form
 
-__all__ = ["channel_fields", "moment", "overwrite", "refuse_others", "role_fields", "role_position"]
+__all__ = [
+    "GUILD_SETTINGS",
+    "channel_fields",
+    "guild_settings",
+    "moment",
+    "overwrite",
+    "refuse_others",
+    "role_fields",
+    "role_position",
+]
 
 # What a field that is absent would be.
 _NOTHING: Final[tuple[Any, ...]] = (False, 0, "0", "", [], {})
@@ -20,6 +31,23 @@ _MAX_PERMISSIONS: Final = (1 << 63) - 1
 _MAX_POSITION: Final = 10_000
 
 
+_GUILD_NUMBERS: Final = {
+    "verification_level": 4,
+    "default_message_notifications": 1,
+    "explicit_content_filter": 2,
+    "afk_timeout": 3600,
+    "system_channel_flags": (1 << 16) - 1,
+}
+_GUILD_CHANNELS: Final = (
+    "afk_channel_id",
+    "system_channel_id",
+    "rules_channel_id",
+    "public_updates_channel_id",
+    "safety_alerts_channel_id",
+)
+_AFK_TIMEOUTS: Final = (60, 300, 900, 1800, 3600)
+GUILD_SETTINGS: Final = frozenset({"description", "preferred_locale", *_GUILD_NUMBERS, *_GUILD_CHANNELS})
+"""The fields of `guild_settings`."""
 _CHANNEL: Final = frozenset(
     {"name", "position", "nsfw", "rate_limit_per_user", "permission_overwrites", "topic", "parent_id"}
 )
@@ -74,6 +102,21 @@ def channel_fields(
     if "parent_id" in form:
         found["parent_id"] = form.snowflake("parent_id") or 0
     return found
+
+
+def guild_settings(form: Form) -> dict[str, Any]:
+    """The settings of a guild that are in a body, named as in the model; null is what they begin with."""
+    found: dict[str, Any] = {
+        "description": form.text("description", longest=300) or None,
+        "preferred_locale": form.text("preferred_locale", longest=10, shortest=2),
+        **{name: form.integer(name, most=most) for name, most in _GUILD_NUMBERS.items()},
+        **{name: form.snowflake(name) for name in _GUILD_CHANNELS},
+    }
+    timeout = found["afk_timeout"]
+    if timeout is not None and timeout not in _AFK_TIMEOUTS:
+        form.fail("afk_timeout", "BASE_TYPE_CHOICES", f"Value must be one of {set(_AFK_TIMEOUTS)}.")
+    begins = msgspec.structs.asdict(GuildSettings())
+    return {name: begins[name] if value is None else value for name, value in found.items() if name in form}
 
 
 def overwrite(form: Form) -> Overwrite:

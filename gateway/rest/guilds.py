@@ -5,15 +5,18 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads, permissions
+from fanfare.files.store import FilesUnavailableError
 from fanfare.model import ANNOUNCEMENT, CATEGORY, FORUM, TEXT, THREADS, VOICE, Channel
 from fanfare.permissions import P
 from fanfare.presence.statuses import online_in
 from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
-from gateway.ingress.errors import FormError, unknown_channel
+from gateway.ingress.errors import FormError, RefusedError, unknown_channel
 from gateway.ingress.forms import forms_of
+from gateway.ingress.pictures import picture
 from gateway.rest.context import Call, Route, empty, reply
-from gateway.rest.fields import channel_fields, refuse_others
+from gateway.rest.fields import GUILD_SETTINGS, channel_fields, guild_settings, refuse_others
+from gateway.rest.pictures import icon_name, icon_path
 
 __all__ = ["ROUTES"]
 
@@ -52,11 +55,27 @@ async def _update(call: Call) -> web.Response:
     form = await call.form()
     guild, _ = await call.guild(P.MANAGE_GUILD)
     name, owner = form.text("name", shortest=2, longest=100), form.snowflake("owner_id")
-    refuse_others(form, {"name", "owner_id"}, payloads.guild(guild))
+    settings, icon = guild_settings(form), picture(form, "icon")
+    refuse_others(form, {"name", "owner_id", "icon", *GUILD_SETTINGS}, payloads.guild(guild))
     form.check()
-    change = await call.context.store.update_guild(guild.id, by=call.user.id, name=name, owner_id=owner)
+    if icon is not None:
+        settings["icon"] = await _keep_icon(call, guild.id, icon)
+    elif "icon" in form:
+        settings["icon"] = None
+    change = await call.context.store.update_guild(
+        guild.id, by=call.user.id, name=name, owner_id=owner, **settings
+    )
     await call.applied(change)
     return reply(payloads.guild(change.value))
+
+
+async def _keep_icon(call: Call, guild_id: int, icon: bytes) -> str:
+    name = icon_name(icon)
+    try:
+        await call.context.files.put(icon_path(guild_id, name), icon)
+    except FilesUnavailableError as error:
+        raise RefusedError(f"the store of files is away: {error}") from error
+    return name
 
 
 async def _delete(call: Call) -> web.Response:

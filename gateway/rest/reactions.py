@@ -6,7 +6,7 @@ from aiohttp import web
 
 from fanfare import payloads
 from fanfare.emoji import Emoji, parse_emoji
-from gateway.ingress.errors import ApiError
+from gateway.ingress.errors import unknown_emoji
 from gateway.rest.context import Call, Route, empty, reply
 
 __all__ = ["ROUTES"]
@@ -59,9 +59,8 @@ async def _clear(call: Call) -> web.Response:
 def _emoji(call: Call) -> Emoji:
     """The emoji in the path. Raises: ApiError: there is none such."""
     found = parse_emoji(call.request.match_info["emoji"])
-    if found is None or found.id:
-        # Guilds have no emojis of their own here.
-        raise ApiError(400, 10014, "Unknown Emoji")
+    if found is None:
+        raise unknown_emoji(400)
     return found
 
 

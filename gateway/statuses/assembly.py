@@ -7,6 +7,7 @@ from fanfare.clock import now_s
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
 from fanfare.presence.statuses import Statuses
+from fanfare.store import Store
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.delivery.aside import tell
@@ -36,8 +37,9 @@ class UserStatuses:
         log: Log,
         ids: Ids,
         hub: Callable[[], Hub],
+        store: Store,
     ) -> None:
-        """Prepare; `teller.run`, `keeper.run` and `keeper.watch` are tasks.
+        """Prepare; `teller.run`, and `run`, `watch` and `see` of `keeper` are tasks.
 
         Args:
             redis: the primary.
@@ -47,6 +49,7 @@ class UserStatuses:
             log: Kafka.
             ids: snowflakes.
             hub: the node's, once there is one.
+            store: the database.
 
         """
         statuses = Statuses(redis, node)
@@ -59,6 +62,7 @@ class UserStatuses:
             shown=self.shown,
             sessions_of=lambda user: hub().roster.of_user(user),  # noqa: PLW0108 - there is no hub yet
             view_of=guilds.views.get,
+            seen=store.seen,
         )
         self._log = logs.get("statuses")
 

@@ -6,12 +6,14 @@ at once, but of one user not more often than every few seconds; then it is the n
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import Final, TypeVar
 
 from fanfare.presence.errors import RedisError
 from fanfare.presence.statuses import Noted, Statuses, Voice
+from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from gateway.delivery.session import Session
@@ -32,6 +34,8 @@ _LOOK_S: Final = 5.0
 # A change that its node has not told for so long is told by another one.
 _UNTOLD_S: Final = 30.0
 _UNTOLD_AT_ONCE: Final = 500
+_SEE_AGAIN_S: Final = 3600.0
+_SEEN_AT_ONCE: Final = 1000
 
 
 _Same = TypeVar("_Same")
@@ -53,6 +57,7 @@ class Keeper:
         shown: Shown,
         sessions_of: Callable[[int], Iterable[Session]],
         view_of: Callable[[int], View | None],
+        seen: Callable[[Iterable[int]], Awaitable[None]],
     ) -> None:
         """Prepare.
 
@@ -62,6 +67,7 @@ class Keeper:
             shown: what is shown to sessions here.
             sessions_of: the sessions of a user on this node.
             view_of: a guild as it is now, if it is loaded.
+            seen: notes in the database that users are online.
 
         """
         self._statuses = statuses
@@ -69,6 +75,10 @@ class Keeper:
         self._shown = shown
         self._sessions_of = sessions_of
         self._view_of = view_of
+        self._seen = seen
+        self._unseen: set[int] = set()
+        """Users who are online, and the database does not know."""
+        self._seen_at = time.monotonic()
         self._due: dict[int, float] = {}
         """Users to be looked at, and when."""
         self._noted: dict[int, Noted] = {}
@@ -119,6 +129,22 @@ class Keeper:
                     await self._again()
             except (RedisError, OSError) as error:
                 self._log.debug("statuses were not looked after", action=Action.RETRY, error=repr(error))
+
+    async def see(self) -> None:
+        """Note who is online in the database, every so often; a supervised task."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = time.monotonic()
+            if now - self._seen_at > _SEE_AGAIN_S:
+                self._unseen |= self._noted.keys()
+                self._seen_at = now
+            while self._unseen:
+                some = set(islice(self._unseen, _SEEN_AT_ONCE))
+                try:
+                    await self._seen(some)
+                except StoreUnavailableError:
+                    break
+                self._unseen -= some
 
     async def connect(self, session: Session, wish: VoiceWish) -> bool:
         """A session wants its user to be in a voice channel, or in none; whether a voice server is to be named.
@@ -209,6 +235,8 @@ class Keeper:
         told = await self._statuses.put(wanted)
         for noted in wanted:
             if noted.value:
+                if noted.user not in self._noted:
+                    self._unseen.add(noted.user)
                 self._noted[noted.user] = noted
                 self._noted_at[noted.user] = now
             else:

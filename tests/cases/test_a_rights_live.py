@@ -311,7 +311,7 @@ async def test_a7_an_edit_wants_the_rights_of_a_send(nodes, staffed):
         ("/guilds/{guild}/members/{other}", {LONG: "2030-01-01T00:00:00Z"}, LONG),
         ("/guilds/{guild}/members/@me", {"avatar": "data:image/png;base64,x"}, "avatar"),
         ("/guilds/{guild}", {"icon": "data:image/png;base64,x"}, "icon"),
-        ("/guilds/{guild}", {"verification_level": 2}, "verification_level"),
+        ("/guilds/{guild}", {"splash": "data:image/png;base64,x"}, "splash"),
         ("/channels/{channel}", {"bitrate": 64_000}, "bitrate"),
         ("/channels/{channel}", {"type": 5}, "type"),
         ("/guilds/{guild}/roles/{guild}", {"icon": "x"}, "icon"),
@@ -415,6 +415,13 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("PATCH", "/guilds/{guild}/members/@me/nick"): (NO_GUILD, LOOK),
     ("PUT", "/guilds/{guild}/members/{user}"): (NO_GUILD, {(403, 50025)}),
     ("GET", "/guilds/{guild}/audit-logs"): (NO_GUILD, NO),
+    ("POST", "/guilds/{guild}/emojis"): (NO_GUILD, NO),
+    **{
+        (method, "/guilds/{guild}/emojis/{picture}"): (NO_GUILD, {(404, 10014)})
+        for method in ("GET", "PATCH", "DELETE")
+    },
+    ("GET", "/guilds/{guild}/prune"): (NO_GUILD, NO),
+    ("POST", "/guilds/{guild}/prune"): (NO_GUILD, NO),
     ("GET", "/guilds/{guild}/bans"): (NO_GUILD, NO),
     ("GET", "/guilds/{guild}/bans/{user}"): (NO_GUILD, NO),
     ("PUT", "/guilds/{guild}/bans/{user}"): (NO_GUILD, NO),
@@ -458,6 +465,7 @@ BODIES: dict[str, Any] = {
     "/channels/{channel}/permissions/{target}": {"type": 0, "allow": "1024"},
     "/guilds/{guild}": {"name": "xx"},
     "/guilds/{guild}/channels": {"name": "x"},
+    "/guilds/{guild}/emojis": {"name": "xx", "image": "data:image/gif;base64,R0lGODlhAQABAAAAACw="},
     "/guilds/{guild}/members/@me": {"nick": "x"},
     "/guilds/{guild}/members/@me/nick": {"nick": "x"},
     "/guilds/{guild}/bulk-ban": {"user_ids": ["1"]},
@@ -492,7 +500,7 @@ async def test_every_route_as_everybody_who_may_not(stack, nodes):
     ids = {
         "{guild}": world.guild, "{channel}": world.channels[0], "{message}": message["id"], "{role}": role["id"],
         "{target}": role["id"], "{user}": other.id, "{application}": owner.id, "{emoji}": "%F0%9F%91%8D",
-        "{code}": "abcdef",
+        "{code}": "abcdef", "{picture}": 5,
         "{command}": 5, "{interaction}": 5, "{webhook}": owner.id, "{token}": "bm8.bm8",
     }  # fmt: skip
     wrong = []

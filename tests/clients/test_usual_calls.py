@@ -61,6 +61,7 @@ CALLS: Final = (
     "goes into a voice channel, and sees who is there",
     "answers a slash command",
     "answers a button",
+    "makes an emoji",
     "times somebody out",
     "bans somebody",
     "makes a webhook and speaks by it",
@@ -178,7 +179,7 @@ async def test_the_usual_calls(stack: Stack, library: str) -> None:
         await _it_sees(call, robot, rest, stack, world)
         await _it_is_there(call, robot, rest, human, world)
         await _it_answers(call, robot, rest, human, world)
-        await _it_moderates(call, robot, rest, world)
+        await _it_moderates(call, robot, rest, human, world)
         async with call("waits when it is limited (429)"):
             sent = await robot.does("burst", channel=channel, count=12)
             assert len(set(sent["ids"])) == 12
@@ -297,17 +298,21 @@ async def _it_answers(call: Any, robot: Robot, rest: Rest, human: Client, world:
         assert (await human.until("MESSAGE_UPDATE", id=answer["id"])).d["content"] == "pressed"
 
 
-async def _it_moderates(call: Any, robot: Robot, rest: Rest, world: World) -> None:
+async def _it_moderates(call: Any, robot: Robot, rest: Rest, human: Client, world: World) -> None:
     guild, robot_id, other = world.guild, world.people[1].id, str(world.people[2].id)
     await robot.does("ban", refused=50013, guild=str(guild), user=other)
     # Bans, timeouts and webhooks are not for everybody.
-    bits = P.MODERATE_MEMBERS | P.MANAGE_WEBHOOKS | P.BAN_MEMBERS
+    bits = P.MODERATE_MEMBERS | P.MANAGE_WEBHOOKS | P.BAN_MEMBERS | P.CREATE_GUILD_EXPRESSIONS
     staff = {"name": "staff", "permissions": str(int(bits))}
     role = await rest.request("POST", f"/guilds/{guild}/roles", staff)
     moves = [{"id": role["id"], "position": 5}]
     await rest.request("PATCH", f"/guilds/{guild}/roles", moves)
     await rest.request("PUT", f"/guilds/{guild}/members/{robot_id}/roles/{role['id']}")
     await robot.hears("roles", user=str(robot_id), roles=[role["id"]])
+    async with call("makes an emoji"):
+        made = await robot.does("emoji", guild=str(guild), name="wave")
+        told = await human.until("GUILD_EMOJIS_UPDATE")
+        assert [(one["id"], one["name"]) for one in told.d["emojis"]] == [(made["id"], "wave")]
     async with call("times somebody out"):
         await robot.does("timeout", guild=str(guild), user=other, seconds=3600)
         member = await rest.request("GET", f"/guilds/{guild}/members/{other}")

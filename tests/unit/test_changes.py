@@ -16,7 +16,9 @@ from fanfare.model import (
     PRIVATE_THREAD,
     PUBLIC_THREAD,
     Channel,
+    CustomEmoji,
     Guild,
+    GuildSettings,
     Member,
     Overwrite,
     Role,
@@ -122,10 +124,35 @@ def role_gone(key: int) -> tuple:
 
 def renamed(name: str, owner: int) -> tuple:
     told = payloads.guild(replace(guild(), name=name, owner_id=owner))
-    return "GUILD_UPDATE", told, lambda state: replace(state, name=name, owner_id=owner)
+    plain = GuildSettings()
+    return "GUILD_UPDATE", told, lambda state: replace(state, name=name, owner_id=owner, settings=plain)
 
 
+def set_to(settings: GuildSettings) -> tuple:
+    state = replace(guild(), settings=settings)
+    told = payloads.guild(state)
+    return "GUILD_UPDATE", told, lambda now: replace(now, name=state.name, owner_id=1, settings=settings)
+
+
+def with_emojis(emojis: dict[int, CustomEmoji]) -> tuple:
+    told = {"guild_id": str(GUILD_ID), "emojis": [payloads.emoji(one) for one in emojis.values()]}
+    return "GUILD_EMOJIS_UPDATE", told, lambda now: replace(now, emojis=emojis)
+
+
+SETTINGS = st.builds(
+    GuildSettings,
+    description=st.none() | TEXTS,
+    icon=st.none() | TEXTS,
+    verification_level=IDS,
+    system_channel_id=st.none() | IDS,
+    preferred_locale=TEXTS,
+)
+EMOJIS = st.dictionaries(IDS, TEXTS).map(
+    lambda found: {ident: CustomEmoji(ident, name, ident % 2 == 0) for ident, name in found.items()}
+)
 CHANGES = st.one_of(
+    st.builds(set_to, SETTINGS),
+    st.builds(with_emojis, EMOJIS),
     st.builds(put, st.sampled_from(["CHANNEL_CREATE", "CHANNEL_UPDATE"]), st.just("channels"), CHANNELS),
     st.builds(put, st.sampled_from(["GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE"]), st.just("roles"), ROLES),
     st.builds(put, st.sampled_from(["GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE"]), st.just("members"), MEMBERS),

@@ -118,6 +118,11 @@ async def do_webhook(channel: str, name: str, content: str) -> dict[str, str]:
     return {"id": str(sent.id)}
 
 
+async def do_emoji(guild: str, name: str) -> dict[str, str]:
+    picture = hikari.Bytes(b"\x89PNG\r\n\x1a\n and so on", "wave.png")
+    return {"id": str((await bot.rest.create_emoji(int(guild), name, picture)).id)}
+
+
 async def do_status(status: str, game: str) -> None:
     await bot.update_presence(status=hikari.Status(status), activity=hikari.Activity(name=game))
 

@@ -44,6 +44,10 @@ const does = {
     await webhook.delete();
     return { id: sent.id };
   },
+  emoji: async ({ guild, name }) => {
+    const attachment = Buffer.from("\x89PNG\r\n\x1a\n and so on", "latin1");
+    return { id: (await client.guilds.cache.get(guild).emojis.create({ attachment, name })).id };
+  },
   status: async ({ status, game }) => { client.user.setPresence({ status, activities: [{ name: game }] }); },
   connect: async ({ guild, channel }) => {
     const d = { guild_id: guild, channel_id: channel, self_mute: false, self_deaf: false };

@@ -1,0 +1,49 @@
+"""Pictures in the fields of requests, as data URLs (RFC 2397): what they are is told from their first bytes. Pure."""
+
+import base64
+import binascii
+from typing import Final
+
+from gateway.ingress.forms import Form
+
+__all__ = ["MOST_BYTES", "kind_of", "picture"]
+
+MOST_BYTES: Final = 256 * 1024
+_BEGINNINGS: Final = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"\xff\xd8\xff": "jpeg",
+}
+
+
+def kind_of(content: bytes) -> str | None:
+    """png, gif, jpeg or webp; None: something else."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "webp"
+    return next((kind for begins, kind in _BEGINNINGS.items() if content.startswith(begins)), None)
+
+
+def picture(form: Form, key: str, *, required: bool = False) -> bytes | None:
+    """The picture in a field; None where there is none, or the form notes that it is none."""
+    said = form.raw(key)
+    if said is None:
+        if required:
+            form.fail(key, "BASE_TYPE_REQUIRED", "This field is required")
+        return None
+    head, _, encoded = said.partition(",") if isinstance(said, str) else ("", "", "")
+    if not (head.startswith("data:image/") and head.endswith(";base64")):
+        form.fail(key, "IMAGE_INVALID", "Must be a picture as data:image/png;base64,...")
+        return None
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        form.fail(key, "IMAGE_INVALID", "The base64 in it cannot be read.")
+        return None
+    if len(content) > MOST_BYTES:
+        form.fail(key, "BINARY_TYPE_MAX_SIZE", f"File cannot be larger than {MOST_BYTES / 1024} kb.")
+        return None
+    if kind_of(content) is None:
+        form.fail(key, "IMAGE_INVALID", "Must be PNG, GIF, JPEG or WebP.")
+        return None
+    return content
