@@ -33,7 +33,9 @@ from fanfare.model import (
 
 __all__ = [
     "APPLICATION_FLAGS",
+    "PRIVILEGED",
     "Json",
+    "application_flags",
     "channel",
     "guild",
     "guild_create",
@@ -64,6 +66,8 @@ _PREVIEW: Final = frozenset(
     }
 )  # fmt: skip
 # Limited presence, members and message content: what a bot in fewer than 100 guilds has switched on.
+PRIVILEGED: Final = 1 << 1 | 1 << 8 | 1 << 15
+"""The intents that an application may be denied: members, presences, and what is said."""
 APPLICATION_FLAGS: Final = (1 << 13) | (1 << 15) | (1 << 19)
 
 
@@ -71,6 +75,12 @@ def timestamp(moment: datetime) -> str:
     """The moment in UTC, always with microseconds and offset. A naive moment is taken as UTC."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
+
+
+def application_flags(denied: int) -> int:
+    """The flags of an application that is denied these intents: libraries look there for what they may ask for."""
+    flags = {1 << 8: 1 << 13, 1 << 1: 1 << 15, 1 << 15: 1 << 19}
+    return sum(flag for intent, flag in flags.items() if not intent & denied)
 
 
 def user(u: User) -> Json:

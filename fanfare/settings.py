@@ -255,6 +255,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Positions of an entity that a user may publish one by one in 5 s, per gateway. 0: any number.",
     )
+    session_starts: int = Field(
+        default=1000,
+        ge=0,
+        description="Sessions that a bot may begin in 24 h; GET /gateway/bot tells. 0: any number.",
+    )
     router: str = Field(
         default="",
         pattern=r"^(https?://[^\s]+)?$",

@@ -45,6 +45,8 @@ def _gateway() -> list[tuple[str, ...]]:
         ("get", first), ("set", first, ""), ("get", worker),
         ("set", worker, ""), ("del", worker), ("get", keys.nonces_ready()), ("set", keys.nonces_ready(), ""),
         ("get", keys.epoch()),
+        ("incr", keys.session_starts(0)), ("set", keys.session_starts(0), ""), ("pttl", keys.session_starts(0)),
+        ("get", keys.session_starts(0)), ("incr", keys.session_starts_now(0)), ("set", keys.session_starts_now(0), ""),
         *_watching(),
         *_statuses(),
     ]  # fmt: skip

@@ -110,6 +110,36 @@ def user_create(
     _show_user(user, _tokens(settings).issue(user.id), as_json=as_json)
 
 
+_INTENTS: Final = {"members": 1 << 1, "presences": 1 << 8, "content": 1 << 15}
+
+
+@user_app.command("intents")
+def user_intents(
+    name: str,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="members, presences or content; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which privileged intents a bot must not ask for: without --without, it may ask for all."""
+    unknown = set(without or ()) - _INTENTS.keys()
+    if unknown:
+        raise UpError(f"there is no intent {', '.join(sorted(unknown))}: say {', '.join(_INTENTS)}")
+    denied = sum(_INTENTS[one] for one in set(without or ()))
+
+    async def work(tool: _Tool) -> User:
+        user = await tool.user(name)
+        await tool.store.deny_intents(user.id, denied)
+        return user
+
+    user = _run(_settings(), work)
+    left = [one for one, bit in _INTENTS.items() if not bit & denied]
+    if as_json:
+        _print_json({"id": str(user.id), "name": user.username, "intents": left})
+    else:
+        print(f"{user.username} may ask for: {', '.join(left) or 'none of the privileged intents'}")
+
+
 @user_app.command("list")
 def user_list(as_json: AsJson = False) -> None:
     """List all users."""

@@ -32,6 +32,8 @@ __all__ = [
     "reactions",
     "recent",
     "recent_bodies",
+    "session_starts",
+    "session_starts_now",
     "slow",
     "status_guild",
     "status_names",
@@ -159,6 +161,16 @@ def ephemeral(message: int) -> str:
 def slow(user: int, channel: int) -> str:
     """String, TTL: the user has to wait in a channel in slow mode; which send began it."""
     return f"{_before}slow:{user}:{channel}"
+
+
+def session_starts(user: int) -> str:
+    """String, TTL a day: how many sessions a bot has begun."""
+    return f"{_before}starts:{user}"
+
+
+def session_starts_now(user: int) -> str:
+    """String, TTL some seconds: how many of them just now."""
+    return f"{_before}starts:{user}:now"
 
 
 def bury(group: str, position: str) -> str:

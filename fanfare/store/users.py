@@ -43,6 +43,14 @@ class Users:
         )
         return {row["id"]: as_user(row) for row in rows}
 
+    async def denied_intents(self, user_id: int) -> int:
+        """The bits of the intents that an application must not ask for."""
+        return int(await self._db.value("SELECT denied_intents FROM users WHERE id = $1", user_id) or 0)
+
+    async def deny_intents(self, user_id: int, bits: int) -> None:
+        """From now on, an application must not ask for these intents, and may for all others."""
+        await self._db.value("UPDATE users SET denied_intents = $2 WHERE id = $1", user_id, bits)
+
     async def all_users(self, after: int = 0, limit: int = 1000) -> list[User]:
         """A page of all users, by id."""
         rows = await self._db.fetch(

@@ -285,7 +285,7 @@ class CatchUp:
         self._roster.join(session, guild)
         session.shown[guild] = view.guild.version
         people = self._people.part(view, session.user.id, session.intents)
-        d = guild_create(view, session.user.id, people, joined=True)
+        d = guild_create(view, session.user.id, people, joined=True, large_at=session.large_at)
         return wrap(dispatch(event.dispatch.s, "GUILD_CREATE", d), session.transport)
 
 

@@ -1,6 +1,7 @@
 """REQUEST_GUILD_MEMBERS: the members of a guild, to one session, in chunks."""
 
 import asyncio
+import time
 from typing import Final
 
 from fanfare.model import Member
@@ -12,6 +13,8 @@ from gateway.delivery.aside import caught_up, tell
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache, UnknownGuildError
+from gateway.ingress.errors import RateLimitedError
+from gateway.ingress.limits import RateLimits
 from gateway.protocol.member_requests import RequestMembers, chunks, rate_limited
 from gateway.statuses.shown import PRESENCES, Shown
 
@@ -22,6 +25,8 @@ _GUILD_MEMBERS: Final = 1 << 1
 _SEARCH_LIMIT: Final = 100
 # Requests of a session that are carried out at once; each can hold the members of a guild in memory.
 _AT_ONCE: Final = 32
+# How often a user may ask for all members of a guild within 5 s.
+_WHOLE_LISTS: Final = 10
 _LOOK_S: Final = 5.0
 _RETRY_S: Final = 5.0
 
@@ -37,11 +42,13 @@ class MemberRequests:
         self._guilds = guilds
         self._store = store
         self._under_way: dict[Session, int] = {}
+        self._whole_lists = RateLimits(_WHOLE_LISTS, what="members")
 
     async def answer(self, session: Session, asked: RequestMembers) -> None:
         """Carry a request out. A guild that the session is not in has no members to show."""
-        if self._under_way.get(session, 0) >= _AT_ONCE:
-            await tell(self._hub, session, "RATE_LIMITED", rate_limited(asked, _RETRY_S))
+        wait_s = self._too_many(session, asked)
+        if wait_s:
+            await tell(self._hub, session, "RATE_LIMITED", rate_limited(asked, wait_s))
             return
         self._under_way[session] = self._under_way.get(session, 0) + 1
         try:
@@ -61,6 +68,18 @@ class MemberRequests:
             self._under_way[session] -= 1
             if not self._under_way[session]:
                 del self._under_way[session]
+
+    def _too_many(self, session: Session, asked: RequestMembers) -> float:
+        """How long a session has to wait that asks for too much; 0: it does not."""
+        if self._under_way.get(session, 0) >= _AT_ONCE:
+            return _RETRY_S
+        if asked.users is not None or asked.query:
+            return 0.0
+        try:
+            self._whole_lists.take(session.user.id, asked.guild_id, time.monotonic())
+        except RateLimitedError as error:
+            return error.retry_after or _RETRY_S
+        return 0.0
 
     async def _look(self, session: Session, asked: RequestMembers) -> list[Member]:
         async with asyncio.timeout(_LOOK_S):

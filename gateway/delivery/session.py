@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+from fanfare.constants import LARGE_GUILD
 from fanfare.model import User
 from fanfare.record import USERS, Record
 from gateway.protocol.codes import CloseCode
@@ -70,6 +71,7 @@ class Session:
         "id",
         "intents",
         "key",
+        "large_at",
         "link",
         "replay",
         "shard",
@@ -91,6 +93,8 @@ class Session:
         self.user = user
         self.intents = intents
         self.shard: tuple[int, int] = (0, 1)
+        self.large_at = LARGE_GUILD
+        """A guild of more members is sent without them."""
         self.generation = 0
         """Of the tokens of its user that it began with."""
         self.hops = hops

@@ -124,13 +124,26 @@ Rights = tuple[tuple[int, ...], int]
 class View:
     """One version of a guild's state. A change makes another view; members may only be added as they are looked up."""
 
-    __slots__ = ("alike", "channel_lists", "guild", "held", "json", "parents", "seen", "snapshot", "special")
+    __slots__ = (
+        "alike",
+        "channel_lists",
+        "guild",
+        "held",
+        "json",
+        "parents",
+        "seen",
+        "snapshots",
+        "special",
+        "whole",
+    )
 
     def __init__(self, guild: Guild, before: "View | None" = None) -> None:
         """Args: before: another version of the guild: what is the same in both is not worked out again."""
         self.guild = guild
-        self.snapshot: tuple[bytes, bool] | None = None
-        """What GUILD_CREATE says to everybody, and whether without members (gateway.guilds.snapshot)."""
+        self.snapshots: dict[bool, bytes] = {}
+        """What GUILD_CREATE says to everybody, by whether it is without members (gateway.guilds.snapshot)."""
+        self.whole = len(guild.members) >= guild.member_count
+        """Whether all members were known when it was made."""
         self.channel_lists: dict[frozenset[int], bytes] = {}
         """Lists of channels as clients see them, by the channels that a member sees (gateway.guilds.snapshot)."""
         self.parents: frozenset[int] = frozenset()

@@ -36,7 +36,9 @@ def ready(
     return encode(d)
 
 
-def guild_create(view: View, user: int, people: bytes, *, joined: bool = False) -> bytes:
+def guild_create(
+    view: View, user: int, people: bytes, *, joined: bool = False, large_at: int = LARGE_GUILD
+) -> bytes:
     """The `d` of GUILD_CREATE for a member, with the channels that are there for the member.
 
     Everything but the member's own part is made once per version of the guild, and shared by members that see the same
@@ -46,21 +48,22 @@ def guild_create(view: View, user: int, people: bytes, *, joined: bool = False) 
         view: the guild.
         user: the member.
         people: the part that says who is there (`gateway.statuses.shown`).
+        large_at: a guild of more members is sent without them; LARGE_GUILD at the most.
         joined: the member has joined just now. Libraries know that by the missing `unavailable`.
 
     """
     guild = view.guild
     member = guild.members[user]
-    if view.snapshot is None:
-        # A guild that was large may have shrunk since; this node still does not know all of its members.
-        large = guild.member_count > LARGE_GUILD or len(guild.members) < guild.member_count
+    # A guild that was large may have shrunk since; this node still does not know all of its members.
+    large = guild.member_count > large_at or not view.whole
+    shared = view.snapshots.get(large)
+    if shared is None:
         shown = () if large else guild.members.values()
         d = payloads.guild_create(guild, (), shown, joined_at=member.joined_at, large=large)
         del d["joined_at"], d["unavailable"], d["channels"], d["threads"], d["presences"], d["voice_states"]
         if large:
             del d["members"]
-        view.snapshot = encode(d)[:-1], large
-    shared, large = view.snapshot
+        shared = view.snapshots[large] = encode(d)[:-1]
     visible = view.visible(rights_of(view, user))
     own = b',"channels":%b,"threads":%b,"joined_at":%b' % (
         _channels(view, visible),

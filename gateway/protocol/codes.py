@@ -78,10 +78,14 @@ class CloseCode(IntEnum):
     """No heartbeat in two intervals: resume."""
     INVALID_SHARD = 4010
     """`shard` is not [i, n] with 0 <= i < n: correct it."""
+    SHARDING_REQUIRED = 4011
+    """A session of more guilds than one may have: begin with more shards, as GET /gateway/bot tells."""
     INVALID_API_VERSION = 4012
     """Only version 10 (and 9) is spoken: correct the URL."""
     INVALID_INTENTS = 4013
     """`intents` is not a number of bits: correct it."""
+    DISALLOWED_INTENTS = 4014
+    """A privileged intent that the application must not have: ask for less, or ask the operator."""
 
     @property
     def resumable(self) -> bool:

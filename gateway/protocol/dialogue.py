@@ -21,6 +21,7 @@ from fanfare.constants import (
     CLIENT_FRAMES_PER_MINUTE,
     CONTROL_FRAMES_PER_MINUTE,
     HEARTBEAT_INTERVAL_MS,
+    LARGE_GUILD,
     OWN_FRAME_BYTES,
     OWN_UNANSWERED,
     STARTS,
@@ -45,6 +46,7 @@ __all__ = [
     "Watch",
 ]
 
+_LEAST_LARGE: Final = 50
 _WINDOW_S: Final = 60.0
 # A client that has not sent anything for two heartbeat intervals is gone.
 _SILENCE_S: Final = 2 * HEARTBEAT_INTERVAL_MS / 1000
@@ -90,6 +92,8 @@ class Identify:
     """The status to begin with, as the client says it."""
     properties: object = None
     """What the client says of itself."""
+    large_threshold: int = LARGE_GUILD
+    """A guild of more members is sent without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ class _Identify(msgspec.Struct):
     shard: tuple[int, int] | None = None
     presence: msgspec.Raw = msgspec.Raw(b"null")
     properties: Any = None
+    large_threshold: Any = None
 
 
 class _Resume(msgspec.Struct):
@@ -328,7 +333,10 @@ class Dialogue:
             return self._close(CloseCode.INVALID_SHARD, "shard is [i, n] with 0 <= i < n")
         self.state = State.STARTING
         presence = bytes(asked.presence)
-        return [Identify(asked.token, asked.intents, asked.shard, presence, asked.properties)]
+        large_at = asked.large_threshold
+        if not isinstance(large_at, int) or not _LEAST_LARGE <= large_at <= LARGE_GUILD:
+            large_at = LARGE_GUILD
+        return [Identify(asked.token, asked.intents, asked.shard, presence, asked.properties, large_at)]
 
     def _resume(self, d: bytes) -> list[Effect]:
         if (refused := self._begin()) is not None:

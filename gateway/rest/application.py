@@ -12,6 +12,7 @@ __all__ = ["ROUTES"]
 
 async def _application(call: Call) -> web.Response:
     user = payloads.user(call.user)
+    denied = await call.context.store.denied_intents(call.user.id)
     return reply(
         {
             "id": str(call.user.id),
@@ -25,7 +26,7 @@ async def _application(call: Call) -> web.Response:
             "owner": user,
             "bot": user,
             "team": None,
-            "flags": payloads.APPLICATION_FLAGS,
+            "flags": payloads.application_flags(denied),
             "rpc_origins": [],
             "approximate_guild_count": len(await call.context.store.guild_ids(call.user.id)),
             "approximate_user_install_count": 0,

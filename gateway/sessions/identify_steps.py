@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.delivery.session import Link, Session
+from gateway.protocol.codes import CloseCode
 from gateway.recovery.wishes import Now, Steps, Within
-from gateway.sessions.outcomes import come_again
+from gateway.sessions.outcomes import EndError, come_again
 from gateway.sessions.resume_steps import WAIT_S, Node, check_still_here
 from gateway.sessions.session_wishes import Enter, Leave, UntilWhole
 
-__all__ = ["Begin", "identify"]
+__all__ = ["MOST_GUILDS", "Begin", "identify"]
+
+MOST_GUILDS: Final = 2500
+"""Of a session; with more, its user needs more shards."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ def identify(node: Node, link: Link, make: Callable[[str], Session]) -> Steps[Se
     try:
         yield from Within(WAIT_S, iter(Enter(session)))
         check_still_here(node, session, link, inbox)
+        _check_size(session)
     except BaseException as error:
         if not isinstance(error, GeneratorExit):  # nobody answers any more
             yield from Leave(session)
@@ -47,3 +53,9 @@ def identify(node: Node, link: Link, make: Callable[[str], Session]) -> Steps[Se
     # What was accepted before is in the snapshot, what comes from here on is in the inbox: nothing lies between.
     yield from Begin(session, link)
     return session
+
+
+def _check_size(session: Session) -> None:
+    if len(session.guilds) > MOST_GUILDS:
+        said = f"{len(session.guilds)} guilds, {MOST_GUILDS} at most: begin with more shards"
+        raise EndError(CloseCode.SHARDING_REQUIRED, said)

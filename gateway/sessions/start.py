@@ -9,9 +9,11 @@ import time
 from functools import partial
 from typing import Final
 
+from fanfare import payloads
 from fanfare.bus.producer import NotHandedOverError
 from fanfare.clock import now_s
 from fanfare.model import User
+from fanfare.presence import session_starts
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
 from fanfare.settings import Settings
@@ -72,6 +74,8 @@ class Starter:
     ) -> None:
         """Args: tails: a client of its own, which may wait for entries of other nodes' inboxes; shown: statuses."""
         self._settings = settings
+        self._redis = redis
+        self._store = store
         self._hub = hub
         self._guilds = guilds
         self._accounts = accounts
@@ -102,6 +106,8 @@ class Starter:
         """
         async with turn(self._starts, link):
             user, generation = await self._user(asked.token)
+            if user.bot:
+                await self._check(user, asked.intents)
             start = OneStart(self._answers, link, begin=partial(self._begin, asked.shard))
             session = await start.run(
                 identify(self._answers, link, partial(self._new, asked, user, generation))
@@ -109,12 +115,29 @@ class Starter:
         metrics.STARTS.inc()
         return session
 
+    async def _check(self, user: User, intents: int) -> None:
+        """What holds for applications. Raises EndError, InvalidSessionError."""
+        try:
+            denied = await self._store.denied_intents(user.id) if intents & payloads.PRIVILEGED else 0
+            begun = await session_starts.take(self._redis, user.id, self._settings.session_starts)
+        except (StoreUnavailableError, RedisError, OSError) as error:
+            raise come_again("a store is away") from error
+        if intents & denied:
+            said = f"intents {intents & denied} are not for this application: ask for others, or ask the operator"
+            raise EndError(CloseCode.DISALLOWED_INTENTS, said)
+        if begun.remaining < 0 and self._settings.session_starts:
+            said = f"{self._settings.session_starts} sessions in 24 h at most: see GET /gateway/bot"
+            raise EndError(CloseCode.RATE_LIMITED, said)
+        if not begun.at_once and self._settings.session_starts:
+            raise InvalidSessionError("too many begin at one time")
+
     def _new(self, asked: Identify, user: User, generation: int, inbox: str) -> Session:
         """A session that begins in an inbox."""
         shard = asked.shard or (0, 1)
         claims = Claims(secrets.token_hex(8), user.id, asked.intents, shard, inbox, generation=generation)
         session = Session(claims.key, self._ids.issue(claims), user, asked.intents, [Hop(inbox)], 0)
         session.shard, session.generation = shard, generation
+        session.large_at = asked.large_threshold
         session.status = status.read(asked.presence, status.client_of(asked.properties), int(now_s() * 1000))
         session.status_kept = session.status == ONLINE
         return session
@@ -195,7 +218,9 @@ class Starter:
             view = self._guilds.views[guild]
             session.shown[guild] = view.guild.version
             people = self._hub.people.part(view, session.user.id, session.intents)
-            frames.append(("GUILD_CREATE", guild_create(view, session.user.id, people)))
+            frames.append(
+                ("GUILD_CREATE", guild_create(view, session.user.id, people, large_at=session.large_at))
+            )
         last = len(frames) - 1
         s = self._hub.s
         parts = [

@@ -33,8 +33,10 @@ DOCUMENTED_CODES = {
     4008: ("RATE_LIMITED", True),
     4009: ("SESSION_TIMED_OUT", True),
     4010: ("INVALID_SHARD", False),
+    4011: ("SHARDING_REQUIRED", False),
     4012: ("INVALID_API_VERSION", False),
     4013: ("INVALID_INTENTS", False),
+    4014: ("DISALLOWED_INTENTS", False),
 }
 
 

@@ -77,7 +77,7 @@ def test_identify_with_all_that_libraries_send(fresh):
         "v": 10,
     }
     presence = b'{"status": "offline", "activities": null}'
-    wanted = Identify("Bot t", 1 << 40, (1, 2), presence, {"os": "linux"})
+    wanted = Identify("Bot t", 1 << 40, (1, 2), presence, {"os": "linux"}, 250)
     assert fresh.receive(frame(2, d), 0.0) == [wanted]
 
 

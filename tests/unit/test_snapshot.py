@@ -55,6 +55,15 @@ def test_a_guild_with_members_that_are_not_kept_is_large(count):
         assert [each["user"]["id"] for each in d["members"]] == [str(ident)]
 
 
+def test_a_client_may_call_a_smaller_guild_large():
+    view = View(guild())
+    small = json.loads(guild_create(view, ALICE, NOBODY_THERE))
+    large = json.loads(guild_create(view, ALICE, NOBODY_THERE, large_at=3))
+    assert (small["large"], len(small["members"])) == (False, 4)
+    assert (large["large"], [each["user"]["id"] for each in large["members"]]) == (True, [str(ALICE)])
+    assert json.loads(guild_create(view, ALICE, NOBODY_THERE)) == small
+
+
 def test_members_looked_up_later_change_nothing():
     state = guild()
     carol = state.members.pop(BOB)
