@@ -108,7 +108,7 @@ def broadcast_change(
     guild, version = record.guild, record.version
     for was, room in rooms.items():
         now = was._replace(roles=rights_after(record, was, after)[0])
-        data = frames_of(event, (was.roles, was.user), now)
+        data = frames_of(event, (was.roles, was.own), now)
         if data is None:
             continue
         # Without the sessions whose snapshot held the change already.

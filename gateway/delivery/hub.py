@@ -351,7 +351,7 @@ class Hub:
 
 def _moved(before: View, after: View) -> set[int]:
     """The users whose rights a change may have changed, though not those of others with the same roles."""
-    moved = set(before.special ^ after.special)
+    moved = {user for user, _ in before.special.items() ^ after.special.items()}
     old, new = before.guild.members, after.guild.members
     if old is not new:
         moved |= {user for user in new.keys() & old.keys() if new[user].roles != old[user].roles}

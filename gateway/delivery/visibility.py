@@ -30,7 +30,7 @@ def rights_after(record: Record, audience: AudienceClass, after: View) -> Rights
     roles = audience.roles
     if record.type == "GUILD_ROLE_DELETE":
         roles = tuple(role for role in roles if role in after.guild.roles)
-    return roles, audience.user
+    return roles, audience.own
 
 
 def frames_of(event: Event, was: Rights, audience: AudienceClass, *, own: bool = False) -> bytes | None:
@@ -46,7 +46,7 @@ def frames_of(event: Event, was: Rights, audience: AudienceClass, *, own: bool =
     record, after = event.dispatch.record, event.view
     assert after is not None
     before = event.before or after
-    now = (audience.roles, audience.user)
+    now = (audience.roles, audience.own)
     if record.type in _CHANNELS:
         return _frames_of_channel(event, was, audience)
     if record.type in _THREADS:
@@ -88,7 +88,7 @@ def _frames_of_channel(event: Event, was: Rights, audience: AudienceClass) -> by
     if not audience.intents & GUILDS:
         return None
     before = event.before or after
-    now = (audience.roles, audience.user)
+    now = (audience.roles, audience.own)
     saw, shown = before.shows(was, record.channel), after.shows(now, record.channel)
     name = ("CHANNEL_UPDATE" if saw else "CHANNEL_CREATE") if shown else "CHANNEL_DELETE" if saw else ""
     if not name:

@@ -5,6 +5,7 @@ decision and one buffer for each class, however many sessions are in it. An even
 nobody: it needs a line in the table of intents before anybody gets it.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeVar
 
@@ -49,6 +50,8 @@ HEARS: Final = 1 << 64
 # Plain numbers: the operators of a flag make an object each time.
 _VIEW_CHANNEL: Final = int(P.VIEW_CHANNEL)
 _CONNECT: Final = int(P.CONNECT)
+# Between what two overwrites say; no id or bits are negative.
+_SEPARATOR: Final = -1
 # Rights that are kept of a channel: far more than a guild has different sets of roles.
 _KEPT: Final = 10_000
 
@@ -111,14 +114,17 @@ class AudienceClass(NamedTuple):
     """What decides which frame, if any, a session of a guild gets."""
 
     roles: tuple[int, ...]
-    user: int
-    """0, except for users with rights of their own: the owner and those named in a channel's overwrites."""
+    own: int
+    """What overwrites and private threads say of the user by name; 0: nothing. For the owner, the owner's id.
+
+    Whoever has the same ones has the same number, in each version of the guild.
+    """
     intents: int
     transport: Transport
 
 
 Rights = tuple[tuple[int, ...], int]
-"""What a user's rights in a guild depend on: the sorted roles, and the user id of a user with rights of their own."""
+"""What a user's rights in a guild depend on: the sorted roles, and `AudienceClass.own`."""
 
 
 class View:
@@ -127,6 +133,7 @@ class View:
     __slots__ = (
         "alike",
         "channel_lists",
+        "examples",
         "guild",
         "held",
         "json",
@@ -148,8 +155,10 @@ class View:
         """Lists of channels as clients see them, by the channels that a member sees (gateway.guilds.snapshot)."""
         self.parents: frozenset[int] = frozenset()
         """The channels that have open threads."""
-        self.special: frozenset[int] = frozenset()
-        """The users with rights of their own: the owner, those named in an overwrite, or in a private thread."""
+        self.special: dict[int, int] = {}
+        """The users with rights of their own, and which: the owner, those in an overwrite, or in a private thread."""
+        self.examples: dict[int, int] = {}
+        """One of the users with each of these rights."""
         self.json: dict[int, bytes] = {}
         """The channels as clients see them, filled as they are asked for. So are the next two."""
         self.held: dict[int, dict[Rights, int]] = {}
@@ -168,28 +177,38 @@ class View:
             self.json = _unchanged(guild, before, before.json) if before is not None else {}
             self.parents = frozenset(one.parent_id for one in guild.channels.values() if _is_open(one))
         if before is not None and same_channels and same_owner:
-            self.special = before.special
+            self.special, self.examples = before.special, before.examples
         else:
-            self.special = frozenset({guild.owner_id}.union(*map(_named, guild.channels.values())))
+            self.special = _special(guild)
+            self.examples = {own: user for user, own in self.special.items()}
         if before is not None and same_channels and same_roles:
             self.held, self.seen = before.held, before.seen
         elif before is not None and same_roles:
             self.held = _unchanged(guild, before, before.held)
 
-    def permissions(self, roles: tuple[int, ...], user: int, channel_id: int) -> int:
-        """Permission bits in a channel, and HEARS; none in one that does not exist."""
+    def permissions(self, roles: tuple[int, ...], own: int, channel_id: int) -> int:
+        """Permission bits in a channel, and HEARS; none in one that does not exist.
+
+        Args:
+            roles: sorted.
+            own: as of `AudienceClass`.
+            channel_id: which channel.
+
+        """
         known = self.held.get(channel_id)
         if known is None:
             if channel_id not in self.guild.channels:
                 return 0
             known = self.held[channel_id] = {}
-        at = (roles, user)
+        at = (roles, own)
         held = known.get(at)
         if held is None:
+            if own and own not in self.examples:
+                return 0  # nobody has these rights in this version
             if len(known) >= _KEPT:
                 known.clear()
             channel = self.guild.channels[channel_id]
-            held = in_channel(self.guild, roles, user, channel)
+            held = in_channel(self.guild, roles, self.examples.get(own, 0), channel)
             if held & _VIEW_CHANNEL and (held & _CONNECT or channel.type not in VOICE_TYPES):
                 held |= HEARS
             known[at] = held
@@ -263,11 +282,33 @@ def _is_open(channel: Channel) -> bool:
     return channel.thread is not None and not channel.thread.archived
 
 
-def _named(channel: Channel) -> set[int]:
-    """The members that a channel's overwrites name, or who have joined a private thread."""
-    if channel.type == PRIVATE_THREAD and channel.thread is not None:
-        return set(channel.thread.joined)
-    return {overwrite.id for overwrite in channel.overwrites if overwrite.type == 1}
+def _special(guild: Guild) -> dict[int, int]:
+    """The users with rights of their own, and which: the same number for the same ones."""
+    named: dict[int, list[int]] = {}
+    for ident in sorted(guild.channels):
+        channel = guild.channels[ident]
+        if channel.type == PRIVATE_THREAD and channel.thread is not None:
+            for one in channel.thread.members:
+                named.setdefault(one.id, []).append(ident)
+        for overwrite in channel.overwrites:
+            if overwrite.type == 1:
+                said = named.setdefault(overwrite.id, [])
+                said += (ident, overwrite.allow, overwrite.deny, _SEPARATOR)
+    numbers: dict[tuple[int, ...], int] = {}
+    found = {}
+    for user, said in named.items():
+        key = tuple(said)
+        if key not in numbers:
+            numbers[key] = _number(key)
+        found[user] = numbers[key]
+    found[guild.owner_id] = guild.owner_id
+    return found
+
+
+def _number(said: tuple[int, ...]) -> int:
+    """A number for what is said, larger than any user's id: so none is taken for that of another one."""
+    digest = hashlib.blake2b(repr(said).encode(), digest_size=16).digest()
+    return int.from_bytes(digest) | 1 << 128
 
 
 _Found = TypeVar("_Found")
@@ -297,13 +338,13 @@ def rights_of(view: View, user: int) -> Rights:
         KeyError: the view does not know the user as a member.
 
     """
-    return tuple(sorted(view.guild.members[user].roles)), user if user in view.special else 0
+    return tuple(sorted(view.guild.members[user].roles)), view.special.get(user, 0)
 
 
 def classify(view: View, user: int, intents: int, transport: Transport) -> AudienceClass:
     """The class of a session. Raises as `rights_of`."""
-    roles, special = rights_of(view, user)
-    return AudienceClass(roles, special, intents, transport)
+    roles, own = rights_of(view, user)
+    return AudienceClass(roles, own, intents, transport)
 
 
 def sees(view: View, audience: AudienceClass, record: Record) -> bool:
@@ -311,10 +352,10 @@ def sees(view: View, audience: AudienceClass, record: Record) -> bool:
     if not audience.intents & intent_of(record.type, in_guild=True):
         return False
     if not record.channel:
-        if record.permission and record.permission & ~base_of(view.guild, audience.roles, audience.user):
+        if record.permission and record.permission & ~base_of(view.guild, audience.roles, audience.own):
             return False
         return record.audience == GUILD
-    held = view.permissions(audience.roles, audience.user, record.channel)
+    held = view.permissions(audience.roles, audience.own, record.channel)
     needed = record.permission | (_VIEW_CHANNEL if record.audience == GUILD else HEARS)
     return held & needed == needed
 

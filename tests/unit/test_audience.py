@@ -6,13 +6,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fanfare.model import Channel, Guild, Overwrite, Role
 from fanfare.permissions import P, base, in_channel
 from fanfare.record import CHANNEL, GUILD, Record
 from fanfare.record import USERS as USERS_NAMED
 from gateway.guilds import audience
-from gateway.guilds.audience import MESSAGE_CONTENT, View, classify, content_for, intent_of, sees
+from gateway.guilds.audience import (
+    MESSAGE_CONTENT,
+    View,
+    classify,
+    content_for,
+    intent_of,
+    rights_of,
+    sees,
+)
 from gateway.protocol.frames import Transport
 from tests.unit.gateway_world import (
     ALICE,
@@ -43,6 +52,7 @@ DOCUMENTED = {
     3: ("GUILD_EMOJIS_UPDATE", ""),
     5: ("WEBHOOKS_UPDATE", ""),
     6: ("INVITE_CREATE INVITE_DELETE", ""),
+    7: ("VOICE_STATE_UPDATE", ""),
     8: ("PRESENCE_UPDATE", ""),
     9: ("MESSAGE_CREATE MESSAGE_UPDATE MESSAGE_DELETE MESSAGE_DELETE_BULK", ""),
     10: (_REACTIONS, ""),
@@ -245,3 +255,49 @@ def test_answers_that_are_kept_are_dropped_when_they_are_too_many(monkeypatch):
     assert len(view.seen) == 1
     assert len(view.held[HIDDEN]) == 1
     assert view.permissions((GUILD_ID,), 0, 404) == 0, "a channel that is gone allows nothing"
+
+
+def with_overwrites(said: dict[int, tuple[int, int]]) -> Guild:
+    """The small guild, with overwrites for many members in both of its channels."""
+    state = guild()
+    overwrites = tuple(Overwrite(user, 1, *bits) for user, bits in said.items())
+    channels = {
+        ident: replace(one, overwrites=one.overwrites + overwrites) for ident, one in state.channels.items()
+    }
+    members = {user: member(user) for user in said}
+    return replace(state, channels=channels, members=state.members | members)
+
+
+def test_members_of_whom_overwrites_say_the_same_are_one_class():
+    """10,000 overwrites in a channel must not make 10,000 buffers of a broadcast."""
+    shown, silent = (int(P.VIEW_CHANNEL), 0), (int(P.VIEW_CHANNEL), int(P.SEND_MESSAGES))
+    said = {user: shown if user % 2 else silent for user in range(100, 10_100)}
+    view = View(with_overwrites(said))
+    classes = {classify(view, user, ALL_INTENTS, Transport.JSON) for user in said}
+    assert len(classes) == 2
+    # A new version in which one member's overwrite is gone moves that member and no other.
+    gone = dict(said)
+    del gone[100]
+    after = View(with_overwrites(gone), view)
+    assert {user for user in said if view.special[user] != after.special.get(user)} == {100}
+
+
+BITS = st.sampled_from([0, int(P.VIEW_CHANNEL), int(P.SEND_MESSAGES), int(P.VIEW_CHANNEL | P.SEND_MESSAGES)])
+
+
+@given(st.dictionaries(st.sampled_from([OWNER, STAFF, ALICE, BOB, 10, 11, 12]), st.tuples(BITS, BITS)))
+def test_a_class_holds_what_each_of_its_members_would_hold_alone(said):
+    state = with_overwrites({})
+    overwrites = tuple(Overwrite(user, 1, *bits) for user, bits in said.items())
+    hidden = replace(state.channels[HIDDEN], overwrites=state.channels[HIDDEN].overwrites + overwrites)
+    members = state.members | {user: member(user) for user in (10, 11, 12)}
+    state = replace(state, channels=state.channels | {HIDDEN: hidden}, members=members)
+    view = View(state)
+    for user, one in state.members.items():
+        held = view.permissions(*rights_of(view, user), HIDDEN) & ~audience.HEARS
+        assert held == in_channel(state, one.roles, user, hidden)
+
+
+def test_rights_that_nobody_has_are_none():
+    view = View(guild())
+    assert view.permissions((), 1 << 130, PUBLIC) == 0
