@@ -39,7 +39,7 @@ class Bot(discord.Client):
         if frame["op"] == 9:
             _tell(self.number, "invalid", now, bool(d))
         elif kind == "MESSAGE_CREATE":
-            _tell(self.number, "got", now, int(d["id"]), frame["s"])
+            _tell(self.number, "got", now, int(d["id"]), frame["s"], int(d["channel_id"]))
         elif kind in {"READY", "RESUMED"}:
             _tell(self.number, kind.lower(), now)
 

@@ -30,9 +30,11 @@ class _Seen:
 class Bots:
     """A process with a few real clients."""
 
-    def __init__(self, system: System, people: Sequence[Person], history: History) -> None:
+    def __init__(self, system: System, people: Sequence[Person], history: History, skip: int) -> None:
+        """Args: skip: a channel whose messages are not noted."""
         self._system = system
         self._history = history
+        self._skip = skip
         self._clients = [_Seen(person) for person in people]
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -90,6 +92,8 @@ class Bots:
         elif log is None:
             return
         elif kind == "got":
+            if facts[2] == self._skip:
+                return
             self._history.got(log, facts[0], facts[1], at)
         elif kind == "invalid":
             client.why = f"INVALID_SESSION, d={facts[0]}"

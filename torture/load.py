@@ -6,6 +6,7 @@ from random import Random
 from typing import Final
 
 from torture.bots import Bots
+from torture.changers import Changers
 from torture.client import Client  # noqa: TC001 - asyncio programs read better without
 from torture.history import History
 from torture.receivers import Receiver, traits
@@ -35,8 +36,9 @@ class Load:
         rate: float,
         label: str,
         bots: int,
+        changes: float,
     ) -> None:
-        """Args: label: begins every nonce; bots: how many discord.py clients."""
+        """Args: label: begins every nonce; bots: how many discord.py clients; changes: of messages, a second."""
         self.system = system
         self.world = world
         self.history = history
@@ -50,6 +52,7 @@ class Load:
                 seeded(seed, label, "receiver", number),
                 self._place,
                 history,
+                world.changing,
             )
             for number in range(receivers)
         ]
@@ -62,7 +65,11 @@ class Load:
             history,
             label=label,
         )
-        self.bots = Bots(system, rng.sample(world.people, min(bots, len(world.people))), history)
+        self.changers = Changers(world, seeded(seed, label, "changers"), self._api, label=label)
+        self._changes = changes
+        self.bots = Bots(
+            system, rng.sample(world.people, min(bots, len(world.people))), history, world.changing
+        )
         self.abandoned: list[Client] = []
         """Half-open connections, to be closed at the end."""
         self._tasks: dict[Receiver, asyncio.Task[None]] = {}
@@ -81,11 +88,14 @@ class Load:
             while self.bots.away:
                 await asyncio.sleep(_TEND_S)
         self._others.append(asyncio.create_task(self.senders.run(self.rate, self._enough), name="senders"))
+        self._others.append(
+            asyncio.create_task(self.changers.run(self._changes, self._enough), name="changers")
+        )
 
     async def enough(self, within_s: float) -> None:
         """Send nothing new, and wait for the last answers."""
         self._enough.set()
-        await self.senders.finish(within_s)
+        await asyncio.gather(self.senders.finish(within_s), self.changers.finish(within_s))
         for receiver in self.receivers:
             receiver.calm()
 
@@ -96,6 +106,7 @@ class Load:
             task.cancel()
         await asyncio.gather(*self._others, return_exceptions=True)
         await self.senders.close()
+        await self.changers.close()
         await self.bots.stop()
         await asyncio.gather(*(receiver.stop(task) for receiver, task in self._tasks.items()))
         await asyncio.gather(*(each.cut() for each in self.abandoned))

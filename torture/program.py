@@ -30,6 +30,7 @@ class Choice:
     seconds: float = 0.0
     rate: float = 30.0
     receivers: int = 120
+    changes: float = 4.0
     brokers: int = 0
     scale: str = ""
     folder: Path | None = None
@@ -88,9 +89,9 @@ async def _row(
     label: str,
     say: Callable[[str], None],
 ) -> Row:
-    wanted = Wanted(seed, choice.seconds, choice.rate, choice.receivers, say)
+    wanted = Wanted(seed, choice.seconds, choice.rate, choice.receivers, choice.changes, say)
     if name == "mix":
-        wanted = Wanted(seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, say)
+        wanted = Wanted(seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, choice.changes, say)
         return await run_mix(system, world, wanted, history, label)
     return await run_one(system, world, by_name()[name](), wanted, history, label)
 

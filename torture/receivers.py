@@ -25,6 +25,7 @@ from torture.client import (
     Session,
 )
 from torture.history import History, Link, SessionLog
+from torture.twin import Twin
 from torture.world import Person
 
 __all__ = ["Place", "Receiver", "Traits", "traits"]
@@ -76,14 +77,25 @@ class Receiver:
     """One client program."""
 
     def __init__(
-        self, name: str, person: Person, how: Traits, rng: Random, place: Place, history: History
+        self,
+        name: str,
+        person: Person,
+        how: Traits,
+        rng: Random,
+        place: Place,
+        history: History,
+        changing: int = 0,
     ) -> None:
+        """Args: changing: a channel of which not each message is noted, but what becomes of them; 0: there is none."""
         self.name = name
         self.person = person
         self.traits = how
         self.client: Client | None = None
         """The connection, while it is live."""
         self.log: SessionLog | None = None
+        self.twin: Twin | None = None
+        """What the session knows of the channel that changes."""
+        self._changing = changing
         self.ready = asyncio.Event()
         """Live at least once."""
         self._rng = rng
@@ -255,6 +267,7 @@ class Receiver:
         )
         events = await client.start()
         self.log = log
+        self.twin = Twin(self._changing) if self._changing else None
         self._history.began(log)
         log.ready = time.monotonic()
         self._live(client, link, "ready")
@@ -274,7 +287,9 @@ class Receiver:
         clock = time.monotonic
         while True:
             event = await client.next()
-            if event.t == "MESSAGE_CREATE":
+            if self.twin is not None and self.twin.take(event.t, event.d):
+                self._heard = clock()
+            elif event.t == "MESSAGE_CREATE":
                 self._heard = now = clock()
                 got(log, int(event.d["id"]), event.s, now)
                 self._impatience = 1.0

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from torture import evidence
+from torture.changers import disagreements
 from torture.check import Entry, Verdict, check
 from torture.faults.base import Context, Fault, SkippedError
 from torture.faults.catalogue import by_name
@@ -16,7 +17,7 @@ from torture.history import FaultTimes, History
 from torture.load import Load
 from torture.settling import gather_facts, settle
 from torture.system import BadSystemError, System, seeded
-from torture.world import World
+from torture.world import EPOCH_MS, World
 
 __all__ = ["Row", "Wanted", "run_mix", "run_one"]
 
@@ -37,6 +38,8 @@ class Wanted:
     seconds: float
     rate: float
     receivers: int
+    changes: float
+    """Edits, reactions and the like, a second."""
     say: Callable[[str], None]
     """Told how it goes."""
 
@@ -140,9 +143,11 @@ async def _run(
         rate=wanted.rate,
         label=label,
         bots=_BOTS,
+        changes=wanted.changes,
     )
     trouble = ""
     log: list[Entry] = []
+    apart: list[str] = []
     memory = Memory(system)
     watching = asyncio.create_task(memory.watch(), name="memory")
     try:
@@ -157,6 +162,9 @@ async def _run(
         wanted.say("".join(f"  {name}: {_told(times)}\n" for times in history.faults).rstrip())
         await load.enough(_LAST_ANSWERS_S)
         log = await settle(system, world, history, log_ms, away=lambda: load.away, say=wanted.say)
+        if wanted.changes:
+            wanted.say(f"  {name}: {load.changers.told}")
+            apart = await disagreements(system, world, load.receivers, since_ms - EPOCH_MS << 22)
     except TimeoutError:
         trouble = "not all receivers got ready"
     finally:
@@ -166,6 +174,8 @@ async def _run(
     verdict = check(history, facts)
     if trouble:
         verdict.add("system", trouble)
+    for line in apart:
+        verdict.add("apart", line)
     row = Row(name, verdict, took_s=round(time.monotonic() - began, 1))
     row.resumes, row.memory = resumes(history), memory.growth()
     for violation in [one for one in verdict.violations if one.message][:_TRAILS]:

@@ -54,7 +54,7 @@ async def settle(
     while time.monotonic() < deadline:
         found = await _read_log(system, since_ms)
         if found is not None:
-            log = found
+            log = [entry for entry in found if entry.channel in world.audience]
             owed = missing(history, Facts(log, world.audience, frozenset(world.direct)))
             gone = away()
             whole = not owed and not gone

@@ -12,7 +12,7 @@ from fanfare.settings import Settings
 from fanfare.store import Store
 from fanfare.tokens import Tokens
 
-__all__ = ["Person", "World", "make_world"]
+__all__ = ["EPOCH_MS", "Person", "World", "make_world"]
 
 EPOCH_MS = 1_420_070_400_000
 
@@ -37,6 +37,8 @@ class World:
     direct: set[int] = field(default_factory=set)
     flood: int = 0
     """The channel of the small guild."""
+    changing: int = 0
+    """A channel of the large guild in which messages are changed; it is no part of `audience`."""
 
     def channels_of(self, user: int) -> list[int]:
         """Where a user may write."""
@@ -57,11 +59,12 @@ async def make_world(settings: Settings, people: int, rng: Random) -> World:
     try:
         users = [await store.create_user(next_id(), f"torture{next_id()}", False) for _ in range(people)]
         world.people = [Person(user.id, tokens.issue(user.id)) for user in users]
-        guild = await store.create_guild(next_id, users[0], "torture", ["one", "two", "three"])
+        guild = await store.create_guild(next_id, users[0], "torture", ["one", "two", "three", "changing"])
         for user in users[1:]:
             await store.add_member(guild.guild_id, user)
         everybody = frozenset(user.id for user in users)
-        world.audience = dict.fromkeys(guild.value.channels, everybody)
+        *channels, world.changing = guild.value.channels
+        world.audience = dict.fromkeys(channels, everybody)
         insiders = {user.id for user in rng.sample(users[1:], people // 2)} | {users[0].id}
         view = int(P.VIEW_CHANNEL)
         secret = Channel(

@@ -66,7 +66,7 @@ async def run(cluster: Cluster, world: World, fault: RollOut, file: Path) -> Row
     said: list[str] = []
     with file.open("wb") as lines:
         history = History(lines)
-        row = await run_one(cluster, world, fault, Wanted(14, 0, 30, 60, said.append), history, "roll")
+        row = await run_one(cluster, world, fault, Wanted(14, 0, 30, 60, 0, said.append), history, "roll")
     verdict = row.verdict
     print(*said, sep="\n")
     for times, gap_s in zip(history.faults, verdict.gaps_s, strict=True):
