@@ -347,7 +347,10 @@ async def main(service: Service) -> None:
         )
 
         app = _application(
-            RestContext(settings, redis, store, guilds, ingress, worker, accounts, files, Uploads()), location
+            RestContext(
+                settings, redis, store, guilds, ingress, worker, accounts, files, Uploads(), statuses
+            ),
+            location,
         )
         await _serve(service, node, app, room, ingress)
 

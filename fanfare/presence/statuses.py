@@ -7,6 +7,8 @@ it back. A change in a guild that somebody watches stands in a list until it was
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from fanfare.clock import now_s
 from fanfare.presence import keys
 from fanfare.presence.client import Redis
@@ -17,6 +19,7 @@ __all__ = ["Change", "Noted", "Statuses", "Voice", "online_in", "voice_in"]
 
 _PUT: Final = Script("status_put")
 _PUT_VOICE: Final = Script("voice_put")
+_MOVE_VOICE: Final = Script("voice_move")
 _TOLD: Final = Script("status_told")
 _WATCHED_S: Final = 3600
 """How long a guild counts as watched after a node has said so."""
@@ -114,6 +117,27 @@ class Statuses:
         if was < 0:
             return []
         return [Change(guild, user, one) for one in dict.fromkeys((was, channel)) if one]
+
+    async def move_voice(self, guild: int, user: int, channel: int) -> list[Change] | None:
+        """Put a user into another voice channel, or into none (0); what to tell.
+
+        None: the user is in no channel. Raises RedisError: Redis is away; it may be noted.
+        """
+        while True:
+            stands: Any = await self._redis.hget(keys.status_voice(guild), str(user))
+            if stands is None:
+                return None
+            node, session, was, state = stands.split(b" ", 3)
+            said = msgspec.json.decode(state) | {"channel_id": str(channel)}
+            moved = b" ".join((node, session, b"%d" % channel, msgspec.json.encode(said)))
+            args = [keys.status_names(), guild, user, stands, node, was, channel, moved, int(now_s() * 1000)]
+            if await _MOVE_VOICE.run(self._redis, [], args):
+                return [Change(guild, user, one) for one in dict.fromkeys((int(was), channel)) if one]
+
+    async def voice(self, guild: int, user: int) -> Voice | None:
+        """In which voice channel a user is. Raises RedisError."""
+        found: Any = await self._redis.hget(keys.status_voice(guild), str(user))
+        return voice_in(found or b"")
 
     async def watch(self, guilds: Iterable[int]) -> None:
         """Somebody here wants to be told of statuses in these guilds, for the next hour. Raises RedisError."""

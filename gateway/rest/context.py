@@ -23,6 +23,7 @@ from gateway.ingress.forms import Form, body_of
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.interfaces import Guilds, Ids
 from gateway.rest.multipart import Body, Uploads, read_parts
+from gateway.statuses.assembly import UserStatuses
 
 __all__ = ["Call", "Handler", "RestContext", "Route", "empty", "json_body", "reply"]
 
@@ -44,6 +45,7 @@ class RestContext:
     accounts: Accounts
     files: FileStore
     uploads: Uploads
+    statuses: UserStatuses
 
 
 class Call:

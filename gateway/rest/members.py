@@ -9,13 +9,13 @@ from msgspec import UNSET
 
 from fanfare import payloads
 from fanfare.model import Guild, Member
-from fanfare.permissions import P
+from fanfare.permissions import VOICE_TYPES, P, base, in_channel, timed_out
 from fanfare.rights import MAX_ROLES
 from fanfare.store import Change, NotFoundError
 from fanfare.tokens import BadTokenError
-from gateway.ingress.errors import ApiError, unknown_member, unknown_user
+from gateway.ingress.errors import ApiError, FormError, forbidden, unknown_member, unknown_user
 from gateway.ingress.forms import Form
-from gateway.rest.context import Call, Route, empty, reply
+from gateway.rest.context import Call, Route, empty, json_body, reply
 from gateway.rest.fields import refuse_others
 
 __all__ = ["ROUTES"]
@@ -54,10 +54,13 @@ async def _update(call: Call) -> web.Response:
     target = me if myself else await _member(call, guild)
     nick = form.text("nick", longest=32)
     roles = form.snowflakes("roles", most=MAX_ROLES)
-    known = {"nick", "roles", _UNTIL}
+    known = {"nick", "roles", _UNTIL, "channel_id"}
     until = _until(form) if _UNTIL in form else UNSET
     refuse_others(form, known, payloads.member(target))
+    channel = form.snowflake("channel_id") or 0
     form.check()
+    if "channel_id" in form:
+        await _move(call, guild, me, target, channel)
     change = await _changed(
         call.context.store.set_member(
             guild.id,
@@ -70,6 +73,31 @@ async def _update(call: Call) -> web.Response:
     )
     await call.applied(change)
     return reply(payloads.member(change.value))
+
+
+async def _move(call: Call, guild: Guild, me: Member, target: Member, channel_id: int) -> None:
+    """Put a member into another voice channel, or out of it. Raises: ApiError, RightsError."""
+    channel = guild.channels.get(channel_id)
+    if channel_id and (channel is None or channel.type not in VOICE_TYPES):
+        raise FormError.at("channel_id", "CHANNEL_TYPE_INVALID", "Must be a voice channel of the guild.")
+    if not base(guild, me) & P.MOVE_MEMBERS or timed_out(guild, me, datetime.now(UTC)):
+        raise forbidden()
+    if channel is not None:
+        needed = P.VIEW_CHANNEL | P.CONNECT | P.MOVE_MEMBERS
+        if in_channel(guild, me.roles, me.user.id, channel) & needed != needed:
+            raise forbidden()
+    await call.context.statuses.move(guild.id, target.user.id, channel_id)
+
+
+async def _voice_state(call: Call) -> web.Response:
+    guild, me = await call.guild()
+    whose = call.user.id if "user" not in call.request.match_info else call.id("user")
+    voice = await call.context.statuses.voice_of(guild.id, whose)
+    channel = guild.channels.get(voice.channel) if voice is not None else None
+    seen = channel is not None and in_channel(guild, me.roles, me.user.id, channel) & P.VIEW_CHANNEL
+    if voice is None or not seen:
+        raise ApiError(404, 10065, "Unknown Voice State")
+    return json_body(voice.state)
 
 
 def _until(form: Form) -> datetime | None:
@@ -184,5 +212,7 @@ ROUTES: Final = [
     Route("PATCH", _MEMBERS + "/{user}", _update),
     Route("DELETE", _MEMBERS + "/{user}", _kick),
     Route("PUT", _MEMBERS + "/{user}/roles/{role}", _add_role),
+    Route("GET", "/guilds/{guild}/voice-states/@me", _voice_state),
+    Route("GET", "/guilds/{guild}/voice-states/{user}", _voice_state),
     Route("DELETE", _MEMBERS + "/{user}/roles/{role}", _remove_role),
 ]

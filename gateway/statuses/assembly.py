@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fanfare.clock import now_s
 from fanfare.presence.client import Redis
 from fanfare.presence.errors import RedisError
-from fanfare.presence.statuses import Statuses
+from fanfare.presence.statuses import Statuses, Voice
 from fanfare.store import Store
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
@@ -14,6 +14,7 @@ from gateway.delivery.aside import tell
 from gateway.delivery.hub import Hub
 from gateway.delivery.session import Session
 from gateway.guilds.cache import GuildCache
+from gateway.ingress.errors import ApiError, RefusedError
 from gateway.ingress.interfaces import Ids, Log
 from gateway.registrations import PresenceWriter
 from gateway.statuses import status, voice
@@ -52,7 +53,7 @@ class UserStatuses:
             store: the database.
 
         """
-        statuses = Statuses(redis, node)
+        statuses = self._statuses = Statuses(redis, node)
         self._hub = hub
         self.shown = Shown(statuses, guilds, registered)
         self.teller = Teller(statuses=statuses, guilds=guilds, log=log, ids=ids)
@@ -70,6 +71,28 @@ class UserStatuses:
         """Show another status of a session's user. Args: body: the `d` of op 3."""
         client = session.status.client if session.status is not None else status.ONLINE.client
         self.keeper.said(session, status.read(body, client, int(now_s() * 1000)))
+
+    async def move(self, guild: int, user: int, channel: int) -> None:
+        """Somebody puts a user into another voice channel, or into none (0).
+
+        Raises:
+            ApiError: 40032: the user is in none; 503: Redis is away.
+
+        """
+        try:
+            told = await self._statuses.move_voice(guild, user, channel)
+        except (RedisError, OSError) as error:
+            raise RefusedError(f"Redis is away: {error!r}") from error
+        if told is None:
+            raise ApiError(400, 40032, "Target user is not connected to voice.")
+        self.teller.add(told)
+
+    async def voice_of(self, guild: int, user: int) -> Voice | None:
+        """In which voice channel a user is. Raises ApiError: 503: Redis is away."""
+        try:
+            return await self._statuses.voice(guild, user)
+        except (RedisError, OSError) as error:
+            raise RefusedError(f"Redis is away: {error!r}") from error
 
     async def voice(self, session: Session, body: bytes) -> None:
         """Let a session's user be in a voice channel, or in none. Args: body: the `d` of op 4."""

@@ -7,6 +7,7 @@ at once, but of one user not more often than every few seconds; then it is the n
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Final, TypeVar
@@ -172,11 +173,15 @@ class Keeper:
         self._teller.add(await self._statuses.put_voice(wish.guild, user, session.key, voice))
 
     async def _look_at_channels(self) -> None:
-        """Nobody is in a channel that is gone."""
+        """Nobody is in a channel that is gone; others may have moved users of this node, too."""
         for (guild, user), (session, wish) in list(self._voices.items()):
             view = self._view_of(guild)
-            if view is not None and wish.channel not in view.guild.channels:
-                del self._voices[guild, user]
+            voice = await self._statuses.voice(guild, user)
+            if voice is not None and voice.channel != wish.channel and (guild, user) in self._voices:
+                now = replace(wish, channel=voice.channel)
+                self._voices[guild, user] = (session, now)
+            elif view is not None and wish.channel not in view.guild.channels:
+                self._voices.pop((guild, user), None)
                 self._teller.add(await self._statuses.put_voice(guild, user, session.key, None))
 
     async def _again(self) -> None:

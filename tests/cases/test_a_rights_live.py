@@ -414,6 +414,8 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
     ("DELETE", "/users/@me/guilds/{guild}"): (NO_GUILD, {(404, 10004)}),
     ("PATCH", "/guilds/{guild}/members/@me/nick"): (NO_GUILD, LOOK),
     ("PUT", "/guilds/{guild}/members/{user}"): (NO_GUILD, {(403, 50025)}),
+    ("GET", "/guilds/{guild}/voice-states/@me"): (NO_GUILD, {(404, 10065)}),
+    ("GET", "/guilds/{guild}/voice-states/{user}"): (NO_GUILD, {(404, 10065)}),
     ("GET", "/guilds/{guild}/audit-logs"): (NO_GUILD, NO),
     ("POST", "/guilds/{guild}/emojis"): (NO_GUILD, NO),
     **{

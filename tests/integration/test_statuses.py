@@ -10,7 +10,7 @@ from tests.integration.conftest import Connect, Dial
 from tests.integration.store_fixtures import eventually
 from tests.stack import Stack
 from tests.world import Node, Person, World, kill, make_world, nodes_of, redis_of, whole_again
-from torture.client import CALM_INTENTS, PRESENCES, Client, Op, Session
+from torture.client import CALM_INTENTS, PRESENCES, Client, Op, Rest, RestError, Session
 
 pytestmark = pytest.mark.system
 
@@ -226,3 +226,41 @@ async def test_nobody_is_in_a_channel_that_is_gone(nodes: list[Node], stack: Sta
         await rest.request("DELETE", f"/channels/{world.channels[1]}")
     await client.until("CHANNEL_DELETE")
     assert (await shown(nodes[1], world.people[2].session()))["voice_states"] == []
+
+
+async def test_a_moderator_moves_somebody_to_another_voice_channel(
+    nodes: list[Node], stack: Stack, online: Connect
+):
+    world = await make_voice_world(stack)
+    owner, bob, carol = world.people
+    _, talk, hidden = world.channels
+    client, watcher = await online(nodes[0], bob), await online(nodes[1], carol)
+    member = f"/guilds/{world.guild}/members/{bob.id}"
+    states = f"/guilds/{world.guild}/voice-states"
+    async with nodes[1].rest(owner) as rest, nodes[0].rest(carol) as hers:
+        assert await refused(rest, member, {"channel_id": str(talk)}) == (400, 40032)
+        await client.write(Op.VOICE_STATE_UPDATE, voice(world, talk, self_deaf=True))
+        await client.until("VOICE_STATE_UPDATE")
+        assert (await hers.request("GET", f"{states}/{bob.id}"))["channel_id"] == str(talk)
+        assert await refused(hers, member, {"channel_id": None}) == (403, 50013)
+        assert await refused(rest, member, {"channel_id": str(world.channels[0])}) == (400, 50035)
+        await rest.request("PATCH", member, {"channel_id": str(hidden)})
+        # Who does not see the channel sees somebody leave, and the state is as it was otherwise.
+        state = (await watcher.until("VOICE_STATE_UPDATE", channel_id=None)).d
+        assert state["user_id"] == str(bob.id)
+        mine = await rest.request("GET", f"{states}/{bob.id}")
+        assert (mine["channel_id"], mine["self_deaf"]) == (str(hidden), True)
+        with pytest.raises(RestError) as unseen:
+            await hers.request("GET", f"{states}/{bob.id}")
+        assert unseen.value.code == 10065
+        await rest.request("PATCH", member, {"channel_id": str(talk)})
+        await client.until("VOICE_STATE_UPDATE", channel_id=str(talk))
+        await rest.request("PATCH", member, {"channel_id": None})
+        await client.until("VOICE_STATE_UPDATE", channel_id=None)
+        assert (await shown(nodes[0], carol.session()))["voice_states"] == []
+
+
+async def refused(rest: Rest, path: str, body: dict[str, Any]) -> tuple[int, int]:
+    with pytest.raises(RestError) as error:
+        await rest.request("PATCH", path, body)
+    return error.value.status, error.value.code
