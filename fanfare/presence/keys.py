@@ -126,14 +126,18 @@ def recent(channel: int) -> str:
 
 
 def recent_bodies(channel: int) -> str:
-    """Hash: message id -> `<offset>:<json>`, empty json where the message was deleted."""
+    """Hash: message id -> `<offset>:<json>`, empty json where the message was deleted.
+
+    Field `under`: what `nonces:ready` was when it was begun. Under another loss token it does not count.
+    """
     return f"{_before}channel:{{{channel}}}:bodies"
 
 
 def reactions(channel: int) -> str:
     """Hash: `<message>:<user>:<emoji>` -> `<offset>:<1 or 0>`, what the database may not have of reactions yet.
 
-    User 0 stands for all users, and no emoji for all emojis: these were taken away.
+    User 0 stands for all users, and no emoji for all emojis: these were taken away. Field `under`: as of
+    `recent_bodies`.
     """
     return f"{_before}channel:{{{channel}}}:reactions"
 

@@ -1,7 +1,7 @@
 """Reads the reactions to messages, and notes new ones in Redis until the archiver has them."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress.errors import RefusedError
 from gateway.ingress.interfaces import Reactions
 from gateway.ingress.reaction_state import Kind, Newest, field_of, kinds
+from gateway.ingress.recent import UNDER
 from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["PUT", "Mine", "Seen", "put"]
@@ -99,12 +100,14 @@ class Seen:
     async def _newest(self, channel: int, messages: Sequence[int]) -> Newest:
         def queue(pipe: Pipeline) -> None:
             _ = pipe.hgetall(keys.reactions(channel))
+            _ = pipe.get(keys.nonces_ready())
 
         try:
-            found: Any = (await self._batch.run(queue))[0]
+            found, ready = await self._batch.run(queue)
         except RedisError as error:
             raise RefusedError("Redis is away") from error
-        return Newest.read(found, messages)
+        under = found.pop(UNDER, None)
+        return Newest.read(found if under == (ready or b"") else {}, messages)
 
 
 def put(
@@ -112,7 +115,9 @@ def put(
 ) -> None:
     """Queue noting a reaction, unless something newer is known."""
     name = field_of(message, user, emoji)
-    PUT.queue(pipe, [keys.reactions(channel)], [name, offset, int(present), _CAP, _TTL_MS])
+    PUT.queue(
+        pipe, [keys.reactions(channel), keys.nonces_ready()], [name, offset, int(present), _CAP, _TTL_MS]
+    )
 
 
 def _with(body: bytes, reactions: list[Kind] | None) -> bytes:

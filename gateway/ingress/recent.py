@@ -8,9 +8,12 @@ from fanfare.presence.client import Pipeline
 from fanfare.presence.scripts import Script
 from gateway.ingress.redis_batch import RedisBatch
 
-__all__ = ["PUT", "Seen", "all_of", "one_of", "put"]
+__all__ = ["PUT", "UNDER", "Seen", "all_of", "one_of", "put"]
 
 PUT: Final = Script("recent_put")
+UNDER: Final = b"under"
+"""The field that says under which loss token a cache was begun. Under another one it counts as empty: Redis may have
+come back with what it held before, and a message that was deleted since would be there again."""
 
 
 class Seen(NamedTuple):
@@ -25,26 +28,32 @@ class Seen(NamedTuple):
 
 def put(pipe: Pipeline, seen: Seen, *, new: bool = False) -> None:
     """Queue noting it, unless the cache knows something newer: of a new message, anything at all."""
-    cache = [keys.recent(seen.channel), keys.recent_bodies(seen.channel)]
+    cache = [keys.recent(seen.channel), keys.recent_bodies(seen.channel), keys.nonces_ready()]
     PUT.queue(pipe, cache, [seen.id, seen.offset, seen.body, RECENT_CAP, int(new)])
 
 
 async def all_of(batch: RedisBatch, channel: int) -> dict[int, bytes]:
     """All that is cached of a channel, by id; empty: deleted. Raises RedisError."""
-    found = (await batch.run(lambda pipe: _ignore(pipe.hgetall(keys.recent_bodies(channel)))))[0]
-    return {int(ident): _body(value) for ident, value in found.items()}
+
+    def queue(pipe: Pipeline) -> None:
+        _ = pipe.hgetall(keys.recent_bodies(channel))
+        _ = pipe.get(keys.nonces_ready())
+
+    found, ready = await batch.run(queue)
+    under = found.pop(UNDER, None)
+    return {int(ident): _body(value) for ident, value in found.items()} if under == (ready or b"") else {}
 
 
 async def one_of(batch: RedisBatch, channel: int, message: int) -> bytes | None:
     """A cached message, empty if it was deleted, None if it is not cached. Raises RedisError."""
-    key = keys.recent_bodies(channel)
-    found = (await batch.run(lambda pipe: _ignore(pipe.hget(key, str(message)))))[0]
-    return None if found is None else _body(found)
+
+    def queue(pipe: Pipeline) -> None:
+        _ = pipe.hmget(keys.recent_bodies(channel), [str(message), UNDER])
+        _ = pipe.get(keys.nonces_ready())
+
+    (found, under), ready = await batch.run(queue)
+    return None if found is None or under != (ready or b"") else _body(found)
 
 
 def _body(value: bytes) -> bytes:
     return value.partition(b":")[2]
-
-
-def _ignore(_: object) -> None:
-    """A pipeline's methods answer later."""

@@ -1,6 +1,7 @@
 """The three answers to a send and its retries, on real Kafka, Valkey and PostgreSQL, through several nodes."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from fanfare.embedded.folder import DataFolder
+from fanfare.emoji import Emoji
 from fanfare.model import User
 from fanfare.presence import keys
 from fanfare.presence.loss_token import loss_token
@@ -21,7 +23,7 @@ from gateway.ingress.drafts import Draft, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.nonces import Claim
-from gateway.ingress.recent import PUT
+from gateway.ingress.recent import PUT, UNDER
 from gateway.protocol.frames import splice
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -420,7 +422,7 @@ async def test_the_cache_goes_only_forward_and_is_bounded(place: Place, two: tup
     bodies = keys.recent_bodies(place.channel)
     offset = int((await place.redis.hget(bodies, str(sent.id))).partition(b":")[0])
     put = PUT
-    cache = [keys.recent(place.channel), bodies]
+    cache = [keys.recent(place.channel), bodies, keys.nonces_ready()]
     assert await put.run(place.redis, cache, [sent.id, offset, b"same", 10, 0]) == 0
     assert await put.run(place.redis, cache, [sent.id, offset + 1, b"new twice", 10, 1]) == 0
     assert await put.run(place.redis, cache, [sent.id, offset + 1, b"later", 10, 0]) == 1
@@ -428,7 +430,35 @@ async def test_the_cache_goes_only_forward_and_is_bounded(place: Place, two: tup
         await put.run(place.redis, cache, [sent.id + ident, offset, b"more", 10, 1])
     kept = [int(one) for one in await place.redis.zrange(cache[0], 0, -1)]
     assert kept == list(range(sent.id + 10, sent.id + 20))
-    assert {int(one) for one in await place.redis.hkeys(bodies)} == set(kept)
+    assert {int(one) for one in await place.redis.hkeys(bodies) if one != UNDER} == set(kept)
+
+
+async def test_what_was_cached_before_redis_lost_writes_does_not_count(
+    place: Place, two: tuple[Ingress, Ingress]
+) -> None:
+    """Redis may come back with what it held before: a message that was deleted since must not be there again."""
+    sent = await two[0].send(place.alice, place.channel, said("x"))
+    bodies, reactions = keys.recent_bodies(place.channel), keys.reactions(place.channel)
+    thumb = Emoji("\N{THUMBS UP SIGN}")
+    await two[0].reacting.add(place.alice, place.channel, sent.id, thumb)
+    before = await place.redis.hget(bodies, str(sent.id)), await place.redis.hgetall(reactions)
+    assert before[0]
+    assert before[1]
+    await place.redis.hset(bodies, UNDER, "another server")
+    await place.redis.hset(reactions, UNDER, "another server")
+    with pytest.raises(ApiError) as gone:
+        await two[1].message(place.alice, place.channel, sent.id)
+    assert gone.value.code == 10008
+    assert await two[1].messages(place.alice, place.channel) == []
+    # What comes from now on counts, and nothing of before comes back with it.
+    second = await two[0].send(place.alice, place.channel, said("y"))
+    assert [json.loads(one)["id"] for one in await two[1].messages(place.alice, place.channel)] == [
+        str(second.id)
+    ]
+    await two[0].reacting.add(place.alice, place.channel, second.id, thumb)
+    found = json.loads(await two[1].message(place.alice, place.channel, second.id))
+    assert [one["count"] for one in found["reactions"]] == [1]
+    assert not any(name.startswith(b"%d:" % sent.id) for name in await place.redis.hgetall(reactions))
 
 
 # Who may.
