@@ -113,13 +113,17 @@ async def _archived(system: Rig, connection: Any, postgres: int, rows: Sequence[
     made = await worker(system, "archiver", core=LAST_CORE)
     try:
         counted = "SELECT count(*) FROM positions"
+        began = made.cpu_s() + children_s(postgres)
         async with asyncio.timeout(_STUCK_S):
             while not (stood := await connection.fetchval(counted)):
                 await asyncio.sleep(0.002)
-            used, store = made.cpu_s(), children_s(postgres)
+            if stood == len(rows):
+                stood = 0  # all came in one batch, as few do: then starting counts, too
+            else:
+                began = made.cpu_s() + children_s(postgres)
             while (there := await connection.fetchval(counted)) < len(rows):
                 await asyncio.sleep(0.05)
-        return float(there - stood) / max(made.cpu_s() - used + children_s(postgres) - store, 0.01)
+        return float(there - stood) / max(made.cpu_s() + children_s(postgres) - began, 0.01)
     finally:
         await made.stop()
 
