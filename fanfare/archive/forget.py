@@ -124,8 +124,6 @@ async def forget_cached(redis: Redis, user: int, upto_ms: int) -> int:
         key = name.decode() if isinstance(name, bytes) else str(name)
         channel = int(key.rpartition("{")[2].partition("}")[0])
         for ident, value in (await redis.hgetall(key)).items():
-            if not ident.isdigit():
-                continue  # says under which loss token the cache was begun
             raw = value if isinstance(value, bytes) else value.encode()
             body = raw.partition(b":")[2]
             if snowflake_ms(int(ident)) <= upto_ms and _is_by(body, user):

@@ -36,6 +36,8 @@ def _gateway() -> list[tuple[str, ...]]:
         ("hset", user, "x", "1"), ("hget", user, "x"),
         ("hdel", user, "x"), ("get", applied), ("hget", bodies, "0"), ("hset", bodies, "0", ""), ("hgetall", bodies),
         ("hdel", bodies, "0"), ("zadd", recent, "0", "0"), ("zcard", recent), ("zpopmin", recent, "1"),
+        ("get", keys.cached_under(0)), ("set", keys.cached_under(0), ""), ("del", recent), ("del", bodies),
+        ("del", reactions), ("mget", keys.cached_under(0)),
         ("hgetall", reactions), ("hget", reactions, "0"), ("hlen", reactions), ("hset", reactions, "0", ""),
         ("pexpire", reactions, "1"), ("exists", interaction), ("hsetnx", interaction, "x", "1"),
         ("hset", interaction, "x", "1"), ("hgetall", interaction), ("hdel", interaction, "x"),

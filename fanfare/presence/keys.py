@@ -8,6 +8,7 @@ __all__ = [
     "applied",
     "at",
     "bury",
+    "cached_under",
     "ephemeral",
     "epoch",
     "first",
@@ -126,20 +127,21 @@ def recent(channel: int) -> str:
 
 
 def recent_bodies(channel: int) -> str:
-    """Hash: message id -> `<offset>:<json>`, empty json where the message was deleted.
-
-    Field `under`: what `nonces:ready` was when it was begun. Under another loss token it does not count.
-    """
+    """Hash: message id -> `<offset>:<json>`, empty json where the message was deleted."""
     return f"{_before}channel:{{{channel}}}:bodies"
 
 
 def reactions(channel: int) -> str:
     """Hash: `<message>:<user>:<emoji>` -> `<offset>:<1 or 0>`, what the database may not have of reactions yet.
 
-    User 0 stands for all users, and no emoji for all emojis: these were taken away. Field `under`: as of
-    `recent_bodies`.
+    User 0 stands for all users, and no emoji for all emojis: these were taken away.
     """
     return f"{_before}channel:{{{channel}}}:reactions"
+
+
+def cached_under(channel: int) -> str:
+    """String: what `nonces:ready` was when the caches of a channel were begun. Under another one they do not count."""
+    return f"{_before}channel:{{{channel}}}:under"
 
 
 def nonce(user: int, channel: int, value: str) -> str:

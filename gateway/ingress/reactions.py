@@ -13,7 +13,7 @@ from fanfare.store.errors import StoreUnavailableError
 from gateway.ingress.errors import RefusedError
 from gateway.ingress.interfaces import Reactions
 from gateway.ingress.reaction_state import Kind, Newest, field_of, kinds
-from gateway.ingress.recent import UNDER
+from gateway.ingress.recent import caches, counts, tokens
 from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["PUT", "Mine", "Seen", "put"]
@@ -100,14 +100,13 @@ class Seen:
     async def _newest(self, channel: int, messages: Sequence[int]) -> Newest:
         def queue(pipe: Pipeline) -> None:
             _ = pipe.hgetall(keys.reactions(channel))
-            _ = pipe.get(keys.nonces_ready())
+            _ = pipe.mget(tokens(channel))
 
         try:
-            found, ready = await self._batch.run(queue)
+            found, (ready, under) = await self._batch.run(queue)
         except RedisError as error:
             raise RefusedError("Redis is away") from error
-        under = found.pop(UNDER, None)
-        return Newest.read(found if under == (ready or b"") else {}, messages)
+        return Newest.read(found if counts(ready, under) else {}, messages)
 
 
 def put(
@@ -115,9 +114,7 @@ def put(
 ) -> None:
     """Queue noting a reaction, unless something newer is known."""
     name = field_of(message, user, emoji)
-    PUT.queue(
-        pipe, [keys.reactions(channel), keys.nonces_ready()], [name, offset, int(present), _CAP, _TTL_MS]
-    )
+    PUT.queue(pipe, caches(channel), [name, offset, int(present), _CAP, _TTL_MS])
 
 
 def _with(body: bytes, reactions: list[Kind] | None) -> bytes:

@@ -8,12 +8,9 @@ from fanfare.presence.client import Pipeline
 from fanfare.presence.scripts import Script
 from gateway.ingress.redis_batch import RedisBatch
 
-__all__ = ["PUT", "UNDER", "Seen", "all_of", "one_of", "put"]
+__all__ = ["PUT", "Seen", "all_of", "caches", "counts", "one_of", "put", "tokens"]
 
 PUT: Final = Script("recent_put")
-UNDER: Final = b"under"
-"""The field that says under which loss token a cache was begun. Under another one it counts as empty: Redis may have
-come back with what it held before, and a message that was deleted since would be there again."""
 
 
 class Seen(NamedTuple):
@@ -28,8 +25,7 @@ class Seen(NamedTuple):
 
 def put(pipe: Pipeline, seen: Seen, *, new: bool = False) -> None:
     """Queue noting it, unless the cache knows something newer: of a new message, anything at all."""
-    cache = [keys.recent(seen.channel), keys.recent_bodies(seen.channel), keys.nonces_ready()]
-    PUT.queue(pipe, cache, [seen.id, seen.offset, seen.body, RECENT_CAP, int(new)])
+    PUT.queue(pipe, caches(seen.channel), [seen.id, seen.offset, seen.body, RECENT_CAP, int(new)])
 
 
 async def all_of(batch: RedisBatch, channel: int) -> dict[int, bytes]:
@@ -37,22 +33,40 @@ async def all_of(batch: RedisBatch, channel: int) -> dict[int, bytes]:
 
     def queue(pipe: Pipeline) -> None:
         _ = pipe.hgetall(keys.recent_bodies(channel))
-        _ = pipe.get(keys.nonces_ready())
+        _ = pipe.mget(tokens(channel))
 
-    found, ready = await batch.run(queue)
-    under = found.pop(UNDER, None)
-    return {int(ident): _body(value) for ident, value in found.items()} if under == (ready or b"") else {}
+    found, (ready, under) = await batch.run(queue)
+    return {int(ident): _body(value) for ident, value in found.items()} if counts(ready, under) else {}
 
 
 async def one_of(batch: RedisBatch, channel: int, message: int) -> bytes | None:
     """A cached message, empty if it was deleted, None if it is not cached. Raises RedisError."""
 
     def queue(pipe: Pipeline) -> None:
-        _ = pipe.hmget(keys.recent_bodies(channel), [str(message), UNDER])
-        _ = pipe.get(keys.nonces_ready())
+        _ = pipe.hget(keys.recent_bodies(channel), str(message))
+        _ = pipe.mget(tokens(channel))
 
-    (found, under), ready = await batch.run(queue)
-    return None if found is None or under != (ready or b"") else _body(found)
+    found, (ready, under) = await batch.run(queue)
+    return _body(found) if found is not None and counts(ready, under) else None
+
+
+def caches(channel: int) -> list[str]:
+    """The keys of the scripts that note something of a channel."""
+    cached = [keys.recent(channel), keys.recent_bodies(channel), keys.reactions(channel)]
+    return [*cached, keys.cached_under(channel), keys.nonces_ready()]
+
+
+def tokens(channel: int) -> list[str]:
+    """What tells whether the caches of a channel count: the present loss token, and theirs."""
+    return [keys.nonces_ready(), keys.cached_under(channel)]
+
+
+def counts(ready: bytes | None, under: bytes | None) -> bool:
+    """Whether caches count that were begun under a loss token: Redis may have come back with what it held before.
+
+    A message that was deleted since would be there again. Caches of a version before this one say nothing of it.
+    """
+    return under is None or under == ready
 
 
 def _body(value: bytes) -> bytes:

@@ -23,7 +23,7 @@ from gateway.ingress.drafts import Draft, read_draft, read_edit
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, RefusedError, UnknownOutcomeError
 from gateway.ingress.ingress import Ingress
 from gateway.ingress.nonces import Claim
-from gateway.ingress.recent import PUT, UNDER
+from gateway.ingress.recent import PUT, caches
 from gateway.protocol.frames import splice
 from tests.integration.ingress_world import Place, make_place, next_id, nowhere, silence
 from tests.integration.store_fixtures import eventually, settings_of
@@ -422,7 +422,7 @@ async def test_the_cache_goes_only_forward_and_is_bounded(place: Place, two: tup
     bodies = keys.recent_bodies(place.channel)
     offset = int((await place.redis.hget(bodies, str(sent.id))).partition(b":")[0])
     put = PUT
-    cache = [keys.recent(place.channel), bodies, keys.nonces_ready()]
+    cache = caches(place.channel)
     assert await put.run(place.redis, cache, [sent.id, offset, b"same", 10, 0]) == 0
     assert await put.run(place.redis, cache, [sent.id, offset + 1, b"new twice", 10, 1]) == 0
     assert await put.run(place.redis, cache, [sent.id, offset + 1, b"later", 10, 0]) == 1
@@ -430,7 +430,7 @@ async def test_the_cache_goes_only_forward_and_is_bounded(place: Place, two: tup
         await put.run(place.redis, cache, [sent.id + ident, offset, b"more", 10, 1])
     kept = [int(one) for one in await place.redis.zrange(cache[0], 0, -1)]
     assert kept == list(range(sent.id + 10, sent.id + 20))
-    assert {int(one) for one in await place.redis.hkeys(bodies) if one != UNDER} == set(kept)
+    assert {int(one) for one in await place.redis.hkeys(bodies)} == set(kept)
 
 
 async def test_what_was_cached_before_redis_lost_writes_does_not_count(
@@ -444,8 +444,7 @@ async def test_what_was_cached_before_redis_lost_writes_does_not_count(
     before = await place.redis.hget(bodies, str(sent.id)), await place.redis.hgetall(reactions)
     assert before[0]
     assert before[1]
-    await place.redis.hset(bodies, UNDER, "another server")
-    await place.redis.hset(reactions, UNDER, "another server")
+    await place.redis.set(keys.cached_under(place.channel), "another server")
     with pytest.raises(ApiError) as gone:
         await two[1].message(place.alice, place.channel, sent.id)
     assert gone.value.code == 10008

@@ -3,8 +3,8 @@
 import pytest
 
 from fanfare.constants import RECENT_CAP
-from fanfare.presence import keys
 from fanfare.presence.scripts import Script
+from gateway.ingress.recent import caches
 from tests.integration.store_fixtures import eventually
 from tests.world import make_world, next_id, redis_of, store_of
 from torture.client import RestError
@@ -67,7 +67,7 @@ async def test_an_edit_behind_a_deletion_does_not_bring_the_message_back(stack):
     """A node read the message, another one deleted it, and the edit of the first one was appended behind."""
     channel, put = next_id(), Script("recent_put")
     async with redis_of(stack) as redis:
-        names = [keys.recent(channel), keys.recent_bodies(channel), keys.nonces_ready()]
+        names = caches(channel)
 
         async def note(offset: int, body: str) -> None:
             await put.run(redis, names, [7, offset, body, RECENT_CAP, 0])

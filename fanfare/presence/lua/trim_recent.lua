@@ -5,8 +5,7 @@
 local reacted = redis.call('HGETALL', KEYS[3])
 local stored = {}
 for i = 1, #reacted, 2 do
-  local offset = reacted[i] ~= 'under' and tonumber(string.match(reacted[i + 1], '^%d+'))
-  if offset and offset <= tonumber(ARGV[2]) then stored[#stored + 1] = reacted[i] end
+  if tonumber(string.match(reacted[i + 1], '^%d+')) <= tonumber(ARGV[2]) then stored[#stored + 1] = reacted[i] end
 end
 for i = 1, #stored, 1000 do redis.call('HDEL', KEYS[3], unpack(stored, i, math.min(i + 999, #stored))) end
 local excess = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
