@@ -6,9 +6,11 @@ from typing import Final
 
 from gateway.ingress.forms import Form
 
-__all__ = ["MOST_BYTES", "kind_of", "picture"]
+__all__ = ["BODY_BYTES", "MOST_BYTES", "kind_of", "picture"]
 
 MOST_BYTES: Final = 256 * 1024
+BODY_BYTES: Final = 4 * MOST_BYTES // 3 + 64 * 1024
+"""Of a request with a picture: in base64, and what is said besides."""
 _BEGINNINGS: Final = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"GIF87a": "gif",

@@ -22,7 +22,6 @@ from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
 from gateway.ingress.errors import ApiError, FormError, RateLimitedError, not_found, unauthorized
-from gateway.ingress.pictures import MOST_BYTES
 from gateway.rest import (
     absent,
     application,
@@ -56,8 +55,7 @@ from gateway.rest.server import identified, invalid
 __all__ = ["ROUTES", "make_app"]
 
 PREFIXES: Final = ("/api/v10", "/api/v9", "/api")
-# A picture in base64, and what is said besides.
-MAX_BODY_BYTES: Final = 4 * MOST_BYTES // 3 + 64 * 1024
+MAX_BODY_BYTES: Final = 256 * 1024
 # The time limit of all requests but sends, which have their own bounds.
 _ANSWER_S: Final = 10.0
 # A body with files has to come, and then to be stored.

@@ -73,8 +73,11 @@ class Call:
         """The query, read like a form; call its `check()`."""
         return Form(self.request.query)
 
-    async def body(self) -> Any:
+    async def body(self, most: int = 0) -> Any:
         """The JSON in the body, {} where there is none.
+
+        Args:
+            most: bytes that it may have; 0: as many as those of other requests.
 
         Raises:
             ApiError: 50109, it is not JSON.
@@ -83,7 +86,8 @@ class Call:
         """
         if self.request.content_type.startswith("multipart/"):
             return (await read_parts(self.request, most=self.request.client_max_size)).said
-        raw = await self.request.read()
+        request = self.request.clone(client_max_size=most) if most else self.request
+        raw = await request.read()
         return body_of(raw) if raw.strip() else {}
 
     @asynccontextmanager
@@ -115,9 +119,9 @@ class Call:
             of_file = self.context.settings.file_bytes
             yield await read_parts(request, most=most, of_file=of_file, refusal=refusal)
 
-    async def form(self) -> Form:
-        """The body, to read fields from; call its `check()`."""
-        return Form(await self.body())
+    async def form(self, most: int = 0) -> Form:
+        """The body, to read fields from; call its `check()`. Args: most: as of `body`."""
+        return Form(await self.body(most))
 
     async def guild(self, needed: int = NONE) -> tuple[Guild, Member]:
         """The guild in the path, if the user is in it and has these permissions. Raises: ApiError."""

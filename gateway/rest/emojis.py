@@ -13,7 +13,7 @@ from fanfare.permissions import P, base
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import RefusedError, forbidden, unknown_emoji
 from gateway.ingress.forms import Form
-from gateway.ingress.pictures import kind_of, picture
+from gateway.ingress.pictures import BODY_BYTES, kind_of, picture
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import refuse_others
 from gateway.rest.pictures import emoji_path
@@ -37,7 +37,7 @@ async def _get(call: Call) -> web.Response:
 
 
 async def _create(call: Call) -> web.Response:
-    form = await call.form()
+    form = await call.form(BODY_BYTES)
     guild, member = await call.guild()
     # Before the picture is kept; whether there may be one more is decided with the change itself.
     if not base(guild, member) & (P.CREATE_GUILD_EXPRESSIONS | P.MANAGE_GUILD_EXPRESSIONS):

@@ -13,7 +13,7 @@ from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import FormError, RefusedError, unknown_channel
 from gateway.ingress.forms import forms_of
-from gateway.ingress.pictures import picture
+from gateway.ingress.pictures import BODY_BYTES, picture
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import GUILD_SETTINGS, channel_fields, guild_settings, refuse_others
 from gateway.rest.pictures import icon_name, icon_path
@@ -52,7 +52,7 @@ async def _create(call: Call) -> web.Response:
 
 
 async def _update(call: Call) -> web.Response:
-    form = await call.form()
+    form = await call.form(BODY_BYTES)
     guild, _ = await call.guild(P.MANAGE_GUILD)
     name, owner = form.text("name", shortest=2, longest=100), form.snowflake("owner_id")
     settings, icon = guild_settings(form), picture(form, "icon")

@@ -1,7 +1,7 @@
 """What somebody may not see is not there: at the start, live, and however a client comes back after rights changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,10 +182,15 @@ WAYS: dict[str, tuple[Change, Change, Change]] = {
 SEEN = ["CHANNEL_CREATE", "shown", "CHANNEL_DELETE", "end"]
 
 
-async def play(place: Place, way: str) -> None:
-    """Hidden, shown, hidden again; each time something is said there."""
+async def play(place: Place, way: str, watching: Sequence[Client] = ()) -> None:
+    """Hidden, shown, hidden again; each time something is said there.
+
+    Messages and changes come by two topics: what was said has to be everywhere before the change, or it may come after.
+    """
     _, show, hide = WAYS[way]
     await place.say("hidden", place.secret)
+    for client in watching:
+        await until_said(client, "hidden")
     await show(place)
     await place.say("shown", place.secret)
     await hide(place)
@@ -223,7 +228,7 @@ async def test_a3_shown_and_hidden_at_the_change_on_every_way(
         await client.cut()
     stream.seq = began
 
-    await play(place, way)
+    await play(place, way, [await online(node, place.world.people[0]) for node in nodes])
     for client in live:
         assert told(await until_said(client, "end"), place) == SEEN
     assert await back(dial, nodes[0], ring, place) == SEEN

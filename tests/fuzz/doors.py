@@ -175,6 +175,11 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ],
     # Of nobody: the others have to stay.
     ("PUT", "/guilds/{guild}/bans/{user}"): [{"delete_message_seconds": 60}],
+    ("POST", "/guilds/{guild}/emojis"): [
+        {"name": "wave", "image": "data:image/gif;base64,R0lGODlhAQABAAAAACw=", "roles": []}
+    ],
+    ("PATCH", "/guilds/{guild}/emojis/{picture}"): [{"name": "waves"}],
+    ("POST", "/guilds/{guild}/prune"): [{"days": 7, "include_roles": [], "compute_prune_count": True}],
     ("POST", "/guilds/{guild}/bulk-ban"): [{"user_ids": ["1"], "delete_message_seconds": 60}],
     ("POST", "/channels/{channel}/invites"): [{"max_age": 60, "max_uses": 1, "unique": False}],
     ("POST", "/invites/{code}"): [{"session_id": None}],
