@@ -139,6 +139,9 @@ class Figures(msgspec.Struct, frozen=True):
     """Whether each process and each store answers and works."""
     delivery: Delivery
     """Of all gateways together."""
+    latency: tuple[tuple[float, float], ...]
+    """How many events a second took no longer than so many seconds, and longer than the bound before; the last bound
+    is infinite."""
     processes: tuple[ProcessFigures, ...]
     groups: tuple[GroupFigures, ...]
     kafka: KafkaFigures | None
@@ -183,6 +186,7 @@ def figures(before: Sample, after: Sample) -> Figures:
         over_s=over_s,
         ready=bool(processes) and all(one.ready for one in processes) and not after.problems,
         delivery=_delivery(together, over_s),
+        latency=_latency(together, over_s),
         processes=processes,
         groups=groups,
         kafka=_kafka(after, groups),
@@ -266,6 +270,14 @@ def _delivery(buckets: Mapping[float, float], over_s: float) -> Delivery:
 
     total = buckets[max(buckets)] if buckets else 0.0
     return Delivery(_per_s(total, over_s), ms(0.5), ms(0.95), ms(0.99))
+
+
+def _latency(buckets: Mapping[float, float], over_s: float) -> tuple[tuple[float, float], ...]:
+    found, below = [], 0.0
+    for bound in sorted(buckets):
+        found.append((bound, _per_s(buckets[bound] - below, over_s)))
+        below = buckets[bound]
+    return tuple(found)
 
 
 def _group(before: Group | None, after: Group, over_s: float) -> GroupFigures:

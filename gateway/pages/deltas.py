@@ -1,5 +1,6 @@
 """What of a system's figures a watcher is sent: only the rows that have changed. Pure."""
 
+import math
 from typing import Any
 
 __all__ = ["Tables", "changes", "tables"]
@@ -65,6 +66,7 @@ def tables(figures: dict[str, Any]) -> Tables:
         "groups": groups,
         "stores": stores,
         "system": system,
+        "latency": _latency(figures["latency"]),
     }
 
 
@@ -81,6 +83,22 @@ def changes(before: Tables, after: Tables) -> dict[str, Any]:
         "set": {table: rows for table, rows in put.items() if rows},
         "gone": {table: names for table, names in gone.items() if names},
     }
+
+
+def _latency(buckets: list[list[float | None]]) -> dict[str, Row]:
+    """Rows by how long; JSON has no infinite number."""
+    rows: dict[str, Row] = {}
+    longest = 0.0
+    for order, (bound, per_s) in enumerate(buckets):
+        endless = bound is None or math.isinf(bound)
+        name = f"longer than {_ms(longest)}" if endless else _ms(bound or 0.0)
+        rows[name] = {"order": order, "per_s": _round(per_s)}
+        longest = longest if endless else bound or 0.0
+    return rows
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
 
 
 def _delivery(found: dict[str, Any]) -> Row:

@@ -22,6 +22,7 @@ from gateway.rest.server import identified, invalid, tired
 __all__ = ["add_pages"]
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_WISHES: Final = ("scale", "restart", "letters", "retry", "drop")
 _NOTHING: Final[dict[str, Any]] = {"users": {}, "admin_key": ""}
 
 
@@ -81,15 +82,15 @@ class _Pages:
         return await self._live.stream(request, self._said | {"Cache-Control": "no-store"})
 
     async def do(self, request: web.Request) -> web.Response:
-        """What `fanfare scale` and `fanfare restart` do."""
+        """What `fanfare scale`, `fanfare restart` and `fanfare dead-letters` do."""
         self._admit(request)
         try:
             wish = body_of(await request.read())
             kind = wish["do"]
         except (TypeError, KeyError):
             raise ApiError(400, 50109, "The request body contains invalid JSON.") from None
-        if kind not in {"scale", "restart"}:
-            raise ApiError(400, 50035, f"do: {kind!r} is neither scale nor restart")
+        if kind not in _WISHES:
+            raise ApiError(400, 50035, f"do: {kind!r} is none of {', '.join(_WISHES)}")
         return reply(await self._ask(wish), headers=self._said)
 
     def _admit(self, request: web.Request) -> None:

@@ -5,14 +5,13 @@ import json
 
 import pytest
 
-from fanfare.bus.deadletters import DeadLetters
 from fanfare.bus.letters import bring_back, letters
 from fanfare.bus.producer import Producer, partition_of
 from fanfare.bus.topics import CHAT_DELIVERIES, CHAT_EVENTS
-from fanfare.ids import snowflake_ms
 from fanfare.record import Position, Record
+from tests.dead_letters import message, set_aside
 from tests.integration.store_fixtures import eventually
-from tests.world import next_id, settings_of
+from tests.world import settings_of
 
 pytestmark = pytest.mark.system
 
@@ -34,48 +33,6 @@ class Desk:
 @pytest.fixture
 def desk(stack):
     return Desk(stack)
-
-
-def message(world, text: str, *, minutes_ago: int = 0) -> Record:
-    """A message as a gateway makes it."""
-    channel, author = world.channels[0], world.people[0]
-    ident = next_id() - (minutes_ago * 60_000 << 22)
-    body = {
-        "id": str(ident), "type": 0, "channel_id": str(channel), "guild_id": str(world.guild), "content": text,
-        "author": {"id": str(author.id), "username": author.name, "discriminator": "0", "avatar": None},
-        "timestamp": "2026-01-01T00:00:00+00:00", "edited_timestamp": None, "tts": False, "mention_everyone": False,
-        "mentions": [], "mention_roles": [], "attachments": [], "embeds": [], "pinned": False, "components": [],
-    }  # fmt: skip
-    return Record(
-        type="MESSAGE_CREATE",
-        id=ident,
-        at=snowflake_ms(ident),
-        guild=world.guild,
-        channel=channel,
-        author=author.id,
-        nonce=text,
-        payload=json.dumps(body).encode(),
-    )
-
-
-async def set_aside(stack, group: str, topic: str, record: Record, offset: int) -> Position:
-    """As a version did that could not handle the record."""
-    settings = settings_of(stack)
-    partition = partition_of(record.channel, settings.chat_partitions)
-    letters = DeadLetters(settings, group, [topic])
-    position = Position(topic, partition, offset)
-    try:
-        await letters.write(
-            position,
-            headers=record.headers(),
-            value=record.payload,
-            key=str(record.channel).encode(),
-            appended_ms=snowflake_ms(record.id) + 5,
-            error=TypeError("it could not"),
-        )
-    finally:
-        await letters.stop()
-    return position
 
 
 async def test_what_the_fanout_set_aside_is_delivered_once_also_when_it_is_brought_back_twice(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from gateway.pages import deltas
 from gateway.pages.deltas import changes
 from gateway.pages.files import assets, headers
 from gateway.pages.offers import is_local, owner
@@ -139,3 +140,15 @@ def test_a_delta_makes_the_one_of_the_other(before, after):
         table: rows for table, rows in after.items() if rows
     }
     assert changes(after, after) == {"set": {}, "gone": {}}
+
+
+def test_how_long_events_took_is_told_in_words_that_sort():
+    figures = {"groups": [], "processes": [], "kafka": None, "redis": None, "postgres": None, "problems": {}}
+    figures["delivery"] = {"per_s": 0.0, "p50_ms": None, "p95_ms": None, "p99_ms": None}
+    for endless in (float("inf"), None):
+        figures["latency"] = [[0.005, 10.0], [2.5, 1.0], [endless, 0.5]]
+        assert deltas.tables(figures)["latency"] == {
+            "5 ms": {"order": 0, "per_s": 10.0},
+            "2.5 s": {"order": 1, "per_s": 1.0},
+            "longer than 2.5 s": {"order": 2, "per_s": 0.5},
+        }

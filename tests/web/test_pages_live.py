@@ -5,9 +5,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from fanfare.bus.topics import CHAT_EVENTS
+from tests.dead_letters import message, set_aside
 from tests.stack import Stack
 from tests.web.browser import Tab, chromium, expect, log_in, tab
-from tests.world import make_world
+from tests.world import kill, make_world, nodes_of, whole_again
+from torture.client import Client
 
 axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: make .venv/.stamps/dev")
 AXE = next(Path(axe.__file__).parent.rglob("axe.min.js"))
@@ -113,3 +116,39 @@ async def test_a_stranger_s_page_is_not_told_the_tokens(stack: Stack):
         ):
             answer = await http.get(f"{web}/web/offers", headers=headers)
             assert await answer.json() == {"users": {}, "admin_key": ""}
+
+
+async def test_a_dead_letter_is_shown_and_brought_back(stack: Stack):
+    world = await make_world(stack, 1)
+    record = message(world, "brought back by the page")
+    await set_aside(stack, "fanout", CHAT_EVENTS, record, 123_456)
+    person, nodes = world.people[0], await nodes_of(stack)
+    async with chromium() as browser, await Client.connect(nodes[0].gateway, person.session()) as client:
+        await client.start()
+        seen = await tab(browser)
+        await seen.page.goto(f"{stack.run['web']}/live#token={stack.run['admin_key']}")
+        letters = seen.page.get_by_role("region", name="Dead letters")
+        letter = letters.get_by_role("listitem").filter(has_text="TypeError: it could not").first
+        await expect(letter).to_contain_text("fanout")
+        there = await letters.get_by_role("listitem").count()
+        await letter.get_by_role("button", name="Retry").click()
+        await expect(letters.get_by_role("listitem")).to_have_count(there - 1)
+        event = await client.until("MESSAGE_CREATE")
+        assert event.d["content"] == "brought back by the page"
+        assert seen.errors == []
+
+
+async def test_what_fails_and_works_again_is_told(stack: Stack):
+    async with chromium() as browser:
+        seen = await tab(browser)
+        await seen.page.goto(f"{stack.run['web']}/live#token={stack.run['admin_key']}")
+        await expect(
+            seen.page.get_by_role("region", name="Latency").get_by_role("row").nth(3)
+        ).to_be_visible()
+        faults = seen.page.get_by_role("region", name="Last faults")
+        await expect(faults).to_contain_text("None since")
+        await kill(stack, "archiver.1")
+        await expect(faults.get_by_text("archiver.1:").first).to_be_visible(timeout=30_000)
+        await expect(faults.get_by_text("archiver.1 works again")).to_be_visible(timeout=60_000)
+        await whole_again(stack)
+        assert seen.errors == []

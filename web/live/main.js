@@ -3,6 +3,9 @@ import { element } from "../dom.js";
 import { offers } from "../login.js";
 import { takeFromAddress } from "../secrets.js";
 import { Controls } from "./controls.js";
+import { Faults } from "./faults.js";
+import { Latency } from "./latency.js";
+import { Letters } from "./letters.js";
 import { Stream } from "./stream.js";
 import { amount, Table } from "./tables.js";
 import { Way } from "./way.js";
@@ -34,6 +37,9 @@ function show(key) {
   const state = element("p", { role: "status" }, "Connecting…");
   const way = new Way();
   const controls = new Controls(key);
+  const latency = new Latency();
+  const faults = new Faults();
+  const letters = new Letters(key);
   const partitions = new Table(
     "Partitions",
     [
@@ -69,7 +75,7 @@ function show(key) {
       "main",
       { class: "live" },
       element("header", {}, element("h1", {}, "Fanfare live"), element("a", { href: "/" }, "To the chat"), state, out),
-      way.node, controls.node, partitions.node, processes.node, stores.node,
+      way.node, controls.node, partitions.node, processes.node, stores.node, latency.node, faults.node, letters.node,
     ),
   );
   const stream = new Stream(key);
@@ -88,12 +94,15 @@ function show(key) {
     const text = problems.length ? problems.map(([name, why]) => `${name}: ${why}`).join("; ") : "Live";
     if (state.textContent !== text) state.textContent = text;
     way.draw(tables);
+    latency.draw(tables);
+    faults.draw(tables);
     controls.draw(tables);
     partitions.draw(tables.partitions ?? {}, ([, a], [, b]) => compare(a.group, b.group) || compare(a.topic, b.topic) || a.number - b.number);
     processes.draw(tables.processes ?? {}, ([a], [b]) => compare(a, b));
     stores.draw(tables.stores ?? {}, ([a], [b]) => compare(a, b));
   });
   stream.run();
+  letters.run(() => stream.stopped);
 }
 
 /** @param {string} a @param {string} b */
