@@ -69,6 +69,7 @@ export async function showLogin(root, entered, why = "") {
         { "aria-label": "The system" },
         element("h2", {}, "The system at work"),
         element("p", {}, element("a", { href: "/live" }, "Live view"), ": processes, partitions with their owners and lag, rates and delivery times."),
+        element("p", {}, element("a", { href: "/docs" }, "Documents"), ": first steps, clients, operation, and how it works."),
       ),
       bots(),
     ),

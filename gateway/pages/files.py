@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["Asset", "assets", "headers"]
+__all__ = ["Asset", "asset_of", "assets", "headers"]
 
 # Beside the services' packages, in the repository and where a wheel was installed.
 _FOLDER: Final = Path(__file__).parents[2] / "web"
@@ -43,10 +43,15 @@ def assets(folder: Path = _FOLDER) -> list[Asset]:
         if kind is None or not file.is_file():
             continue
         name = file.relative_to(folder).as_posix()
-        body = file.read_bytes()
-        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        found.append(Asset(_PAGES.get(name) or f"/assets/{name}", body, f"{kind}; charset=utf-8", etag))
+        found.append(asset_of(_PAGES.get(name) or f"/assets/{name}", file.read_bytes(), kind))
     return found
+
+
+def asset_of(path: str, body: bytes, kind: str) -> Asset:
+    """What is served at a path. Args: kind: its content type, without a charset."""
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    charset = "" if kind.startswith("image/png") else "; charset=utf-8"
+    return Asset(path, body, kind + charset, etag)
 
 
 def headers(gateway: str) -> Mapping[str, str]:

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from fanfare.control import ControlError, ask
 from fanfare.settings import Settings
-from gateway.ingress.errors import ApiError, unauthorized
+from gateway.ingress.errors import ApiError, not_found, unauthorized
 from gateway.ingress.forms import body_of
+from gateway.pages.documents import documents
 from gateway.pages.files import Asset, assets, headers
 from gateway.pages.live import Live
 from gateway.pages.offers import is_local, owner
@@ -32,6 +33,8 @@ def add_pages(app: web.Application, settings: Settings) -> None:
     for asset in assets():
         app.router.add_get(asset.path, _asset(asset, said))
     pages = _Pages(settings, said)
+    app.router.add_get("/docs", pages.document)
+    app.router.add_get("/docs/{rest:.*}", pages.document)
     app.router.add_get("/web/offers", pages.offers)
     app.router.add_get("/web/live", pages.live)
     app.router.add_post("/web/do", pages.do)
@@ -40,17 +43,21 @@ def add_pages(app: web.Application, settings: Settings) -> None:
 
 def _asset(asset: Asset, said: Mapping[str, str]) -> Any:
     async def serve(request: web.Request) -> web.Response:
-        _own(request)
-        extra = {"ETag": asset.etag, **said}
-        if request.headers.get("If-None-Match") == asset.etag:
-            answer = web.Response(status=304, headers=extra)
-        else:
-            answer = web.Response(body=asset.body, headers=extra | {"Content-Type": asset.content_type})
-        if tired(request):
-            answer.force_close()
-        return answer
+        return _served(request, asset, said)
 
     return serve
+
+
+def _served(request: web.Request, asset: Asset, said: Mapping[str, str]) -> web.Response:
+    _own(request)
+    extra = {"ETag": asset.etag, **said}
+    if request.headers.get("If-None-Match") == asset.etag:
+        answer = web.Response(status=304, headers=extra)
+    else:
+        answer = web.Response(body=asset.body, headers=extra | {"Content-Type": asset.content_type})
+    if tired(request):
+        answer.force_close()
+    return answer
 
 
 class _Pages:
@@ -64,6 +71,14 @@ class _Pages:
     async def end(self, app: web.Application) -> None:
         """The node stops."""
         await self._live.end(app)
+
+    async def document(self, request: web.Request) -> web.Response:
+        """A page or a picture of the documents. Raises ApiError: there is none."""
+        _own(request)
+        found = (await asyncio.to_thread(documents)).get(request.path.rstrip("/"))
+        if found is None:
+            raise not_found()
+        return _served(request, found, self._said)
 
     async def offers(self, request: web.Request) -> web.Response:
         """The demo's people and the admin's key, for who may read them in the data folder."""

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 
 from gateway.pages import deltas
 from gateway.pages.deltas import changes
+from gateway.pages.documents import documents
 from gateway.pages.files import assets, headers
 from gateway.pages.offers import is_local, owner
 
@@ -152,3 +153,38 @@ def test_how_long_events_took_is_told_in_words_that_sort():
             "2.5 s": {"order": 1, "per_s": 1.0},
             "longer than 2.5 s": {"order": 2, "per_s": 0.5},
         }
+
+
+def test_each_document_is_a_page_whose_links_lead_somewhere():
+    pages = documents()
+    assert {"/docs", "/docs/clients", "/docs/topics/delivery", "/docs/pictures/live.png"} <= set(pages)
+    ids = {
+        path: set(re.findall(r'<h[1-6] id="([^"]*)"', page.body.decode()))
+        for path, page in pages.items()
+        if page.content_type.startswith("text/html")
+    }
+    for path in ids:
+        links = Links()
+        links.feed(pages[path].body.decode())
+        assert links.programs == [], path
+        for link in links.loaded:
+            target, _, fragment = link.partition("#")
+            if "://" in link or target in {"/", "/live"} or target.startswith("/assets/"):
+                continue
+            assert (target or path) in pages, f"{path} leads to {link}"
+            assert not fragment or fragment in ids[target or path], f"{path} leads to {link}"
+
+
+def test_a_document_cannot_bring_html_along(tmp_path):
+    (tmp_path / "index.md").write_text(
+        "# A <b>title</b>\n\n<script>x</script> [x](javascript:alert(1)) [y](../y.md)\n"
+    )
+    page = documents(tmp_path)["/docs"].body.decode()
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert 'href="javascript' not in page
+    assert "../y.md" not in page
+
+
+def test_where_there_are_no_documents_none_is_served(tmp_path):
+    assert documents(tmp_path / "nothing") == {}

@@ -50,6 +50,13 @@ async def test_axe_finds_nothing(stack: Stack, scheme: str):
             live.page.get_by_role("region", name="Processes").get_by_role("row").nth(1)
         ).to_be_visible()
         assert await findings(live) == []
+        read = await tab(browser, **look)
+        await read.page.goto(stack.run["web"])
+        await read.page.get_by_role("link", name="Documents").click()
+        await expect(read.page.get_by_role("heading", level=1)).to_be_visible()
+        assert await findings(read) == []
+        await read.page.goto(f"{stack.run['web']}/docs/operations")
+        assert await findings(read) == []
 
 
 async def test_the_live_view_shows_partitions_and_processes(stack: Stack):
