@@ -18,6 +18,7 @@ from fanfare.embedded.control import serve
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.fleet import Fleet
 from fanfare.embedded.folder import DataFolder, write_atomically
+from fanfare.embedded.follow import Follow
 from fanfare.embedded.letters import Letters
 from fanfare.embedded.output import Output
 from fanfare.embedded.scaling import Changes
@@ -97,7 +98,8 @@ class Stack:
             self._fleet = Fleet(self._supervisor, services.one, list(commands))
         changes = Changes(settings, self._fleet, self._output)
         watch = await self._control.enter_async_context(Watch(settings, self._folder))
-        handlers = changes.handlers | watch.handlers | Letters(settings).handlers | {"offers": self._offers}
+        handlers = changes.handlers | watch.handlers | {"offers": self._offers}
+        handlers |= Letters(settings).handlers | Follow(settings).handlers
         await self._control.enter_async_context(serve(self._folder, handlers))
         if self._plan.autoscale and not self._plan.stores_only:
             from fanfare.embedded.autoscaling import autoscaling  # noqa: PLC0415 - slow to import

@@ -23,7 +23,7 @@ from gateway.rest.server import identified, invalid, tired
 __all__ = ["add_pages"]
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_WISHES: Final = ("scale", "restart", "letters", "retry", "drop")
+_WISHES: Final = ("scale", "restart", "letters", "retry", "drop", "follow")
 _NOTHING: Final[dict[str, Any]] = {"users": {}, "admin_key": ""}
 
 
@@ -97,7 +97,7 @@ class _Pages:
         return await self._live.stream(request, self._said | {"Cache-Control": "no-store"})
 
     async def do(self, request: web.Request) -> web.Response:
-        """What `fanfare scale`, `fanfare restart` and `fanfare dead-letters` do."""
+        """What `fanfare scale`, `restart` and `dead-letters` do, and where a message has been."""
         self._admit(request)
         try:
             wish = body_of(await request.read())

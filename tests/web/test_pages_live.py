@@ -159,3 +159,17 @@ async def test_what_fails_and_works_again_is_told(stack: Stack):
         await expect(faults.get_by_text("archiver.1 works again")).to_be_visible(timeout=60_000)
         await whole_again(stack)
         assert seen.errors == []
+
+
+async def test_a_message_is_followed_from_the_gateway_to_the_socket(stack: Stack):
+    async with chromium() as browser:
+        seen = await tab(browser)
+        await seen.page.goto(f"{stack.run['web']}/live#token={stack.run['admin_key']}")
+        region = seen.page.get_by_role("region", name="Follow a message")
+        await region.get_by_role("textbox", name="Message").fill("where to?")
+        await region.get_by_role("button", name="Follow").click()
+        stations = region.get_by_role("listitem")
+        for name in ("gateway", "Kafka", "fan-out", "notifier", "socket"):
+            await expect(stations.filter(has_text=name).first).to_contain_text("ms")
+        await expect(stations.filter(has_text="Kafka").first).to_contain_text("chat.events, partition")
+        assert seen.errors == []

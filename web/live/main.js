@@ -4,6 +4,7 @@ import { offers } from "../login.js";
 import { takeFromAddress } from "../secrets.js";
 import { Controls } from "./controls.js";
 import { Faults } from "./faults.js";
+import { Follow } from "./follow.js";
 import { Latency } from "./latency.js";
 import { Letters } from "./letters.js";
 import { Stream } from "./stream.js";
@@ -40,6 +41,7 @@ function show(key) {
   const latency = new Latency();
   const faults = new Faults();
   const letters = new Letters(key);
+  const follow = new Follow(key);
   const partitions = new Table(
     "Partitions",
     [
@@ -75,7 +77,7 @@ function show(key) {
       "main",
       { class: "live" },
       element("header", {}, element("h1", {}, "Fanfare live"), element("a", { href: "/" }, "To the chat"), state, out),
-      way.node, controls.node, partitions.node, processes.node, stores.node, latency.node, faults.node, letters.node,
+      way.node, follow.node, controls.node, partitions.node, processes.node, stores.node, latency.node, faults.node, letters.node,
     ),
   );
   const stream = new Stream(key);
