@@ -179,6 +179,21 @@ async def test_what_was_looked_up_at_another_server_than_it_is_appended_to_is_do
     assert [await redis.xlen(keys.inbox(name)) for name in (before, after)] == [2, 2]
 
 
+async def test_another_connection_at_each_try_does_not_keep_a_batch_for_ever(redis, notifier, monkeypatch):
+    """A very large batch takes one of the pool each time."""
+    name = await inbox(redis, guilds=[1])
+    append = notifier._append
+
+    async def by_another_connection(routes, registrations):
+        await append(routes, registrations)
+        redis.drop()
+        await redis.ping()
+
+    monkeypatch.setattr(notifier, "_append", by_another_connection)
+    await notify(notifier, record(1))
+    assert await redis.xlen(keys.inbox(name)) == 2
+
+
 async def test_a_notifier_that_starts_after_the_loss_holds_too(redis):
     await redis.flushdb()
     await ensure(redis)
