@@ -66,9 +66,10 @@ _PREVIEW: Final = frozenset(
     }
 )  # fmt: skip
 # Limited presence, members and message content: what a bot in fewer than 100 guilds has switched on.
-PRIVILEGED: Final = 1 << 1 | 1 << 8 | 1 << 15
+_FLAGS: Final = {1 << 8: 1 << 13, 1 << 1: 1 << 15, 1 << 15: 1 << 19}
+PRIVILEGED: Final = sum(_FLAGS)
 """The intents that an application may be denied: members, presences, and what is said."""
-APPLICATION_FLAGS: Final = (1 << 13) | (1 << 15) | (1 << 19)
+APPLICATION_FLAGS: Final = sum(_FLAGS.values())
 
 
 def timestamp(moment: datetime) -> str:
@@ -79,8 +80,7 @@ def timestamp(moment: datetime) -> str:
 
 def application_flags(denied: int) -> int:
     """The flags of an application that is denied these intents: libraries look there for what they may ask for."""
-    flags = {1 << 8: 1 << 13, 1 << 1: 1 << 15, 1 << 15: 1 << 19}
-    return sum(flag for intent, flag in flags.items() if not intent & denied)
+    return sum(flag for intent, flag in _FLAGS.items() if not intent & denied)
 
 
 def user(u: User) -> Json:

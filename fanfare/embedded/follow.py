@@ -1,6 +1,6 @@
 """Answers by the control socket where a message has been on its way: in the log, behind the fan-out, and in inboxes."""
 
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from fanfare.constants import S_EPOCH_MS, S_SHIFT
@@ -10,10 +10,7 @@ from fanfare.ids import MAX_ID, snowflake_ms
 from fanfare.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from fanfare.bus.batches import Incoming
-    from fanfare.presence.client import Redis
 
 __all__ = ["Follow"]
 
@@ -62,11 +59,12 @@ class Follow:
 
     async def _inboxes(self, message: int, delivery: "Incoming") -> list[dict[str, Any]]:
         from fanfare.presence import inboxes, keys  # noqa: PLC0415
+        from fanfare.presence.client import connect  # noqa: PLC0415
 
         record = delivery.record
         first = (snowflake_ms(message) - _BEFORE_MS - S_EPOCH_MS) << S_SHIFT
         found = []
-        async with self._redis() as redis:
+        async with aclosing(connect(self._settings, client_name="fanfare-follow")) as redis:
             names: set[str] = set()
             if record.guild:
                 nodes: Any = await redis.hkeys(keys.guild_nodes(record.guild))
@@ -80,16 +78,6 @@ class Follow:
                         at_ms = (entry.s >> S_SHIFT) + S_EPOCH_MS
                         found.append({"inbox": name, "s": str(entry.s), "at_ms": at_ms})
         return found
-
-    @asynccontextmanager
-    async def _redis(self) -> "AsyncIterator[Redis]":
-        from fanfare.presence.client import connect  # noqa: PLC0415
-
-        redis = connect(self._settings, client_name="fanfare-follow")
-        try:
-            yield redis
-        finally:
-            await redis.aclose()
 
 
 def _shown(incoming: "Incoming | None") -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from fanfare.store.channels import insert_channel
 from fanfare.store.database import Database
 from fanfare.store.membership import insert_member, join, member_of, part
 from fanfare.store.roles import insert_role
-from fanfare.store.rows import MEMBER_SQL, as_member, as_settings
+from fanfare.store.rows import MEMBER_SQL, as_guild, as_member
 from fanfare.store.state import snapshot
 
 __all__ = ["Guilds"]
@@ -42,17 +42,7 @@ class Guilds:
     async def all_guilds(self, after: int = 0, limit: int = 1000) -> list[Guild]:
         """A page of all guilds by id, without what is in them."""
         rows = await self._db.fetch("SELECT * FROM guilds WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
-        return [
-            Guild(
-                id=row["id"],
-                name=row["name"],
-                owner_id=row["owner_id"],
-                version=row["version"],
-                member_count=row["member_count"],
-                settings=as_settings(row),
-            )
-            for row in rows
-        ]
+        return [as_guild(row) for row in rows]
 
     async def members(self, guild_id: int, user_ids: Iterable[int]) -> dict[int, Member]:
         """Those of the users that are members, by user id."""

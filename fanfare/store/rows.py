@@ -9,6 +9,7 @@ from fanfare.model import (
     THREADS,
     Channel,
     CustomEmoji,
+    Guild,
     GuildSettings,
     Member,
     Overwrite,
@@ -24,10 +25,10 @@ __all__ = [
     "USER_COLUMNS",
     "as_channel",
     "as_emoji",
+    "as_guild",
     "as_member",
     "as_overwrite",
     "as_role",
-    "as_settings",
     "as_user",
     "members_by_thread",
 ]
@@ -61,9 +62,16 @@ def as_emoji(row: Row) -> CustomEmoji:
     return CustomEmoji(row["id"], row["name"], row["animated"])
 
 
-def as_settings(row: Row) -> GuildSettings:
-    """The settings in a row of `guilds`."""
-    return msgspec.json.decode(row["settings"], type=GuildSettings)
+def as_guild(row: Row) -> Guild:
+    """A row of `guilds`, without what is in the guild."""
+    return Guild(
+        id=row["id"],
+        name=row["name"],
+        owner_id=row["owner_id"],
+        version=row["version"],
+        member_count=row["member_count"],
+        settings=msgspec.json.decode(row["settings"], type=GuildSettings),
+    )
 
 
 def as_role(row: Row) -> Role:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from fanfare.constants import ARCHIVED_KEPT_S, LARGE_GUILD
 from fanfare.model import Guild, Overwrite
 from fanfare.store.database import Connection
@@ -12,10 +14,10 @@ from fanfare.store.rows import (
     MEMBER_SQL,
     as_channel,
     as_emoji,
+    as_guild,
     as_member,
     as_overwrite,
     as_role,
-    as_settings,
     members_by_thread,
 )
 
@@ -81,18 +83,13 @@ async def _guild(connection: Connection, guild_id: int, users: list[int] | None)
         )
     elif row["member_count"] <= LARGE_GUILD:
         members = await connection.fetch(MEMBER_SQL + "WHERE m.guild_id = $1 ORDER BY m.user_id", guild_id)
-    return Guild(
-        id=row["id"],
-        name=row["name"],
-        owner_id=row["owner_id"],
-        version=row["version"],
-        member_count=row["member_count"],
+    return replace(
+        as_guild(row),
         roles={r["id"]: as_role(r) for r in roles},
         channels={
             c["id"]: as_channel(c, overwrites.get(c["id"], ()), members=joined.get(c["id"], ()))
             for c in channels
         },
         members={m["id"]: as_member(m) for m in members},
-        settings=as_settings(row),
         emojis={e["id"]: as_emoji(e) for e in emojis},
     )

@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_]{2,32}")
 
 async def _list(call: Call) -> web.Response:
     guild, _ = await call.guild()
-    return reply(await _shown(call, list(guild.emojis.values())))
+    return reply(await _shown(call, guild.id, list(guild.emojis.values())))
 
 
 async def _get(call: Call) -> web.Response:
@@ -33,7 +33,7 @@ async def _get(call: Call) -> web.Response:
     emoji = guild.emojis.get(call.id("picture"))
     if emoji is None:
         raise unknown_emoji()
-    return reply((await _shown(call, [emoji]))[0])
+    return reply((await _shown(call, guild.id, [emoji]))[0])
 
 
 async def _create(call: Call) -> web.Response:
@@ -57,7 +57,7 @@ async def _create(call: Call) -> web.Response:
         await _drop(call, emoji.id)
         raise
     await call.applied(change)
-    return reply((await _shown(call, [emoji]))[0], 201)
+    return reply((await _shown(call, guild.id, [emoji]))[0], 201)
 
 
 async def _rename(call: Call) -> web.Response:
@@ -76,7 +76,7 @@ async def _rename(call: Call) -> web.Response:
     except NotFoundError:
         raise unknown_emoji() from None
     await call.applied(change)
-    return reply((await _shown(call, [change.value]))[0])
+    return reply((await _shown(call, guild.id, [change.value]))[0])
 
 
 async def _delete(call: Call) -> web.Response:
@@ -90,11 +90,10 @@ async def _delete(call: Call) -> web.Response:
     return empty()
 
 
-async def _shown(call: Call, emojis: list[CustomEmoji]) -> list[payloads.Json]:
+async def _shown(call: Call, guild_id: int, emojis: list[CustomEmoji]) -> list[payloads.Json]:
     """Emojis as REST shows them: with whoever made each."""
-    guild, _ = await call.guild()
     found = [payloads.emoji(one) for one in emojis]
-    makers = await call.context.store.emoji_makers(guild.id)
+    makers = await call.context.store.emoji_makers(guild_id)
     users = await call.context.guilds.users(list(dict.fromkeys(makers.values())))
     for one, shown in zip(emojis, found, strict=True):
         if (user := users.get(makers.get(one.id, 0))) is not None:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from fanfare.presence.errors import RedisError
-from fanfare.presence.statuses import Noted, Statuses, Voice
+from fanfare.presence.statuses import Change, Noted, Statuses, Voice, voice_in
 from fanfare.store.errors import StoreUnavailableError
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
@@ -174,9 +174,12 @@ class Keeper:
 
     async def _look_at_channels(self) -> None:
         """Nobody is in a channel that is gone; others may have moved users of this node, too."""
-        for (guild, user), (session, wish) in list(self._voices.items()):
-            view = self._view_of(guild)
-            voice = await self._statuses.voice(guild, user)
+        known = list(self._voices.items())
+        if not known:
+            return
+        stand = await self._statuses.now([Change(*one, wish.channel) for one, (_, wish) in known])
+        for ((guild, user), (session, wish)), value in zip(known, stand, strict=True):
+            view, voice = self._view_of(guild), voice_in(value)
             if voice is not None and voice.channel != wish.channel and (guild, user) in self._voices:
                 now = replace(wish, channel=voice.channel)
                 self._voices[guild, user] = (session, now)

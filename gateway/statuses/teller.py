@@ -37,6 +37,8 @@ MOST_MEMBERS: Final = 75_000
 # A status costs as many frames as there are sessions that want it: so many of them in a second, about, for each node.
 _FRAMES_PER_S: Final = 20_000
 _FASTEST: Final = 50.0
+# After so long a guild may be told of as many as ever: it saves up for a second.
+_FULL_S: Final = 1.0
 _TOGETHER: Final = 256
 _TICK_S: Final = 0.1
 _RETRY_S: Final = 1.0
@@ -74,7 +76,7 @@ class Pace:
 
     def prune(self, now: float) -> None:
         """Forget guilds that may be told of as many as ever."""
-        self._left = {guild: kept for guild, kept in self._left.items() if now - kept[1] < _FRAMES_PER_S}
+        self._left = {guild: kept for guild, kept in self._left.items() if now - kept[1] < _FULL_S}
 
 
 class Teller:

@@ -1,5 +1,6 @@
 /** Buttons for what `fanfare scale` does. */
 import { element } from "../dom.js";
+import { ask } from "./ask.js";
 
 const ROLES = ["gateway", "fanout", "notifier", "archiver"];
 
@@ -53,14 +54,7 @@ export class Controls {
     this.working(true);
     this.outcome.textContent = `Making it ${role}=${wanted}…`;
     try {
-      const answer = await fetch("/web/do", {
-        method: "POST",
-        headers: { Authorization: `Admin ${this.key}`, "Content-Type": "application/json" },
-        body: JSON.stringify({ do: "scale", wanted: { [role]: wanted }, probe: true }),
-        credentials: "omit",
-      });
-      const said = await answer.json();
-      if (!answer.ok) throw new Error(said.message);
+      const said = await ask(this.key, { do: "scale", wanted: { [role]: wanted }, probe: true });
       const gap = said.gap_s === null ? "" : ` Deliveries waited for ${said.gap_s} s at the most.`;
       this.outcome.textContent = `There is ${role}=${wanted} now.${gap}`;
     } catch (error) {

@@ -2,6 +2,7 @@
 import { element } from "../dom.js";
 import { offers } from "../login.js";
 import { Rest } from "../rest.js";
+import { ask } from "./ask.js";
 
 const GUILDS = 1;
 const MESSAGES = 1 << 9;
@@ -52,7 +53,7 @@ export class Follow {
       const message = await rest.ask("POST", `/channels/${channel.id}/messages`, { content: this.text.value });
       const accepted = now();
       const came = await socket.came(message.id);
-      const found = await this.ask(message.id);
+      const found = await ask(this.key, { do: "follow", message: message.id });
       /** @type {[string, string, number][]} */
       const stations = [["gateway", `accepted for #${channel.name}`, accepted - began]];
       if (found.log) stations.push(["Kafka", `chat.events, partition ${found.log.partition}, offset ${found.log.offset}`, found.log.at_ms - began]);
@@ -63,19 +64,6 @@ export class Follow {
     } finally {
       socket.close();
     }
-  }
-
-  /** @param {string} message @returns {Promise<any>} */
-  async ask(message) {
-    const answer = await fetch("/web/do", {
-      method: "POST",
-      headers: { Authorization: `Admin ${this.key}`, "Content-Type": "application/json" },
-      body: JSON.stringify({ do: "follow", message }),
-      credentials: "omit",
-    });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(said.message);
-    return said;
   }
 
   /** @param {[string, string, number][]} stations */

@@ -1,5 +1,6 @@
 /** Dead letters: records that were set aside, each with what can be done about it. */
 import { element } from "../dom.js";
+import { ask } from "./ask.js";
 
 const EACH_MS = 10_000;
 
@@ -25,7 +26,7 @@ export class Letters {
 
   async look() {
     try {
-      this.draw(await this.ask({ do: "letters" }));
+      this.draw(await ask(this.key, { do: "letters" }));
     } catch (error) {
       this.count.textContent = /** @type {Error} */ (error).message;
     }
@@ -57,7 +58,7 @@ export class Letters {
       const pressed = /** @type {HTMLButtonElement} */ (event.currentTarget);
       pressed.disabled = true;
       try {
-        await this.ask({ do: what, id: letter.id });
+        await ask(this.key, { do: what, id: letter.id });
         await this.look();
       } catch (error) {
         this.count.textContent = `Not done: ${/** @type {Error} */ (error).message}`;
@@ -65,18 +66,5 @@ export class Letters {
       }
     };
     return element("button", { type: "button", "aria-label": `${text} ${letter.id}`, on: { click: act } }, text);
-  }
-
-  /** @param {Record<string, string>} wish @returns {Promise<any>} */
-  async ask(wish) {
-    const answer = await fetch("/web/do", {
-      method: "POST",
-      headers: { Authorization: `Admin ${this.key}`, "Content-Type": "application/json" },
-      body: JSON.stringify(wish),
-      credentials: "omit",
-    });
-    const said = await answer.json();
-    if (!answer.ok) throw new Error(said.message);
-    return said;
   }
 }
