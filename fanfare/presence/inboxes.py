@@ -41,13 +41,13 @@ __all__ = [
     "unregister",
 ]
 
-APPEND: Final = Script("append", makes_s=True)
-_CREATE: Final = Script("create", makes_s=True)
+APPEND: Final = Script("append", after="s_now")
+_CREATE: Final = Script("create", after="s_now")
 _RENEW: Final = Script("renew")
-_MARK: Final = Script("mark", makes_s=True)
-_RAISE: Final = Script("raise", makes_s=True)
+_MARK: Final = Script("mark", after="s_now")
+_RAISE: Final = Script("raise", after="s_now")
 _OPEN: Final = Script("open")
-_UNREGISTER: Final = Script("unregister", makes_s=True)
+_UNREGISTER: Final = Script("unregister", after="s_now")
 _MISSING: Final = Script("missing")
 _MOVED: Final = "MOVED "
 

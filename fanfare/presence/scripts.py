@@ -18,15 +18,15 @@ class Script:
 
     __slots__ = ("_sha", "_text")
 
-    def __init__(self, name: str, *, makes_s: bool = False) -> None:
+    def __init__(self, name: str, *, after: str = "") -> None:
         """Read a script.
 
         Args:
             name: of the file in `fanfare/presence/lua`, without its ending.
-            makes_s: it calls `s_now`, which is put before it, as Redis's scripts cannot import one another.
+            after: another script that is put before it, as Redis's scripts cannot import one another.
 
         """
-        self._text = _S_NOW + _read(name) if makes_s else _read(name)
+        self._text = _CONSTANTS.get(after, "") + (_read(after) if after else "") + _read(name)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def load(self, redis: Redis) -> None:
@@ -49,7 +49,7 @@ def _read(name: str) -> str:
     return resources.files("fanfare.presence").joinpath("lua", f"{name}.lua").read_text()
 
 
-_S_NOW: Final = f"local S_PER_MS = {1 << S_SHIFT}\n" + _read("s_now")
+_CONSTANTS: Final = {"s_now": f"local S_PER_MS = {1 << S_SHIFT}\n"}
 
 SWAP = Script("nonce_swap")
 """Replaces or frees what is known of a nonce, if it is what we think."""

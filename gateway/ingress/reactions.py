@@ -18,7 +18,7 @@ from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["PUT", "Mine", "Seen", "put"]
 
-PUT: Final = Script("reaction_put")
+PUT: Final = Script("reaction_put", after="begin_anew")
 # Of a channel, for the second until they are archived. While the archiver is away, further ones are seen later.
 _CAP: Final = 5_000
 # As long as chat.events keeps them for the archiver.

@@ -10,7 +10,7 @@ from gateway.ingress.redis_batch import RedisBatch
 
 __all__ = ["PUT", "Seen", "all_of", "caches", "counts", "one_of", "put", "tokens"]
 
-PUT: Final = Script("recent_put")
+PUT: Final = Script("recent_put", after="begin_anew")
 
 
 class Seen(NamedTuple):

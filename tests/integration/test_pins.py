@@ -3,8 +3,7 @@
 import pytest
 
 from fanfare.constants import RECENT_CAP
-from fanfare.presence.scripts import Script
-from gateway.ingress.recent import caches
+from gateway.ingress.recent import PUT, caches
 from tests.integration.store_fixtures import eventually
 from tests.world import make_world, next_id, redis_of, store_of
 from torture.client import RestError
@@ -65,7 +64,7 @@ async def test_pins_by_both_paths(stack, nodes, online):
 
 async def test_an_edit_behind_a_deletion_does_not_bring_the_message_back(stack):
     """A node read the message, another one deleted it, and the edit of the first one was appended behind."""
-    channel, put = next_id(), Script("recent_put")
+    channel, put = next_id(), PUT
     async with redis_of(stack) as redis:
         names = caches(channel)
 

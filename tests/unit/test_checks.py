@@ -189,7 +189,7 @@ SCRIPTS = {
     "gateway": (
         "s_now", "create", "renew", "mark", "missing", "raise", "open", "unregister",
         "move", "move_after_loss", "unkept", "nonce_settle", "nonce_swap", "recent_put", "reaction_put",
-        "interaction_claim", "status_put", "status_told", "voice_put", "voice_move",
+        "interaction_claim", "status_put", "status_told", "voice_put", "voice_move", "begin_anew",
     ),
     "fanout": ("claim",),
     "notifier": ("s_now", "append", "applied", "locate"),

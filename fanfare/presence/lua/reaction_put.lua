@@ -2,12 +2,6 @@
 -- KEYS: as of recent_put
 -- ARGV: `<message>:<user>:<emoji>`, Kafka offset, '1' (there) or '0' (gone), cap, TTL (ms)
 -- Answers 1; 0 if that or something newer is known; -1 if there is no room: it is seen once it is in the database.
--- As in recent_put.
-local ready, under = redis.call('GET', KEYS[5]), redis.call('GET', KEYS[4])
-if ready and under ~= ready then
-  if under then redis.call('DEL', KEYS[1], KEYS[2], KEYS[3]) end
-  redis.call('SET', KEYS[4], ready)
-end
 local known = redis.call('HGET', KEYS[3], ARGV[1])
 if known and tonumber(string.match(known, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
 if not known and redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[4]) then return -1 end

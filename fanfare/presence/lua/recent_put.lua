@@ -5,13 +5,6 @@
 -- ARGV: message id, Kafka offset of what it looks like, its JSON ('' = deleted), cap, '1' if it is new: whatever is
 --       known of a new message is newer, also when its record stands in the log twice
 -- Answers 1, or 0 if the cache knows that or something newer.
--- What was noted before Redis lost writes may be older than what clients and the database know by now: begin anew. A
--- cache that does not say under which loss token it was begun is one of an older version.
-local ready, under = redis.call('GET', KEYS[5]), redis.call('GET', KEYS[4])
-if ready and under ~= ready then
-  if under then redis.call('DEL', KEYS[1], KEYS[2], KEYS[3]) end
-  redis.call('SET', KEYS[4], ready)
-end
 local known = redis.call('HGET', KEYS[2], ARGV[1])
 if known and ARGV[3] ~= '' and string.match(known, '^%d+:$') then return 0 end
 if known and ARGV[3] == '' then
