@@ -50,6 +50,8 @@ class _Known:
     since: list[Record] = field(default_factory=list)
     """Events that came while the rest was being read."""
     ready: bool = False
+    watched: bool = False
+    """Whether statuses are known too: somebody wanted them."""
     watched_at: float = 0.0
 
 
@@ -65,15 +67,21 @@ class Shown:
         self._guilds = guilds
         self._registered = registered
         self._known: dict[int, _Known] = {}
+        self._wanted: set[int] = set()
+        """Guilds of which some session wanted the statuses; nobody is told of those of the others."""
         self._reading: Shared[int, None] = Shared(self._read)
 
     async def prepare(self, guilds: Iterable[int], intents: int) -> None:
         """Get to know what sessions with these intents are shown; while Redis is away, nothing is."""
         if not intents & (PRESENCES | VOICE):
             return
-        wanted = [guild for guild in guilds if self._lacks(guild)]
-        if wanted:
-            await asyncio.gather(*map(self._reading.of, wanted), return_exceptions=True)
+        guilds = list(guilds)
+        if intents & PRESENCES:
+            self._wanted.update(guilds)
+        # Twice: what was being read already may have been without statuses.
+        for _ in range(2):
+            lacking = [guild for guild in guilds if self._lacks(guild)]
+            await asyncio.gather(*map(self._reading.of, lacking), return_exceptions=True)
 
     def part(self, view: View, user: int, intents: int) -> bytes:
         """The part of GUILD_CREATE for a member whose session has these intents."""
@@ -122,8 +130,13 @@ class Shown:
         for guild, known in list(self._known.items()):
             if known.serial != self._registered.serial(guild):
                 del self._known[guild]
+        self._wanted = set(filter(self._registered.serial, self._wanted))
         now = asyncio.get_running_loop().time()
-        due = [guild for guild, known in self._known.items() if now - known.watched_at > _WATCH_AGAIN_S]
+        due = [
+            guild
+            for guild, known in self._known.items()
+            if known.watched and now - known.watched_at > _WATCH_AGAIN_S
+        ]
         if due:
             await self._statuses.watch(due)
         for guild in due:
@@ -132,18 +145,22 @@ class Shown:
 
     def _lacks(self, guild: int) -> bool:
         known = self._known.get(guild)
-        return known is None or not known.ready or known.serial != self._registered.serial(guild)
+        if known is None or not known.ready or known.serial != self._registered.serial(guild):
+            return True
+        return guild in self._wanted and not known.watched
 
     async def _read(self, guild: int) -> None:
         if not self._lacks(guild):
             return
-        known = self._known[guild] = _Known(self._registered.serial(guild))
-        # Said first: what changes after that is told, what changed before is read.
-        await self._statuses.watch([guild])
-        known.watched_at = asyncio.get_running_loop().time()
-        view = self._guilds.views.get(guild)
-        if view is None or view.guild.member_count <= LARGE_GUILD:
-            known.statuses = await self._statuses.of_guild(guild)
+        known = _Known(self._registered.serial(guild), watched=guild in self._wanted)
+        self._known[guild] = known
+        if known.watched:
+            # Said first: what changes after that is told, what changed before is read.
+            await self._statuses.watch([guild])
+            known.watched_at = asyncio.get_running_loop().time()
+            view = self._guilds.views.get(guild)
+            if view is None or view.guild.member_count <= LARGE_GUILD:
+                known.statuses = await self._statuses.of_guild(guild)
         known.voices = await self._statuses.voices(guild)
         known.ready = True
         for record in known.since:

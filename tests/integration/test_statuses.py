@@ -66,6 +66,31 @@ async def test_a_status_is_told_and_shown_on_all_nodes(nodes: list[Node], stack:
     assert [each["status"] for each in chunk["presences"]] == ["dnd"]
 
 
+async def test_where_only_voice_states_are_wanted_nobody_is_told_of_statuses(
+    nodes: list[Node], stack: Stack, online: Connect
+):
+    world = await make_world(stack, people=3)
+    alice, bob, carol = world.people
+
+    async def watched() -> bool:
+        async with redis_of(stack) as redis:
+            return bool(await redis.exists(keys.status_watched(world.guild)))
+
+    await online(nodes[0], alice)  # with the intent for voice states, without the one for statuses
+    assert not await watched()
+    # The first who wants statuses is shown those who came before, and told of those who come later.
+    watcher = await online(nodes[0], curious(bob))
+    assert await watched()
+
+    async def alice_is_shown() -> bool:
+        presences = (await shown(nodes[0], curious(bob)))["presences"]
+        return str(alice.id) in {each["user"]["id"] for each in presences}
+
+    await eventually(alice_is_shown)
+    await online(nodes[1], carol)
+    await status_of(watcher, carol, "online")
+
+
 async def test_the_sessions_of_a_user_count_together(nodes: list[Node], stack: Stack, online: Connect):
     world = await make_world(stack, people=2)
     alice, bob = world.people
