@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from archiver.positions import positions_of
 from archiver.rows import Logged
-from archiver.sinks import BATCH_ROWS, LEFT_OUT, ROWS
+from archiver.sinks import BATCH_ROWS, EVENTS, LEFT_OUT, ROWS
 from fanfare.archive.folder import ArchiveFolder, Span, State, place
 from fanfare.archive.forgotten import Forgotten
 from fanfare.bus.batches import Incoming, TopicPartition
@@ -57,6 +57,7 @@ class ParquetSink:
     """Writes the log into files."""
 
     group = GROUP
+    topics = EVENTS
 
     def __init__(self, settings: Settings, *, step_rows: int = _ROWS, after_s: float = _AFTER_S) -> None:
         """Args: step_rows, after_s: when a step is taken. Raises: OSError: the folder cannot be made."""

@@ -17,7 +17,7 @@ from archiver.positions import PositionRow, new_positions, positions_of
 from archiver.reactions import CLEARED_SQL, GONE_SQL, PUT_SQL, Reactions, reactions_of
 from archiver.recent import Trimmer
 from archiver.rows import BadPayloadError, Fold, Limits, Logged, Made, creates, fold
-from archiver.sinks import BATCH_ROWS, LEFT_OUT, ROWS
+from archiver.sinks import BATCH_ROWS, EVENTS, LEFT_OUT, ROWS
 from archiver.upkeep import Upkeep
 from fanfare.bus.batches import Incoming, PoisonError, TopicPartition
 from fanfare.bus.growth import GrowthLog
@@ -99,6 +99,7 @@ class PostgresSink:
     """Writes batches of the log into the database."""
 
     group = GROUP
+    topics = EVENTS
 
     def __init__(
         self,

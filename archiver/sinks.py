@@ -3,14 +3,16 @@
 So one that is slow, or away, does not hold the others up.
 """
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from prometheus_client import Counter, Histogram
 
 from fanfare.bus.batches import Incoming, TopicPartition
+from fanfare.bus.topics import DELIVERIES_OF
 from fanfare.telemetry.metrics import REGISTRY, SIZE_BUCKETS
 
-__all__ = ["BATCH_ROWS", "LEFT_OUT", "ROWS", "Sink"]
+__all__ = ["BATCH_ROWS", "EVENTS", "LEFT_OUT", "ROWS", "Sink"]
 
 # `sink` is the group, `kind` what the rows are: messages, changes (edits and deletions), positions.
 ROWS: Final = Counter("fanfare_archived_rows", "Rows written.", ["sink", "kind"], registry=REGISTRY)
@@ -29,12 +31,20 @@ LEFT_OUT: Final = Counter(
 )
 
 
+EVENTS: Final = tuple(DELIVERIES_OF)
+"""Every topic of events."""
+
+
 class Sink(Protocol):
     """Somewhere that the log is archived to."""
 
     @property
     def group(self) -> str:
         """The consumer group."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What it reads."""
 
     async def handle(self, partition: TopicPartition, batch: list[Incoming]) -> None:
         """Take the next records of a partition; some may have come before.

@@ -4,25 +4,24 @@ from collections.abc import Sequence
 from typing import Final
 
 from archiver.files import Remover
+from archiver.geofences import GeofenceSink
 from archiver.postgres import PostgresSink
 from archiver.recent import Trimmer
 from archiver.sinks import Sink
 from fanfare.bus.consumer import Consumer
 from fanfare.bus.growth import GrowthLog
-from fanfare.bus.topics import CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
 from fanfare.errors import FatalError
 from fanfare.files.store import FileStore
 from fanfare.presence.bury import told_by
 from fanfare.presence.client import connect
 from fanfare.service import Service, State
 from fanfare.settings import Settings
+from fanfare.store import Store
 from fanfare.store.database import Database
 from fanfare.tasks import end, together
 from fanfare.telemetry.tracing import traced
 
 __all__ = ["main"]
-
-_TOPICS: Final = (CHAT_EVENTS, GUILD_EVENTS, LOCATION_EVENTS)
 
 # Nobody waits for a row: what is not in the table yet is in Redis. A transaction costs what a hundred rows do.
 _GATHER_MS: Final = 200
@@ -36,13 +35,14 @@ async def main(service: Service) -> None:
     growth = GrowthLog(service.settings)
     sinks: list[Sink] = [
         PostgresSink(database, service.settings, trimmer, growth),
+        GeofenceSink(Store(database), service.settings.near_m),
         *_others(service.settings),
     ]
     consumers = [
         Consumer(
             service.settings,
             sink.group,
-            _TOPICS,
+            sink.topics,
             traced(service.traces, "archive", sink.handle),
             gather_ms=_GATHER_MS,
             told_to_bury=told_by(redis),

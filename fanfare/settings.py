@@ -255,6 +255,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Positions of an entity that a user may publish one by one in 5 s, per gateway. 0: any number.",
     )
+    near_m: int = Field(
+        default=300,
+        ge=0,
+        description="An order that was picked up is near when its driver is so close to its destination, in metres. "
+        "0: the app says so.",
+    )
     session_starts: int = Field(
         default=1000,
         ge=0,

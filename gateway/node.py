@@ -19,7 +19,8 @@ from fanfare.bus.errors import KafkaError
 from fanfare.bus.grow import attend
 from fanfare.bus.growth import GrowthLog
 from fanfare.bus.producer import Producer
-from fanfare.bus.topics import DELIVERIES_OF, GROWTH
+from fanfare.bus.read_since import nonces_since
+from fanfare.bus.topics import APP_EVENTS, DELIVERIES_OF, GROWTH
 from fanfare.files.store import FileStore
 from fanfare.presence.client import connect, connect_apart
 from fanfare.presence.errors import RedisError
@@ -195,7 +196,7 @@ async def main(service: Service) -> None:
         stack.push_async_callback(store.close)
         growth = GrowthLog(settings)
         stack.push_async_callback(growth.close)
-        producer = Producer(settings, topics=[*DELIVERIES_OF, GROWTH], growth=growth)
+        producer = Producer(settings, topics=[*DELIVERIES_OF, APP_EVENTS, GROWTH], growth=growth)
         await producer.start()
         await growth.start()
         stack.push_async_callback(producer.stop)
@@ -343,7 +344,7 @@ async def main(service: Service) -> None:
             (statuses.teller.run(), "statuses told"),
             (location.run(), "told of positions"),
             (location.watching.renew(), "wishes for positions"),
-            (relay(store, producer, service.stopping), "relay"),
+            (relay(store, producer, service.stopping, partial(nonces_since, settings, APP_EVENTS)), "relay"),
         )
 
         app = _application(

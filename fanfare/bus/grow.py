@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Grew", "attend", "grow", "refusal"]
 
-_READERS: Final = ("fanout", "archiver")
+_READERS: Final = ("fanout", "archiver", "geofences")
 _NOTIFIER: Final = "notifier"
 _BEAT_S: Final = 2.0
 _POLL_S: Final = 0.05

@@ -13,10 +13,20 @@ from fanfare.bus.names import Names
 from fanfare.settings import Settings
 from fanfare.tasks import uninterrupted
 
-__all__ = ["read_since"]
+__all__ = ["nonces_since", "read_since"]
 
 _FETCH_MS: Final = 100
 _START_S: Final = 2.0
+
+
+async def nonces_since(settings: Settings, topic: str, since_ms: int) -> set[str]:
+    """The nonces of all records appended since then. Arguments and errors as of `read_since`."""
+    return {
+        incoming.record.nonce
+        async for batch in read_since(settings, topic, since_ms)
+        for incoming in batch
+        if incoming.record.nonce
+    }
 
 
 async def read_since(settings: Settings, topic: str, since_ms: int) -> AsyncGenerator[list[Incoming], None]:

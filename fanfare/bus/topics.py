@@ -13,6 +13,7 @@ from fanfare.bus.names import Names
 from fanfare.settings import Settings
 
 __all__ = [
+    "APP_EVENTS",
     "CHAT_DELIVERIES",
     "CHAT_EVENTS",
     "DELIVERIES_OF",
@@ -42,6 +43,8 @@ CHAT_DELIVERIES: Final = "chat.deliveries"
 GUILD_DELIVERIES: Final = "guild.deliveries"
 LOCATION_DELIVERIES: Final = "location.deliveries"
 PUSH_OUTBOX: Final = "push.outbox"
+APP_EVENTS: Final = "app.events"
+"""What happens to entities, for the app to read: see fanfare.location.happenings."""
 GROWTH: Final = "growth"
 """How far pairs of topics are that get more partitions: see fanfare.bus.growth_rules."""
 INSTALLATION: Final = "installation"
@@ -118,6 +121,7 @@ def specs(settings: Settings) -> dict[str, TopicSpec]:
     found += [TopicSpec(DELIVERIES_OF[name], count, _HOUR_MS) for name, (count, _) in events.items()]
     found.append(TopicSpec(PUSH_OUTBOX, settings.chat_partitions, _DAY_MS))
     found += [TopicSpec(dead_letters_of(spec.name), 1, 30 * _DAY_MS) for spec in found]
+    found.append(TopicSpec(APP_EVENTS, settings.location_partitions, 7 * _DAY_MS, log_append_time=True))
     found.append(TopicSpec(INSTALLATION, 1, -1))
     found.append(TopicSpec(GROWTH, 1, -1, log_append_time=True))
     return {spec.name: spec for spec in found}

@@ -8,15 +8,27 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from fanfare.bus.names import Names
-from fanfare.bus.topics import DELIVERIES_OF, GROWTH, INSTALLATION, dead_letters_of
+from fanfare.bus.topics import APP_EVENTS, DELIVERIES_OF, GROWTH, INSTALLATION, dead_letters_of
 from fanfare.settings import Settings
 
-__all__ = ["FUNCTIONS", "KAFKA", "PARQUET_GROUP", "POSTGRES", "ROLES", "KafkaRights", "grants", "kafka_acls"]
+__all__ = [
+    "FUNCTIONS",
+    "GEOFENCES_GROUP",
+    "KAFKA",
+    "PARQUET_GROUP",
+    "POSTGRES",
+    "ROLES",
+    "KafkaRights",
+    "grants",
+    "kafka_acls",
+]
 
 ROLES: Final = ("gateway", "fanout", "notifier", "archiver")
 
 PARQUET_GROUP: Final = "archiver-parquet"
 """The archiver's second group, where FANFARE_PARQUET is set."""
+GEOFENCES_GROUP: Final = "geofences"
+"""The archiver's group for what positions mean for geofences and orders."""
 _EVENTS: Final = tuple(DELIVERIES_OF)
 _DELIVERIES: Final = tuple(DELIVERIES_OF.values())
 
@@ -34,7 +46,9 @@ class KafkaRights(NamedTuple):
 
 KAFKA: Final[Mapping[str, KafkaRights]] = {
     "gateway": KafkaRights(
-        ("chat.events", *_DELIVERIES, INSTALLATION, GROWTH), (*_EVENTS, GROWTH), watched="notifier"
+        ("chat.events", *_DELIVERIES, APP_EVENTS, INSTALLATION, GROWTH),
+        (*_EVENTS, APP_EVENTS, GROWTH),
+        watched="notifier",
     ),
     "fanout": KafkaRights(
         (*_EVENTS, INSTALLATION, GROWTH), (*_DELIVERIES, *map(dead_letters_of, _EVENTS)), groups=("fanout",)
@@ -45,7 +59,7 @@ KAFKA: Final[Mapping[str, KafkaRights]] = {
     "archiver": KafkaRights(
         (*_EVENTS, INSTALLATION, GROWTH),
         tuple(map(dead_letters_of, _EVENTS)),
-        groups=("archiver", PARQUET_GROUP),
+        groups=("archiver", PARQUET_GROUP, GEOFENCES_GROUP),
     ),
 }
 
@@ -58,7 +72,10 @@ _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 # By table. The fan-out and the notifier do not use PostgreSQL.
 POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gateway": {
-        **dict.fromkeys((*_GUILD_TABLES, "commands", "entities", "devices", "webhooks"), _CHANGE),
+        **dict.fromkeys(
+            (*_GUILD_TABLES, "commands", "entities", "devices", "geofences", "app_outbox", "webhooks"),
+            _CHANGE,
+        ),
         "messages": ("SELECT",),
         "reactions": ("SELECT",),
         "files": ("SELECT", "INSERT", "UPDATE"),
@@ -73,6 +90,10 @@ POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "files": _CHANGE,
         "positions": ("SELECT", "INSERT"),
         "partitions": ("SELECT",),
+        "entities": ("SELECT", "UPDATE"),
+        "geofences": ("SELECT",),
+        "outbox": ("INSERT",),
+        "app_outbox": ("INSERT",),
         "forgotten": ("SELECT",),
         "installation": ("SELECT",),
         "alembic_version": ("SELECT",),

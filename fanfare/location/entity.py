@@ -4,18 +4,24 @@ An order has no phone of its own: it follows a driver, from the moment of its as
 watch the order sees the driver's positions for that long.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
 __all__ = [
+    "DWELL",
     "ENDS",
+    "ENTER",
     "ENTITY",
+    "EXIT",
+    "MOST_INSIDE",
     "ORDER",
     "STATES",
     "BadStateError",
     "Entity",
+    "Inside",
+    "Passage",
     "entity_in",
     "normal_state",
     "packed",
@@ -30,9 +36,41 @@ STATES: Final = ("placed", "assigned", "picked_up", "near", "delivered", "cancel
 """The states of an order, in their order; it may be cancelled from any of them."""
 ENDS: Final = frozenset({"delivered", "cancelled"})
 
+ENTER: Final = "enter"
+EXIT: Final = "exit"
+DWELL: Final = "dwell"
+MOST_INSIDE: Final = 100
+"""In so many geofences something is at most at a time; further ones do not count."""
+# Who misses some changes of an entity, because a connection was away, is told of so many passages afterwards.
+_PASSAGES_KEPT: Final = 16
+
 
 class BadStateError(Exception):
     """An order does not come into this state from the one it is in."""
+
+
+class Inside(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A geofence that an entity is inside of."""
+
+    geofence: int
+    since: int
+    """When it came, in ms since 1970, by the clock of the device."""
+    stayed: bool = False
+    """Whether that it stayed was told."""
+
+
+class Passage(msgspec.Struct, frozen=True, gc=False):
+    """An entity has come to a geofence, stayed, or gone."""
+
+    number: int
+    """Of the entity's passages, from 1 on."""
+    kind: str
+    """`ENTER`, `DWELL` or `EXIT`."""
+    geofence: int
+    name: str
+    """Of the geofence."""
+    at: int
+    """The time of the position that says so, in ms since 1970."""
 
 
 class Entity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -62,6 +100,11 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Members of the guild with one of these may watch."""
     destination: tuple[float, float] | None = None
     """Where an order is to go: latitude and longitude."""
+    inside: tuple[Inside, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    """The last ones, oldest first."""
+    judged: tuple[int, int] = (0, 0)
+    """`Fix.newness` of the position that made the last passage: what is not newer makes none."""
 
     def may_publish(self, user: int) -> bool:
         """Whether a user may say where it is."""
@@ -80,6 +123,30 @@ class Entity(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def sees_exactly(self, user: int, roles: Collection[int] = ()) -> bool:
         """Whether a user who may watch sees more than about where it is. Arguments as for `may_watch`."""
         return user in self.watchers or user in self.publishers or any(role in self.roles for role in roles)
+
+    @property
+    def passed(self) -> int:
+        """How many passages there were."""
+        return self.passages[-1].number if self.passages else 0
+
+    def passages_since(self, before: "Entity") -> list[Passage]:
+        """The passages after an earlier version of the entity."""
+        return [one for one in self.passages if one.number > before.passed]
+
+    def with_passages(self, made: Iterable[tuple[str, int, str]], at: int) -> "Entity":
+        """The entity after further passages, each the kind, and the id and name of the geofence."""
+        new = [
+            Passage(self.passed + count, kind, geofence, name, at)
+            for count, (kind, geofence, name) in enumerate(made, start=1)
+        ]
+        kept = max(_PASSAGES_KEPT, len(new))
+        return msgspec.structs.replace(self, passages=(*self.passages, *new)[-kept:])
+
+    def says_more(self, before: "Entity") -> bool:
+        """Whether more than passages, and what goes with them, has changed since an earlier version."""
+        return before != msgspec.structs.replace(
+            self, version=before.version, inside=before.inside, passages=before.passages, judged=before.judged
+        )
 
 
 _decoder = msgspec.json.Decoder(Entity)

@@ -13,6 +13,7 @@ import msgspec
 
 from fanfare.ids import first_snowflake
 from fanfare.location.entity import ENTITY, Entity, entity_in, packed
+from fanfare.location.happenings import APP_EVENT, happenings
 from fanfare.location.positions import Fix
 from fanfare.record import USERS, Record
 from fanfare.store.changes import CHANNEL_NAME
@@ -67,7 +68,7 @@ class Entities:
                 entity.ended,
                 packed(entity),
             )
-            await _tell(connection, entity, {entity.id, entity.follows} - {0})
+            await _tell(connection, None, entity)
         return entity
 
     async def change_entity(
@@ -105,8 +106,18 @@ class Entities:
                 after.ended,
                 packed(after),
             )
-            await _tell(connection, after, {after.id, before.follows, after.follows} - {0})
+            await _tell(connection, before, after)
         return after, before
+
+    async def entities_around(self, sources: Sequence[int]) -> list[Entity]:
+        """Those of the entities that have not ended, and all that follow one of them."""
+        rows = await self._db.fetch(
+            "SELECT body FROM entities WHERE id = ANY($1::bigint[]) AND NOT ended "
+            "UNION ALL SELECT body FROM entities "
+            "WHERE follows = ANY($1::bigint[]) AND follows <> 0 AND NOT ended",
+            list(sources),
+        )
+        return [_entity(row) for row in rows]
 
     async def newest_positions(self, ids: Sequence[int]) -> dict[int, Fix]:
         """The newest archived position of each entity that has one."""
@@ -155,9 +166,11 @@ async def _locked(connection: Connection, entity_id: int) -> Entity:
     return _entity(row)
 
 
-async def _tell(connection: Connection, entity: Entity, streams: set[int]) -> None:
+async def _tell(connection: Connection, before: Entity | None, entity: Entity) -> None:
+    """Put a change into the outbox for each stream that it concerns, and what it means for the app."""
     now_ms = int(time.time() * 1000)
     payload = packed(entity)
+    streams = {entity.id, entity.follows, before.follows if before is not None else 0} - {0}
     records = [
         Record(
             type=ENTITY,
@@ -174,6 +187,21 @@ async def _tell(connection: Connection, entity: Entity, streams: set[int]) -> No
     ]
     await connection.executemany(
         "INSERT INTO outbox (guild_id, record) VALUES (0, $1)", [(record.pack(),) for record in records]
+    )
+    app = [
+        Record(
+            type=APP_EVENT,
+            id=first_snowflake(now_ms),
+            at=now_ms,
+            audience=USERS,
+            channel=entity.id,
+            nonce=one.id,
+            payload=one.payload,
+        )
+        for one in happenings(before, entity, now_ms)
+    ]
+    await connection.executemany(
+        "INSERT INTO app_outbox (record) VALUES ($1)", [(record.pack(),) for record in app]
     )
     await connection.execute(f"SELECT pg_notify({CHANNEL_NAME}, '')")
 

@@ -11,6 +11,7 @@ from fanfare.store.database import Database
 from fanfare.store.emojis import Emojis
 from fanfare.store.entities import Entities
 from fanfare.store.files import Files
+from fanfare.store.geofences import Geofences
 from fanfare.store.guilds import Guilds
 from fanfare.store.invites import Invites
 from fanfare.store.messages import Messages
@@ -40,6 +41,7 @@ class Store(
     AuditLog,
     Commands,
     Entities,
+    Geofences,
     Webhooks,
     Emojis,
     Pruning,

@@ -99,9 +99,9 @@ async def read_body(request: web.Request, most: int) -> bytes:
     return await request.clone(client_max_size=most).read()
 
 
-def id_in(request: web.Request) -> int:
-    """The entity in the path. Raises: FormError: it is no id."""
+def id_in(request: web.Request, field: str = "entity_id") -> int:
+    """The id in the path. Raises: FormError: it is none."""
     ident = int(request.match_info["id"])
     if ident >= _MAX_ID:
-        raise FormError.at("entity_id", "NUMBER_TYPE_COERCE", f'Value "{ident}" is not snowflake.')
+        raise FormError.at(field, "NUMBER_TYPE_COERCE", f'Value "{ident}" is not snowflake.')
     return ident

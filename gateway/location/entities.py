@@ -86,6 +86,7 @@ def shown(entity: Entity, *, everything: bool) -> dict[str, Any]:
         for name in ("publishers", "watchers", "coarse", "roles"):
             found[name] = [str(ident) for ident in getattr(entity, name)]
         found["guild_id"] = str(entity.guild_id) if entity.guild_id else None
+        found["inside"] = [{"geofence_id": str(one.geofence), "since": one.since} for one in entity.inside]
     return found
 
 
@@ -137,7 +138,9 @@ def _following(form: Form, entity: Entity, follows: Entity | None) -> Entity:
         form.fail("follows", "BASE_TYPE_CHOICES", "The entity to follow follows another one: name that one.")
     else:
         state = "assigned" if entity.state == "placed" else entity.state
-        return msgspec.structs.replace(entity, follows=wanted, state=state)
+        # Another driver's positions have times of another clock.
+        judged = entity.judged if wanted == entity.follows else (0, 0)
+        return msgspec.structs.replace(entity, follows=wanted, state=state, judged=judged)
     return entity
 
 

@@ -86,15 +86,15 @@ def read_fix(form: Form, now_s: float, *, author: int, entity_id: int = 0) -> Fi
     ident = entity_id or form.snowflake("entity_id", required=True) or 0
     if not ident and "entity_id" not in form.errors:
         form.fail("entity_id", "BASE_TYPE_REQUIRED", "This field is required")
-    lat = _number(form, "lat", -90, 90, required=True)
-    lon = _number(form, "lon", -180, 180, required=True)
+    lat = number_in(form, "lat", -90, 90, required=True)
+    lon = number_in(form, "lon", -180, 180, required=True)
     if lat == 0 and lon == 0:
         form.fail("lat", "LOCATION_NO_FIX", "A device says (0, 0) while it does not know where it is.")
     at = _time(form, now_s)
     seq = form.integer("seq", most=_MAX_SEQ) or 0
-    accuracy = _number(form, "accuracy_m", 0, _FARTHEST_M)
-    heading = _number(form, "heading_deg", 0, 360)
-    speed = _number(form, "speed_mps", 0, _FASTEST_MPS)
+    accuracy = number_in(form, "accuracy_m", 0, _FARTHEST_M)
+    heading = number_in(form, "heading_deg", 0, 360)
+    speed = number_in(form, "speed_mps", 0, _FASTEST_MPS)
     if form.errors or lat is None or lon is None or at is None:
         return None
     return Fix(
@@ -159,7 +159,7 @@ def _time(form: Form, now_s: float) -> int | None:
     return None
 
 
-def _number(form: Form, key: str, least: float, most: float, *, required: bool = False) -> float | None:
+def number_in(form: Form, key: str, least: float, most: float, *, required: bool = False) -> float | None:
     value = form.raw(key)
     if value is None:
         if required:

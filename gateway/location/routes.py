@@ -20,6 +20,7 @@ from gateway.location.entity_routes import (
     stream,
     track,
 )
+from gateway.location.geofence_routes import create_geofence, delete_geofence, list_geofences, show_geofence
 from gateway.location.position_routes import locations, osmand, owntracks
 from gateway.rest.context import RestContext
 
@@ -48,6 +49,10 @@ ROUTES: Final = [
     OwnRoute("POST", "/entities/{id}/links", add_link),
     OwnRoute("GET", "/entities/{id}/stream", stream),
     OwnRoute("GET", "/entities/{id}/track", track),
+    OwnRoute("POST", "/geofences", create_geofence),
+    OwnRoute("GET", "/geofences", list_geofences),
+    OwnRoute("GET", "/geofences/{id}", show_geofence),
+    OwnRoute("DELETE", "/geofences/{id}", delete_geofence),
     OwnRoute("POST", "/locations", locations),
     OwnRoute("POST", "/owntracks/{id}", owntracks),
     OwnRoute("GET", "/osmand", osmand),

@@ -43,6 +43,11 @@ class Sight:
             return None
         return ENDED if entity.ended and self._knew(entity, watcher) else MISSING
 
+    def sees_exactly(self, entity: Entity, watcher: Watcher) -> bool:
+        """Whether a watcher sees exactly where an entity is."""
+        roles = self._roles_of(entity, watcher.user)
+        return watcher.may(entity, roles) and watcher.exactly(entity, roles)
+
     def _knew(self, entity: Entity, watcher: Watcher) -> bool:
         """Whether they might watch it before it ended."""
         roles = self._roles_of(entity, watcher.user)

@@ -14,9 +14,17 @@ from aiohttp import web
 from typing_extensions import override
 
 from fanfare.clock import now_s
-from fanfare.location.entity import Entity
+from fanfare.location.entity import Entity, Passage
 from gateway.ingress.errors import ApiError
-from gateway.location.watch_list import ENTITY_UPDATE, LOCATION_UPDATE, Update, Watcher, entity_facts
+from gateway.location.watch_list import (
+    ENTITY_UPDATE,
+    GEOFENCE_UPDATE,
+    LOCATION_UPDATE,
+    Update,
+    Watcher,
+    entity_facts,
+    passage_facts,
+)
 from gateway.location.watching import Watching
 from gateway.rest.protocol import CORS
 
@@ -53,6 +61,11 @@ class _StreamWatcher(Watcher):
     @override
     def tell(self, entity: Entity) -> None:
         self.changes.append(_event(ENTITY_UPDATE, _encode(entity_facts(entity))))
+        self.woken.set()
+
+    @override
+    def passed(self, entity: Entity, passage: Passage) -> None:
+        self.changes.append(_event(GEOFENCE_UPDATE, _encode(passage_facts(entity, passage))))
         self.woken.set()
 
     @override

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 from typing_extensions import override
 
-from fanfare.location.entity import Entity
+from fanfare.location.entity import Entity, Passage
 from fanfare.location.geo import rounded
 from fanfare.location.positions import Fix
 from gateway.protocol.codes import Op
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENTITY_UPDATE",
+    "GEOFENCE_UPDATE",
     "LOCATION_UPDATE",
     "Link",
     "SocketWatcher",
@@ -25,10 +26,12 @@ __all__ = [
     "Watcher",
     "answer",
     "entity_facts",
+    "passage_facts",
 ]
 
 LOCATION_UPDATE: Final = "LOCATION_UPDATE"
 ENTITY_UPDATE: Final = "ENTITY_UPDATE"
+GEOFENCE_UPDATE: Final = "GEOFENCE_UPDATE"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -104,6 +107,10 @@ class Watcher:
         """A change of an entity; changes are few, unlike positions, so each is taken."""
         raise NotImplementedError
 
+    def passed(self, entity: Entity, passage: Passage) -> None:
+        """An entity came to a geofence, stayed, or went."""
+        raise NotImplementedError
+
     def refuse(self, refused: Mapping[int, Mapping[str, Any]]) -> None:
         """Some of what was watched is watched no more."""
         raise NotImplementedError
@@ -135,6 +142,11 @@ class SocketWatcher(Watcher):
     @override
     def tell(self, entity: Entity) -> None:
         said = _dispatch(ENTITY_UPDATE, _encode(entity_facts(entity)))
+        self.link.answer(wrap(said, self.link.transport_kind))
+
+    @override
+    def passed(self, entity: Entity, passage: Passage) -> None:
+        said = _dispatch(GEOFENCE_UPDATE, _encode(passage_facts(entity, passage)))
         self.link.answer(wrap(said, self.link.transport_kind))
 
     @override
@@ -200,6 +212,18 @@ def entity_facts(entity: Entity) -> dict[str, object]:
         "state": entity.state or None,
         "follows": str(entity.follows) if entity.follows else None,
         "ended": entity.ended,
+    }
+
+
+def passage_facts(entity: Entity, passage: Passage) -> dict[str, object]:
+    """What who may see exactly where an entity is is told of a passage."""
+    return {
+        "entity_id": str(entity.id),
+        "geofence_id": str(passage.geofence),
+        "geofence": passage.name,
+        "type": passage.kind,
+        "number": passage.number,
+        "at": passage.at,
     }
 
 

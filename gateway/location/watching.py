@@ -295,9 +295,12 @@ class Watching:
     def _changed(self, before: Entity, after: Entity) -> None:
         """An entity has changed: tell its watchers, and see who they are now."""
         self._index.forget_crowd(after.id)
+        told = after.version > before.version and after.says_more(before)
         for watcher in list(self._index.by_id.get(after.id, ())):
             why = self._sight.refusal(after, watcher)
-            if after.version > before.version and (why is None or after.ended):
+            # They come from positions of before the change.
+            self._tell_passages(watcher, before, after)
+            if told and (why is None or after.ended):
                 watcher.tell(after)
             if why is None:
                 self._follow(watcher)
@@ -305,6 +308,13 @@ class Watching:
             self._reindex(watcher, watcher.wanted - {after.id})
             if not after.ended:
                 watcher.refuse({after.id: why})
+
+    def _tell_passages(self, watcher: Watcher, before: Entity, after: Entity) -> None:
+        """Where an entity's geofences are says where it is: only to who may see that exactly."""
+        passages = after.passages_since(before)
+        if passages and self._sight.sees_exactly(before, watcher):
+            for passage in passages:
+                watcher.passed(after, passage)
 
     def _follow(self, watcher: Watcher) -> None:
         """Whom its entities follow may have changed."""

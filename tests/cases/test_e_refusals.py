@@ -312,12 +312,15 @@ async def test_e4_guild_changes_are_made_and_relayed_once_when_sessions_can_writ
             done.set_result(Position(topic, 0, len(posted)))
             return done
 
+    async def nothing_there(_since_ms: int) -> set[str]:
+        return set()
+
     stopping = asyncio.Event()
     try:
         owner = await store.create_user(next_id(), f"user{next_id()}")
         change = await store.create_guild(next_id, owner, "a guild", ["general"])
         await place.read_only()
-        relaying = asyncio.create_task(relay(store, Poster(), stopping))
+        relaying = asyncio.create_task(relay(store, Poster(), stopping, nothing_there))
         await refused(lambda: store.create_user(next_id(), f"user{next_id()}"))
         assert posted == []
         await place.writable()

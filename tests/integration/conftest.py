@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
+import aiohttp
 import pytest
 
+from tests.integration.moving import App, Socket
 from tests.stack import Stack
-from tests.world import Node, Person, World, make_world, nodes_of
+from tests.world import Node, Person, World, make_people, make_world, nodes_of
 from torture.client import Client, Compression, Session
 
 Connect = Callable[..., Awaitable[Client]]
@@ -56,3 +58,34 @@ async def dial() -> AsyncIterator[Dial]:
     yield connect
     for client in clients:
         await client.cut()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def apps(stack, nodes, http):
+    """The app through each node."""
+    return [App(http, node.api.removesuffix("/api/v10"), stack.run["admin_key"]) for node in nodes]
+
+
+@pytest.fixture
+async def people(stack):
+    return await make_people(stack, 3)
+
+
+@pytest.fixture
+async def sockets(http):
+    async with AsyncExitStack() as opened:
+
+        async def connect(node, person) -> Socket:
+            ws = await opened.enter_async_context(http.ws_connect(f"{node.gateway}?v=10&encoding=json"))
+            await ws.send_json({"op": 2, "d": {"token": person.token, "intents": 0, "properties": {}}})
+            socket = Socket(ws)
+            await socket.until(lambda said: said["t"] == "READY")
+            return socket
+
+        yield connect

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -14,105 +11,9 @@ from fanfare.bus.producer import Producer
 from fanfare.bus.topics import LOCATION_EVENTS
 from fanfare.record import Record
 from gateway.location.routes import ROUTES
+from tests.integration.moving import WITHIN_S, at, now_ms
 from tests.integration.store_fixtures import eventually
-from tests.world import make_people, redis_of, settings_of, store_of
-
-WITHIN_S = 20
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
-class App:
-    """Requests to a node, in the name of the app, of a user, or of nobody."""
-
-    def __init__(self, http: aiohttp.ClientSession, base: str, key: str) -> None:
-        self.http, self.base, self.key = http, base, key
-
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, of: Any = "app", raw: Any = None, **headers
-    ):
-        if of == "app":
-            headers["Authorization"] = f"Admin {self.key}"
-        elif of is not None:
-            headers["Authorization"] = of.token
-        async with self.http.request(
-            method, f"{self.base}/fanfare/v1{path}", json=body, data=raw, headers=headers
-        ) as answer:
-            text = await answer.text()
-            return answer.status, json.loads(text) if text[:1] in ("{", "[") else text
-
-    async def entity(self, **fields) -> int:
-        status, made = await self.ask("POST", "/entities", fields)
-        assert status == 201, made
-        return int(made["id"])
-
-
-class Socket:
-    """A plain client: what it was sent, in order."""
-
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
-        self.ws = ws
-        self.seen: list[dict[str, Any]] = []
-
-    async def until(self, wanted) -> dict[str, Any]:
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                self.seen.append(await self.ws.receive_json())
-                if wanted(self.seen[-1]):
-                    return self.seen[-1]
-
-    async def watch(self, *ids: int, **more) -> dict[str, Any]:
-        await self.ws.send_json({"op": 131, "d": {"entities": [str(one) for one in ids], **more}})
-        return (await self.until(lambda said: said["op"] == 131))["d"]
-
-    async def place(self, lat: float) -> None:
-        await self.until(lambda said: said["t"] == "LOCATION_UPDATE" and said["d"]["lat"] == lat)
-
-    async def state(self, state: str) -> dict[str, Any]:
-        return (await self.until(lambda said: said["t"] == "ENTITY_UPDATE" and said["d"]["state"] == state))[
-            "d"
-        ]
-
-    @property
-    def places(self) -> list[float]:
-        return [said["d"]["lat"] for said in self.seen if said["t"] == "LOCATION_UPDATE"]
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-@pytest.fixture
-async def apps(stack, nodes, http):
-    """The app through each node."""
-    return [App(http, node.api.removesuffix("/api/v10"), stack.run["admin_key"]) for node in nodes]
-
-
-@pytest.fixture
-async def people(stack):
-    return await make_people(stack, 3)
-
-
-@pytest.fixture
-async def sockets(http):
-    async with AsyncExitStack() as opened:
-
-        async def connect(node, person) -> Socket:
-            ws = await opened.enter_async_context(http.ws_connect(f"{node.gateway}?v=10&encoding=json"))
-            await ws.send_json({"op": 2, "d": {"token": person.token, "intents": 0, "properties": {}}})
-            socket = Socket(ws)
-            await socket.until(lambda said: said["t"] == "READY")
-            return socket
-
-        yield connect
-
-
-def at(entity: int, lat: float, **more) -> dict[str, Any]:
-    return {"entity_id": str(entity), "lat": lat, "lon": 13.4, "at": now_ms(), **more}
+from tests.world import redis_of, settings_of, store_of
 
 
 async def test_an_order_is_followed_from_its_assignment_to_its_end_on_both_nodes(
@@ -286,6 +187,10 @@ async def test_every_route_refuses_who_may_not(apps, people):
         ("POST", "/entities/{id}/links"): (401, 401, 401, 401),
         ("GET", "/entities/{id}/stream"): (401, 403, None, None),
         ("GET", "/entities/{id}/track"): (401, 403, 200, 200),
+        ("POST", "/geofences"): (401, 401, 401, 401),
+        ("GET", "/geofences"): (401, 401, 401, 401),
+        ("GET", "/geofences/{id}"): (401, 401, 401, 401),
+        ("DELETE", "/geofences/{id}"): (401, 401, 401, 401),
         ("POST", "/locations"): (401, 403, 403, 200),
         ("POST", "/owntracks/{id}"): (401, 401, 401, 401),
         ("GET", "/osmand"): (401, 401, 401, 401),

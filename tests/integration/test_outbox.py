@@ -2,15 +2,19 @@
 
 import asyncio
 import contextlib
+from functools import partial
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from msgspec.structs import replace
 
 from fanfare.bus.client import connection
 from fanfare.bus.producer import NotHandedOverError, Producer
-from fanfare.bus.topics import GUILD_EVENTS
+from fanfare.bus.read_since import nonces_since, read_since
+from fanfare.bus.topics import APP_EVENTS, GUILD_EVENTS, LOCATION_EVENTS
+from fanfare.location.entity import Entity
 from fanfare.presence import keys
 from fanfare.presence.barrier import barrier
 from fanfare.presence.client import connect
@@ -48,11 +52,15 @@ async def producer(settings):
     await producer.stop()
 
 
+async def none_there(_since_ms):
+    return set()
+
+
 @contextlib.asynccontextmanager
 async def relays(store, *producers):
     """As many relays as producers, as gateways run them."""
     stopping = asyncio.Event()
-    tasks = [asyncio.create_task(relay(store, each, stopping)) for each in producers]
+    tasks = [asyncio.create_task(relay(store, each, stopping, none_there)) for each in producers]
     try:
         yield tasks
     finally:
@@ -248,3 +256,37 @@ async def test_a_lost_worker_number_is_leased_again(settings):
     assert await redis.get(keys.worker(first)) == b"somebody else"
     await redis.delete(keys.worker(first))
     await redis.aclose()
+
+
+async def test_what_the_app_is_told_stands_in_its_topic_once(store, settings):
+    """A relay that takes over does not know what the one before it had produced, and not deleted."""
+    producer = Producer(settings, topics=[GUILD_EVENTS, LOCATION_EVENTS, APP_EVENTS])
+    await producer.start()
+    try:
+        car = Entity(id=next_id(), kind="driver", state="free")
+        await store.create_entity(car)
+        await store.change_entity(car.id, lambda entity: replace(entity, state="busy"))
+        rows = await store.database.fetch("SELECT record FROM app_outbox ORDER BY id")
+        records = [Record.unpack(row["record"]) for row in rows]
+        await producer.post(APP_EVENTS, records[0], key=car.id)
+        began = min(record.at for record in records) - 60_000
+
+        async def told() -> list[str]:
+            batches = [batch async for batch in read_since(settings, APP_EVENTS, began)]
+            found = [incoming.record for batch in batches for incoming in batch]
+            return [record.nonce for record in found if record.channel == car.id]
+
+        stopping = asyncio.Event()
+        relaying = asyncio.create_task(
+            relay(store, producer, stopping, partial(nonces_since, settings, APP_EVENTS))
+        )
+
+        async def empty() -> bool:
+            return not await store.database.value("SELECT count(*) FROM app_outbox")
+
+        await eventually(empty)
+        stopping.set()
+        await asyncio.wait_for(relaying, SOON_S)
+        assert await told() == [record.nonce for record in records] == [f"{car.id}-1-1", f"{car.id}-2-1"]
+    finally:
+        await producer.stop()
