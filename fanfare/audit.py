@@ -43,6 +43,7 @@ _DELETED: Final = {
     "THREAD_DELETE": 112,
 }
 _KICK, _PRUNE, _BAN, _UNBAN, _MEMBER, _ROLES = 20, 21, 22, 23, 24, 25
+_COMMAND: Final = 121
 _OVERWRITE: Final = (13, 14, 15)
 _OF_THREAD: Final = (
     "name",
@@ -76,8 +77,8 @@ def entry_of(name: str, payload: Json, before: Json | None, by: int) -> Entry | 
     if name == "GUILD_MEMBER_REMOVE":
         target = int(payload["user"]["id"])
         return Entry(_KICK, target) if target != by else None
-    if name == "GUILD_MEMBER_UPDATE":
-        return _member(payload, before or {})
+    if name in _OWN_FORMS:
+        return _OWN_FORMS[name](payload, before or {})
     thing = payload.get("role", payload)
     old = (before or {}).get("role", before)
     if name.startswith("THREAD_"):
@@ -109,6 +110,20 @@ def shown(entry: Entry, ident: int, by: int, reason: str) -> Json:
     if reason:
         found["reason"] = reason
     return found
+
+
+def _command_permissions(payload: Json, before: Json) -> Entry:
+    """The line for who may use a command: a change for each role, user or channel that it names."""
+    old = {one["id"]: one for one in before.get("permissions", ())}
+    new = {one["id"]: one for one in payload["permissions"]}
+    changes = [
+        {"key": ident}
+        | ({"old_value": old[ident]} if ident in old else {})
+        | ({"new_value": new[ident]} if ident in new else {})
+        for ident in sorted(old.keys() | new.keys())
+        if old.get(ident) != new.get(ident)
+    ]
+    return Entry(_COMMAND, int(payload["id"]), tuple(changes), {"application_id": payload["application_id"]})
 
 
 def _thread(thread: Json) -> Json:
@@ -157,3 +172,6 @@ def _diff(old: Json, new: Json, known: Json | None = None) -> tuple[Json, ...]:
             change["old_value"] = old[key]
         found.append(change)
     return tuple(found)
+
+
+_OWN_FORMS: Final = {"GUILD_MEMBER_UPDATE": _member, "COMMAND_PERMISSIONS_UPDATE": _command_permissions}

@@ -553,6 +553,12 @@ def guild_pruned(guild: Guild, by: Member) -> None:
     _require(guild, by, P.KICK_MEMBERS)
 
 
+def command_permissions_changed(guild: Guild, by: Member) -> None:
+    """Somebody says who may use the commands of an application. Raises: NotAllowedError."""
+    _require(guild, by, P.MANAGE_GUILD)
+    _require(guild, by, P.MANAGE_ROLES)
+
+
 def emoji_created(guild: Guild, by: Member, *, animated: bool) -> None:
     """Somebody makes an emoji. Raises: RightsError."""
     _require(guild, by, P.CREATE_GUILD_EXPRESSIONS | P.MANAGE_GUILD_EXPRESSIONS)

@@ -67,13 +67,15 @@ _GUILD_TABLES: Final = (
     "users", "guilds", "roles", "members", "channels", "overwrites", "thread_members", "outbox", "bans", "invites",
     "audit_log", "emojis",
 )  # fmt: skip
+_APPLICATION_TABLES: Final = ("commands", "command_permissions", "webhooks")
+_LOCATION_TABLES: Final = ("entities", "devices", "geofences", "app_outbox")
 _CHANGE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 # By table. The fan-out and the notifier do not use PostgreSQL.
 POSTGRES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "gateway": {
         **dict.fromkeys(
-            (*_GUILD_TABLES, "commands", "entities", "devices", "geofences", "app_outbox", "webhooks"),
+            (*_GUILD_TABLES, *_APPLICATION_TABLES, *_LOCATION_TABLES),
             _CHANGE,
         ),
         "messages": ("SELECT",),

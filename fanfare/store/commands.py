@@ -6,6 +6,9 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import msgspec
 
+from fanfare import rights
+from fanfare.payloads import Json
+from fanfare.store.changes import Change, changing
 from fanfare.store.database import Connection, Database
 from fanfare.store.errors import NameTakenError
 
@@ -56,7 +59,7 @@ class Commands:
             known = {_key(one.body): one for one in await self._locked(connection, application, guild)}
             kept = [_changed(known.get(_key(body)), application, guild, body, next_id) for body in bodies]
             gone = [one.id for one in known.values() if one.id not in {each.id for each in kept}]
-            await connection.execute("DELETE FROM commands WHERE id = ANY($1::bigint[])", gone)
+            await _delete(connection, gone)
             await _write(connection, kept)
         return kept
 
@@ -92,7 +95,49 @@ class Commands:
 
     async def delete_command(self, command_id: int) -> None:
         """Delete a command."""
-        await self._db.value("DELETE FROM commands WHERE id = $1", command_id)
+        async with self._db.transaction() as connection:
+            await _delete(connection, [command_id])
+
+    async def command_permissions(self, guild: int, application: int) -> dict[int, list[Json]]:
+        """Who may use an application's commands in a guild, by command, or by application for all of them."""
+        rows = await self._db.fetch(
+            "SELECT target_id, body FROM command_permissions WHERE guild_id = $1 AND application_id = $2 "
+            "ORDER BY target_id",
+            guild,
+            application,
+        )
+        return {row["target_id"]: msgspec.json.decode(row["body"]) for row in rows}
+
+    async def put_command_permissions(
+        self, guild: int, application: int, target: int, permissions: list[Json], *, by: int
+    ) -> Change[None]:
+        """Say who may use a command, or all of an application's for which nothing is said. Empty: nothing is said.
+
+        Raises:
+            NotFoundError: there is no such guild.
+            RightsError: they may not say so.
+
+        """
+        async with changing(self._db, guild, by) as change:
+            await change.permit(by, rights.command_permissions_changed)
+            key = (guild, application, target)
+            where = "WHERE guild_id = $1 AND application_id = $2 AND target_id = $3"
+            body = await change.connection.fetchval(
+                f"DELETE FROM command_permissions {where} RETURNING body",  # noqa: S608 (constant)
+                *key,
+            )
+            if permissions:
+                await change.connection.execute(
+                    "INSERT INTO command_permissions (guild_id, application_id, target_id, body) "
+                    "VALUES ($1, $2, $3, $4)",
+                    *key,
+                    _encode(permissions),
+                )
+            before = {"permissions": msgspec.json.decode(body) if body is not None else []}
+            said = {"id": str(target), "application_id": str(application), "permissions": permissions}
+            if before["permissions"] != permissions:
+                change.note("COMMAND_PERMISSIONS_UPDATE", said, before)
+            return change.done(None)
 
     @staticmethod
     async def _locked(connection: Connection, application: int, guild: int) -> list[Command]:
@@ -104,6 +149,11 @@ class Commands:
             guild,
         )
         return [_command(row) for row in rows]
+
+
+async def _delete(connection: Connection, ids: Sequence[int]) -> None:
+    await connection.execute("DELETE FROM commands WHERE id = ANY($1::bigint[])", ids)
+    await connection.execute("DELETE FROM command_permissions WHERE target_id = ANY($1::bigint[])", ids)
 
 
 def _key(body: dict[str, Any]) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from fanfare.model import Channel, Guild, Member, User
+from fanfare.payloads import Json
 from fanfare.record import Position, Record
 from fanfare.store.commands import Command
 from fanfare.store.reactions import Apart, Counted
@@ -98,6 +99,9 @@ class Commands(Protocol):
 
     async def commands(self, applications: Sequence[int], guilds: Sequence[int]) -> list[Command]:
         """The commands of applications in guilds, 0 standing for everywhere."""
+
+    async def command_permissions(self, guild: int, application: int) -> dict[int, list[Json]]:
+        """Who may use an application's commands in a guild, by command, or by application for all of them."""
 
 
 class Stored(Messages, Reactions, Commands, Protocol):

@@ -6,13 +6,13 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from fanfare.model import User
+from fanfare.model import Guild, User
 from fanfare.payloads import Json
 from fanfare.permissions import P
 from fanfare.record import USERS
 from fanfare.store.commands import Command
 from gateway.ingress.access import Access, Place, refusing
-from gateway.ingress.errors import ApiError, FormError, missing_access, unknown_message
+from gateway.ingress.errors import ApiError, FormError, forbidden, missing_access, unknown_message
 from gateway.ingress.forms import Form
 from gateway.ingress.history import History
 from gateway.ingress.interfaces import Guilds, Stored
@@ -23,6 +23,7 @@ from gateway.interactions.arguments import Wanted, arguments, choice_of, compone
 from gateway.interactions.definitions import CHAT_INPUT, MESSAGE
 from gateway.interactions.definitions import USER as USER_COMMAND
 from gateway.interactions.objects import COMMAND, COMPLETE, COMPONENT, SUBMIT, create, resolved
+from gateway.interactions.permitted import says_of_channel, says_of_member
 from gateway.interactions.state import Interaction, State, TokensOf, unknown_interaction
 
 __all__ = ["Invoking"]
@@ -141,6 +142,8 @@ class Invoking:
             place.require(P.USE_APPLICATION_COMMANDS)
         command = await self._found(interaction, data)
         _check_usable(command.body, place)
+        if place.guild is not None:
+            await self._check_permitted(command, place, place.guild)
         kind = command.body["type"]
         found: Json = {"id": str(command.id), "name": command.body["name"], "type": kind}
         if command.guild_id:
@@ -167,6 +170,22 @@ class Invoking:
         if things:
             found["resolved"] = things
         return replace(interaction, name=command.body["name"]), found
+
+    async def _check_permitted(self, command: Command, place: Place, guild: Guild) -> None:
+        """Raises: ApiError: this guild does not let the member use the command, or not in this channel."""
+        if place.may(P.ADMINISTRATOR):
+            return
+        member = place.member
+        assert member is not None
+        application = command.application_id
+        said = await self._store.command_permissions(guild.id, application)
+        permitted = says_of_member(said, command.id, application, guild, member.user.id, member.roles)
+        if permitted is None:
+            # "0": for administrators only.
+            needed = command.body.get("default_member_permissions")
+            permitted = needed is None or place.may(int(needed) or int(P.ADMINISTRATOR))
+        if not permitted or not says_of_channel(said, command.id, application, guild, place.channel):
+            raise forbidden()
 
     async def _found(self, interaction: Interaction, data: Form) -> Command:
         """The command that is meant, by its id or its name; one of the guild wins over one for everywhere."""
@@ -267,8 +286,3 @@ def _check_usable(body: Json, place: Place) -> None:
         raise missing_access()
     if body.get("nsfw") and not (direct or place.channel.nsfw):
         raise ApiError(403, 50013, "This command can only be used in age-restricted channels")
-    needed = body.get("default_member_permissions")
-    if needed is None or direct:
-        return
-    # "0": for administrators only.
-    place.require(int(needed) or int(P.ADMINISTRATOR))

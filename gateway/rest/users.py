@@ -42,7 +42,7 @@ async def _my_guilds(call: Call) -> web.Response:
             {
                 "id": str(guild.id),
                 "name": guild.name,
-                "icon": None,
+                "icon": guild.settings.icon,
                 "banner": None,
                 "owner": guild.owner_id == call.user.id,
                 "permissions": str(base(guild, member)),

@@ -342,12 +342,37 @@ TABLE: dict[tuple[str, str], tuple[set[tuple[int, int]], set[tuple[int, int]]]] 
         for method in methods
     },
     ("GET", "/guilds/{guild}/application-command-index"): (NO_GUILD, LOOK),
+    **{
+        (method, f"/applications/{{application}}/guilds/{{guild}}/commands{path}"): (NO_GUILD, NO)
+        for method, path in (
+            ("GET", "/permissions"),
+            ("GET", "/{command}/permissions"),
+            ("PUT", "/{command}/permissions"),
+        )
+    },
     ("GET", "/voice/regions"): (OWN, OWN),
     ("GET", "/sticker-packs"): (OWN, OWN),
     ("GET", "/users/@me/guilds/{guild}/member"): (NO_GUILD, LOOK),
     **{
         ("GET", f"/guilds/{{guild}}/{what}"): (NO_GUILD, LOOK)
-        for what in ("emojis", "integrations", "regions", "scheduled-events", "stickers", "soundboard-sounds")
+        for what in (
+            "auto-moderation/rules",
+            "emojis",
+            "integrations",
+            "onboarding",
+            "regions",
+            "scheduled-events",
+            "soundboard-sounds",
+            "stickers",
+            "templates",
+        )
+    },
+    ("GET", "/guilds/{guild}/vanity-url"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/widget"): (NO_GUILD, NO),
+    ("GET", "/guilds/{guild}/welcome-screen"): (NO_GUILD, {(404, 10069)}),
+    **{
+        ("GET", f"/applications/{{application}}/{what}"): (NO_GUILD, NO_GUILD)
+        for what in ("emojis", "entitlements", "role-connections/metadata", "skus")
     },
     ("POST", "/interactions"): (NO_GUILD, {(404, 10002)}),
     ("POST", "/interactions/{interaction}/{token}/callback"): ({(404, 10062)}, {(404, 10062)}),

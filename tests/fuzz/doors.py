@@ -125,6 +125,9 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
             ("PATCH", "/{command}", _COMMAND),
         )
     },
+    ("PUT", "/applications/{application}/guilds/{guild}/commands/{command}/permissions"): [
+        {"permissions": [{"id": "ROLE", "type": 1, "permission": True}]}
+    ],
     ("POST", "/interactions"): [
         {
             "type": 2,

@@ -138,6 +138,55 @@ async def test_a_command_from_registration_to_further_messages(nodes, world, onl
         )
 
 
+async def test_who_may_use_a_command_is_what_the_guild_says(nodes, world, online):
+    owner, robot, other = world.people
+    channel = world.channels[0]
+    await online(nodes[1], robot)
+    async with nodes[0].rest(robot) as app, nodes[1].rest(other) as rest, nodes[0].rest(owner) as boss:
+        commands = f"/applications/{robot.id}/commands"
+        greet, secret = await app.request(
+            "PUT", commands, [{"name": "hello", "description": "says hello"}, COMMANDS[1]]
+        )
+        path = f"/applications/{robot.id}/guilds/{world.guild}/commands"
+        user = User(rest, robot, channel)
+
+        async def say(target: str, *permissions: tuple[int, int, bool]) -> None:
+            body = [{"id": str(i), "type": kind, "permission": may} for kind, i, may in permissions]
+            said = await boss.request("PUT", f"{path}/{target}/permissions", {"permissions": body})
+            assert (said["id"], said["permissions"]) == (target, body)
+
+        assert await app.request("GET", path + "/permissions") == []
+        assert await refused(app.request("GET", f"{path}/{greet['id']}/permissions")) == (404, 10066)
+        for who, code in ((rest, 50013), (app, 20001)):
+            body = {"permissions": []}
+            said = refused(who.request("PUT", f"{path}/{greet['id']}/permissions", body))
+            assert await said == (403, code)
+
+        await say(greet["id"], (1, world.guild, False))
+        assert await refused(user.does(2, {"name": "hello"})) == (403, 50013)
+        assert await User(boss, robot, channel).does(2, {"name": "hello"})  # the owner may
+        await say(greet["id"], (1, world.guild, False), (2, other.id, True))
+        assert await user.does(2, {"name": "hello"})
+        await say(greet["id"], (2, other.id, True), (3, channel, False))
+        assert await refused(user.does(2, {"name": "hello"})) == (403, 50013)
+        # What is for administrators is for whom the guild names, too; the application alone gives nothing.
+        await say(str(robot.id), (2, other.id, True))
+        assert await refused(user.does(2, {"name": "secret"})) == (403, 50013)
+        await say(secret["id"], (2, other.id, True))
+        assert await user.does(2, {"name": "secret"})
+
+        found = await app.request("GET", path + "/permissions")
+        assert {one["id"] for one in found} == {greet["id"], secret["id"], str(robot.id)}
+        log = await boss.request("GET", f"/guilds/{world.guild}/audit-logs?action_type=121")
+        assert log["audit_log_entries"][0]["target_id"] == secret["id"]
+        assert log["audit_log_entries"][0]["changes"] == [
+            {"key": str(other.id), "new_value": {"id": str(other.id), "type": 2, "permission": True}}
+        ]
+        await app.request("DELETE", f"{commands}/{secret['id']}")
+        found = await app.request("GET", path + "/permissions")
+        assert {one["id"] for one in found} == {greet["id"], str(robot.id)}
+
+
 async def test_only_the_user_gets_what_is_for_the_user_alone(nodes, world, online):
     owner, robot, other = world.people
     channel = world.channels[0]
