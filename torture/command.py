@@ -21,7 +21,7 @@ def torture(
     seconds: Annotated[float, typer.Option(help="How long the load goes on at least; a mix, all of it.")] = 0,
     rate: Annotated[float, typer.Option(help="Messages a second.")] = 30,
     receivers: Annotated[int, typer.Option(help="Sessions.")] = 120,
-    changes: Annotated[float, typer.Option(help="Edits, reactions, pins and deletions a second.")] = 4,
+    changes: Annotated[float, typer.Option(help="Changes of messages, and of a guild, a second.")] = 4,
     brokers: Annotated[int, typer.Option(help="Brokers, 1 or 3. Default: as many as the faults need.")] = 0,
     scale: Annotated[str, typer.Option(help="How many of each service.")] = "",
     folder: Annotated[Path | None, typer.Option(help="Where to keep everything; default, a new one.")] = None,

@@ -38,7 +38,7 @@ class Load:
         bots: int,
         changes: float,
     ) -> None:
-        """Args: label: begins every nonce; bots: how many discord.py clients; changes: of messages, a second."""
+        """Args: label: begins every nonce; bots: how many discord.py clients; changes: of messages and of a guild, a second."""
         self.system = system
         self.world = world
         self.history = history
@@ -53,6 +53,7 @@ class Load:
                 self._place,
                 history,
                 world.changing,
+                world.busy,
             )
             for number in range(receivers)
         ]

@@ -24,6 +24,7 @@ from torture.client import (
     ReconnectError,
     Session,
 )
+from torture.guild_twin import GuildTwin
 from torture.history import History, Link, SessionLog
 from torture.twin import Twin
 from torture.world import Person
@@ -85,8 +86,21 @@ class Receiver:
         place: Place,
         history: History,
         changing: int = 0,
+        busy: int = 0,
     ) -> None:
-        """Args: changing: a channel of which not each message is noted, but what becomes of them; 0: there is none."""
+        """Make one.
+
+        Args:
+            name: in the history.
+            person: whose it is.
+            how: what kind it is.
+            rng: what is left to chance.
+            place: where gateways are.
+            history: to note what comes.
+            changing: a channel of which not each message is noted, but what becomes of them; 0: there is none.
+            busy: a guild of which is noted what becomes of it; 0: there is none.
+
+        """
         self.name = name
         self.person = person
         self.traits = how
@@ -95,7 +109,10 @@ class Receiver:
         self.log: SessionLog | None = None
         self.twin: Twin | None = None
         """What the session knows of the channel that changes."""
+        self.guild: GuildTwin | None = None
+        """What the session knows of the guild that changes."""
         self._changing = changing
+        self._busy = busy
         self.ready = asyncio.Event()
         """Live at least once."""
         self._rng = rng
@@ -268,6 +285,10 @@ class Receiver:
         events = await client.start()
         self.log = log
         self.twin = Twin(self._changing) if self._changing else None
+        self.guild = GuildTwin(self._busy) if self._busy else None
+        if self.guild is not None:
+            for event in events:
+                self.guild.take(event.t, event.d)
         self._history.began(log)
         log.ready = time.monotonic()
         self._live(client, link, "ready")
@@ -287,7 +308,9 @@ class Receiver:
         clock = time.monotonic
         while True:
             event = await client.next()
-            if self.twin is not None and self.twin.take(event.t, event.d):
+            if (self.twin is not None and self.twin.take(event.t, event.d)) or (
+                self.guild is not None and self.guild.take(event.t, event.d)
+            ):
                 self._heard = clock()
             elif event.t == "MESSAGE_CREATE":
                 self._heard = now = clock()

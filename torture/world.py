@@ -15,6 +15,8 @@ from fanfare.tokens import Tokens
 __all__ = ["EPOCH_MS", "Person", "World", "make_world"]
 
 EPOCH_MS = 1_420_070_400_000
+# In the guild that is changed.
+_GUESTS = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class World:
     direct: set[int] = field(default_factory=set)
     flood: int = 0
     """The channel of the small guild."""
+    busy: int = 0
+    """A guild that is changed all the time."""
+    busy_people: list[Person] = field(default_factory=list)
+    """Those who are in it, at first; its owner comes first."""
+    busy_lobby: int = 0
+    """A channel of it that stays."""
     changing: int = 0
     """A channel of the large guild in which messages are changed; it is no part of `audience`."""
 
@@ -48,9 +56,9 @@ class World:
 
 
 async def make_world(settings: Settings, people: int, rng: Random) -> World:
-    """Make two guilds and some direct conversations.
+    """Make three guilds and some direct conversations.
 
-    One guild is large, with public channels and one that only half of the people may see; the other one is small.
+    One guild is large, with public channels and one that only half of the people may see; one is small; one is changed.
     """
     tokens = Tokens(settings.secret.get_secret_value())
     next_id = _ids(rng)
@@ -86,6 +94,11 @@ async def make_world(settings: Settings, people: int, rng: Random) -> World:
         world.few = [person for person in world.people if person.id in {user.id for user in few}]
         (world.flood,) = small.value.channels
         world.audience[world.flood] = frozenset(user.id for user in few)
+        guests = world.people[:_GUESTS]
+        busy = await store.create_guild(next_id, users[0], "busy", ["lobby"])
+        for user in users[1:_GUESTS]:
+            await store.add_member(busy.guild_id, user)
+        world.busy, world.busy_people, (world.busy_lobby,) = busy.guild_id, guests, busy.value.channels
         shuffled = rng.sample(users, people)
         for one, other in list(zip(shuffled[::2], shuffled[1::2], strict=False))[:6]:
             channel = await store.dm(next_id(), one.id, other.id)
