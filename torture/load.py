@@ -38,7 +38,7 @@ class Load:
         bots: int,
         changes: float,
     ) -> None:
-        """Args: label: begins every nonce; bots: how many discord.py clients; changes: of messages and of a guild, a second."""
+        """Args: label: begins every nonce; bots: how many discord.py clients; changes: how many a second."""
         self.system = system
         self.world = world
         self.history = history
