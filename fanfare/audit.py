@@ -53,6 +53,7 @@ _OF_THREAD: Final = (
     "invitable",
     "auto_archive_duration",
     "rate_limit_per_user",
+    "applied_tags",
 )
 # Says what a thing is, or belongs to, and does not change.
 _FIXED: Final = frozenset(

@@ -75,6 +75,23 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
     managed: bool = False
 
 
+class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the threads of a forum may be marked with."""
+
+    id: int
+    name: str
+    moderated: bool = False
+    """Only who may manage threads puts it on one, or takes it off."""
+    emoji_id: int = 0
+    """Of an emoji of the guild; 0: none."""
+    emoji_name: str | None = None
+    """An emoji of Unicode."""
+
+    def with_id(self, ident: int) -> "Tag":
+        """The tag under an id of its own."""
+        return msgspec.structs.replace(self, id=ident)
+
+
 class ThreadMember(msgspec.Struct, frozen=True):
     """Somebody who has joined a thread."""
 
@@ -98,6 +115,8 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True):
     """Of a private one: whether any of its members may add others."""
     members: tuple[ThreadMember, ...] = ()
     """By id."""
+    tags: tuple[int, ...] = ()
+    """Those of its forum that it is marked with."""
 
     @property
     def joined(self) -> frozenset[int]:
@@ -121,6 +140,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     overwrites: tuple[Overwrite, ...] = ()
     recipients: tuple[User, ...] = ()
     thread: Thread | None = None
+    tags: tuple[Tag, ...] = ()
+    """Of a forum: what its threads may be marked with."""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

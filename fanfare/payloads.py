@@ -26,6 +26,7 @@ from fanfare.model import (
     Member,
     Overwrite,
     Role,
+    Tag,
     Thread,
     ThreadMember,
     User,
@@ -240,12 +241,22 @@ def channel(c: Channel, *, to: int = 0) -> Json:
         found |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
     if c.type == FORUM:
         found |= {
-            "available_tags": [],
+            "available_tags": [_tag(one) for one in c.tags],
             "default_reaction_emoji": None,
             "default_sort_order": None,
             "default_forum_layout": 0,
         }
     return found
+
+
+def _tag(one: Tag) -> Json:
+    return {
+        "id": str(one.id),
+        "name": one.name,
+        "moderated": one.moderated,
+        "emoji_id": str(one.emoji_id) if one.emoji_id else None,
+        "emoji_name": one.emoji_name,
+    }
 
 
 def _thread(c: Channel, about: Thread) -> Json:
@@ -273,7 +284,7 @@ def _thread(c: Channel, about: Thread) -> Json:
         "member_count": min(len(about.members), _COUNTED),
         "rate_limit_per_user": c.rate_limit_per_user,
         "thread_metadata": metadata,
-        "applied_tags": [],
+        "applied_tags": [str(ident) for ident in about.tags],
         "flags": 0,
     }
 

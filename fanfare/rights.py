@@ -341,7 +341,19 @@ def thread_created(guild: Guild, by: Member, thread: Channel) -> None:
         needed = P.SEND_MESSAGES
     if not held & needed or (thread.rate_limit_per_user and not held & P.MANAGE_THREADS):
         raise NotAllowedError
+    _check_tags(parent, held, (), _about(thread).tags)
     _check_threads(guild)
+
+
+def _check_tags(forum: Channel | None, held: int, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+    """Whether somebody may mark a thread so; a tag that the forum has no more may stay. Raises: RightsError."""
+    known = {tag.id: tag for tag in forum.tags} if forum is not None else {}
+    for ident in set(before) ^ set(after):
+        tag = known.get(ident)
+        if tag is None and ident in after:
+            raise BadChangeError(50035, "The forum has no such tag.", field="applied_tags")
+        if tag is not None and tag.moderated and not held & P.MANAGE_THREADS:
+            raise NotAllowedError
 
 
 def _check_threads(guild: Guild) -> None:
@@ -367,6 +379,7 @@ def thread_changed(guild: Guild, by: Member, before: Channel, after: Channel) ->
         raise _archived()
     if was.archived and not now.archived:
         _check_threads(guild)
+    _check_tags(guild.channels.get(before.parent_id), held, was.tags, now.tags)
     if held & P.MANAGE_THREADS:
         return
     only_opened = (

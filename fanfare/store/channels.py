@@ -12,7 +12,7 @@ from fanfare.model import CATEGORY, DM, THREADS, Channel, Guild, Overwrite, User
 from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user, members_by_thread
+from fanfare.store.rows import USER_COLUMNS, as_channel, as_overwrite, as_user, members_by_thread, tags_json
 
 __all__ = ["Channels", "channel_of", "guild_of", "insert_channel"]
 
@@ -241,7 +241,7 @@ async def insert_channel(connection: Connection, channel: Channel) -> None:
     """Add rows for a guild's channel and its overwrites."""
     await connection.execute(
         "INSERT INTO channels (id, guild_id, type, name, topic, position, parent_id, nsfw, "
-        "rate_limit_per_user) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "rate_limit_per_user, tags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         channel.id,
         channel.guild_id,
         channel.type,
@@ -251,6 +251,7 @@ async def insert_channel(connection: Connection, channel: Channel) -> None:
         channel.parent_id,
         channel.nsfw,
         channel.rate_limit_per_user,
+        tags_json(channel.tags),
     )
     await _insert_overwrites(connection, channel)
 
@@ -301,7 +302,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> Channel:
         return old
     await change.connection.execute(
         "UPDATE channels SET type = $2, name = $3, topic = $4, position = $5, parent_id = $6, nsfw = $7, "
-        "rate_limit_per_user = $8 WHERE id = $1",
+        "rate_limit_per_user = $8, tags = $9 WHERE id = $1",
         new.id,
         new.type,
         new.name,
@@ -310,6 +311,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> Channel:
         new.parent_id,
         new.nsfw,
         new.rate_limit_per_user,
+        tags_json(new.tags),
     )
     if new.overwrites != old.overwrites:
         await change.connection.execute("DELETE FROM overwrites WHERE channel_id = $1", new.id)

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from fanfare.model import (
+    FORUM,
     THREADS,
     Channel,
     CustomEmoji,
@@ -14,6 +15,7 @@ from fanfare.model import (
     Member,
     Overwrite,
     Role,
+    Tag,
     Thread,
     ThreadMember,
     User,
@@ -31,6 +33,7 @@ __all__ = [
     "as_role",
     "as_user",
     "members_by_thread",
+    "tags_json",
 ]
 
 USER_COLUMNS: Final = "id, username, global_name, bot"
@@ -93,6 +96,11 @@ def as_overwrite(row: Row) -> Overwrite:
     return Overwrite(row["target_id"], row["type"], row["allow"], row["deny"])
 
 
+def tags_json(tags: tuple[Tag, ...] | tuple[int, ...]) -> str:
+    """The column `tags`, of a forum or of a thread."""
+    return msgspec.json.encode(tags).decode()
+
+
 def members_by_thread(rows: Iterable[Row]) -> dict[int, list[ThreadMember]]:
     """Rows of `thread_members`."""
     found: dict[int, list[ThreadMember]] = {}
@@ -121,6 +129,7 @@ def as_channel(
         overwrites=tuple(overwrites),
         recipients=tuple(recipients),
         thread=_thread(row, members) if row["type"] in THREADS else None,
+        tags=msgspec.json.decode(row["tags"], type=tuple[Tag, ...]) if row["type"] == FORUM else (),
     )
 
 
@@ -134,4 +143,5 @@ def _thread(row: Row, members: Iterable[ThreadMember]) -> Thread:
         locked=row["locked"],
         invitable=row["invitable"],
         members=tuple(members),
+        tags=msgspec.json.decode(row["tags"], type=tuple[int, ...]),
     )

@@ -14,14 +14,14 @@ from fanfare.store.changes import Change, Changing, acting, changing
 from fanfare.store.channels import channel_of, guild_of
 from fanfare.store.database import Connection, Database, Row
 from fanfare.store.errors import NotFoundError
-from fanfare.store.rows import as_channel, members_by_thread
+from fanfare.store.rows import as_channel, members_by_thread, tags_json
 from fanfare.store.state import archived_since
 
 __all__ = ["Threads", "leave_threads"]
 
 # Archived in one transaction at most.
 _AT_ONCE: Final = 100
-_COLUMNS: Final = frozenset({"archived", "auto_archive", "locked", "invitable"})
+_COLUMNS: Final = frozenset({"archived", "auto_archive", "locked", "invitable", "tags"})
 
 
 class Threads:
@@ -209,8 +209,8 @@ async def _insert(change: Changing, thread: Channel) -> bool:
     about = _about(thread)
     inserted = await change.connection.fetchval(
         "INSERT INTO channels (id, guild_id, type, name, parent_id, nsfw, rate_limit_per_user, owner_id, made_at, "
-        "archived, changed_at, auto_archive, locked, invitable) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING true",
+        "archived, changed_at, auto_archive, locked, invitable, tags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+        "$10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING RETURNING true",
         thread.id,
         thread.guild_id,
         thread.type,
@@ -225,6 +225,7 @@ async def _insert(change: Changing, thread: Channel) -> bool:
         about.auto_archive,
         about.locked,
         about.invitable,
+        tags_json(about.tags),
     )
     return inserted is not None
 
@@ -233,7 +234,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> None:
     about = _about(new)
     await change.connection.execute(
         "UPDATE channels SET name = $2, rate_limit_per_user = $3, archived = $4, changed_at = $5, "
-        "auto_archive = $6, locked = $7, invitable = $8 WHERE id = $1",
+        "auto_archive = $6, locked = $7, invitable = $8, tags = $9 WHERE id = $1",
         new.id,
         new.name,
         new.rate_limit_per_user,
@@ -242,6 +243,7 @@ async def _update(change: Changing, old: Channel, new: Channel) -> None:
         about.auto_archive,
         about.locked,
         about.invitable,
+        tags_json(about.tags),
     )
     change.event("THREAD_UPDATE", payloads.channel(new), channel=new.id, before=payloads.channel(old))
     if about.members and _about(old).archived and not about.archived:

@@ -16,6 +16,7 @@ from fanfare.model import (
     Member,
     Overwrite,
     Role,
+    Tag,
     Thread,
     ThreadMember,
     User,
@@ -35,6 +36,14 @@ class UnknownPastError(Exception):
     """A change does not say what was before it."""
 
 
+class _Tag(msgspec.Struct):
+    id: int
+    name: str
+    moderated: bool = False
+    emoji_id: int | None = None
+    emoji_name: str | None = None
+
+
 class _Channel(msgspec.Struct):
     id: int
     type: int
@@ -46,6 +55,7 @@ class _Channel(msgspec.Struct):
     nsfw: bool = False
     rate_limit_per_user: int = 0
     permission_overwrites: tuple[Overwrite, ...] = ()
+    available_tags: list[_Tag] = []
 
 
 class _Metadata(msgspec.Struct):
@@ -72,6 +82,7 @@ class _Thread(msgspec.Struct):
     nsfw: bool
     rate_limit_per_user: int
     thread_metadata: _Metadata
+    applied_tags: tuple[int, ...] = ()
     members: list[_ThreadMember] | None = None
     """None: as they are known."""
 
@@ -171,6 +182,16 @@ def _channel(guild: Guild, payload: bytes) -> Guild:
         nsfw=found.nsfw,
         rate_limit_per_user=found.rate_limit_per_user,
         overwrites=found.permission_overwrites,
+        tags=tuple(
+            Tag(
+                id=one.id,
+                name=one.name,
+                moderated=one.moderated,
+                emoji_id=one.emoji_id or 0,
+                emoji_name=one.emoji_name,
+            )
+            for one in found.available_tags
+        ),
     )
     return replace(guild, channels=guild.channels | {channel.id: channel})
 
@@ -202,6 +223,7 @@ def _thread(guild: Guild, payload: bytes) -> Guild:
             locked=metadata.locked,
             invitable=metadata.invitable,
             members=members if found.members is None else _members(found.members),
+            tags=found.applied_tags,
         ),
     )
     long_ago = metadata.archive_timestamp - _ARCHIVED_KEPT

@@ -56,7 +56,7 @@ _UNSUPPORTED: Final = {
     "shared_client_theme": "Themes are not supported here.",
     "activity": "Activities are not supported here.",
     "thread_name": "Make the thread first, with POST /channels/{id}/threads.",
-    "applied_tags": "Tags of threads are not supported here.",
+    "applied_tags": "Say the tags of a thread where it is made: POST /channels/{id}/threads.",
     "avatar_url": "Only webhooks have an avatar of their own.",
     "username": "Only webhooks have a name of their own.",
 }

@@ -5,13 +5,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads
-from fanfare.model import THREADS
+from fanfare.model import FORUM, THREADS
 from fanfare.store import Change, NotFoundError
 from gateway.ingress.access import Place
 from gateway.ingress.errors import ApiError, not_in_direct, unknown_channel
 from gateway.ingress.forms import Form
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import channel_fields, overwrite, refuse_others
+from gateway.rest.forum_tags import available_tags
 from gateway.rest.thread_members import own_membership
 from gateway.rest.threads import update_thread
 
@@ -30,7 +31,11 @@ async def _update(call: Call) -> web.Response:
     place = await _place(call)
     if place.channel.type in THREADS:
         return await update_thread(call, form, place)
-    fields = channel_fields(form, present=payloads.channel(place.channel))
+    is_forum = place.channel.type == FORUM
+    known = {"available_tags"} if is_forum else ()
+    fields = channel_fields(form, known, present=payloads.channel(place.channel))
+    if is_forum and (tags := available_tags(form, place.channel.tags, call.context.ids.next_id)) is not None:
+        fields["tags"] = tags
     form.check()
     try:
         change = await call.context.store.update_channel(place.channel.id, by=call.user.id, **fields)

@@ -16,6 +16,7 @@ from gateway.ingress.forms import forms_of
 from gateway.ingress.pictures import BODY_BYTES, picture
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import GUILD_SETTINGS, channel_fields, guild_settings, refuse_others
+from gateway.rest.forum_tags import available_tags
 from gateway.rest.pictures import icon_name, icon_path
 
 __all__ = ["ROUTES"]
@@ -99,10 +100,13 @@ async def _channels(call: Call) -> web.Response:
 async def _create_channel(call: Call) -> web.Response:
     form = await call.form()
     name = form.text("name", shortest=1, longest=100, required=True)
-    fields = {"name": name or ""} | channel_fields(form, {"type"})
     kind = form.integer("type") or TEXT
     if kind not in _TYPES:
         form.fail("type", "BASE_TYPE_CHOICES", f"Value must be one of {set(_TYPES)}.")
+    known = {"type", "available_tags"} if kind == FORUM else {"type"}
+    fields = {"name": name or ""} | channel_fields(form, known)
+    if kind == FORUM:
+        fields["tags"] = available_tags(form, (), call.context.ids.next_id) or ()
     form.check()
     guild, _ = await call.guild(P.MANAGE_CHANNELS)
     channel = Channel(id=call.context.ids.next_id(), type=kind, guild_id=guild.id, **fields)

@@ -26,6 +26,7 @@ from gateway.ingress.forms import Form
 from gateway.ingress.message_payloads import HAS_THREAD
 from gateway.rest.context import Call, Route, reply
 from gateway.rest.fields import moment, refuse_others
+from gateway.rest.forum_tags import applied_tags
 from gateway.rest.thread_members import member_of, own_membership
 
 __all__ = ["ROUTES", "update_thread"]
@@ -77,7 +78,7 @@ async def _post(call: Call, place: Place) -> web.Response:
 
     async with call.with_files(may) as body:
         form = Form(body.said)
-        fields = _fields(form, _NEW | {"message"})
+        fields = _fields(form, _NEW | {"message", "applied_tags"})
         inner = form.raw("message")
         said = Form(inner if isinstance(inner, dict) else {})
         draft: Draft = draft_of(said, body.parts)
@@ -91,7 +92,7 @@ async def _post(call: Call, place: Place) -> web.Response:
 
 def _thread(call: Call, place: Place, ident: int, kind: int, fields: dict[str, Any]) -> Channel:
     now = datetime.now(UTC)
-    about = {key: fields.pop(key) for key in ("auto_archive", "invitable") if key in fields}
+    about = {key: fields.pop(key) for key in ("auto_archive", "invitable", "tags") if key in fields}
     return Channel(
         id=ident,
         type=kind,
@@ -119,6 +120,7 @@ def _fields(form: Form, known: set[str], present: Json | None = None) -> dict[st
         "rate_limit_per_user": form.integer("rate_limit_per_user", most=21_600),
         "auto_archive": duration,
         "invitable": form.boolean("invitable"),
+        "tags": applied_tags(form) if "applied_tags" in known else None,
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -134,7 +136,7 @@ async def _make(call: Call, thread: Channel, *, of_message: bool = False) -> Cha
 
 async def update_thread(call: Call, form: Form, place: Place) -> web.Response:
     """PATCH of a channel that is a thread."""
-    known = {"name", "auto_archive_duration", "rate_limit_per_user", "invitable", "archived", "locked"}
+    known = _NEW | {"invitable", "archived", "locked", "applied_tags"}
     present = payloads.channel(place.channel)
     fields: dict[str, Any] = _fields(form, known, present)
     for key in ("archived", "locked"):

@@ -169,7 +169,10 @@ BODIES: Final[Mapping[tuple[str, str], list[Any]]] = {
     ("PUT", "/channels/{channel}/permissions/{target}"): [{"type": 0, "allow": "1024", "deny": "0"}],
     ("POST", "/guilds"): [{"name": "a guild"}],
     ("PATCH", "/guilds/{guild}"): [{"name": "a guild"}],
-    ("POST", "/guilds/{guild}/channels"): [_CHANNEL | {"type": 0}],
+    ("POST", "/guilds/{guild}/channels"): [
+        _CHANNEL | {"type": 0},
+        _CHANNEL | {"type": 15, "available_tags": [{"name": "a tag", "moderated": True, "emoji_name": "x"}]},
+    ],
     ("PATCH", "/guilds/{guild}/channels"): [[{"id": "CHANNEL", "position": 1, "parent_id": None}]],
     ("PATCH", "/guilds/{guild}/members/@me"): [{"nick": "a nick"}],
     ("PATCH", "/guilds/{guild}/members/@me/nick"): [{"nick": "a nick"}],

@@ -8,7 +8,7 @@ import pytest
 from fanfare.ids import snowflake_ms
 from fanfare.permissions import P
 from tests.world import make_world, store_of
-from torture.client import Rest, RestError
+from torture.client import Client, Rest, RestError
 
 
 @pytest.fixture
@@ -171,6 +171,55 @@ async def test_a_forum_holds_threads_only(nodes, people, online):
     assert (await watcher.until("THREAD_DELETE")).d["id"] == made["id"]
     assert (await watcher.until("CHANNEL_DELETE")).d["id"] == forum["id"]
     assert await refused(member.request("GET", f"/channels/{made['id']}")) == (404, 10003)
+
+
+async def test_threads_of_a_forum_have_tags(nodes, people, online):
+    world, owner, member, _ = people
+    channels = f"/guilds/{world.guild}/channels"
+    tags = [{"name": "bug"}, {"name": "solved", "moderated": True, "emoji_name": "\N{PARTY POPPER}"}]
+    for wrong in (
+        [{"name": "x" * 21}], [{"moderated": True}], [{"name": "a"}, {"name": "a"}], [{"name": "a", "id": "5"}],
+        [{"name": str(number)} for number in range(21)],
+    ):  # fmt: skip
+        body = {"name": "f", "type": 15, "available_tags": wrong}
+        assert await refused(owner.request("POST", channels, body)) == (400, 50035)
+    body = {"name": "f", "type": 0, "available_tags": tags}
+    assert await refused(owner.request("POST", channels, body)) == (400, 50035)
+    forum = await owner.request("POST", channels, {"name": "help", "type": 15, "available_tags": tags})
+    bug, solved = forum["available_tags"]
+    assert (bug["name"], bug["moderated"], bug["emoji_id"], bug["emoji_name"]) == ("bug", False, None, None)
+    assert (solved["moderated"], solved["emoji_name"]) == (True, "\N{PARTY POPPER}")
+    watcher = await online(nodes[1], world.people[2])
+
+    threads = f"/channels/{forum['id']}/threads"
+    post = {"name": "it broke", "message": {"content": "help"}}
+    said = refused(member.request("POST", threads, post | {"applied_tags": ["5"]}))
+    assert await said == (400, 50035)
+    said = refused(member.request("POST", threads, post | {"applied_tags": [solved["id"]]}))
+    assert await said == (403, 50013)
+    made = await member.request("POST", threads, post | {"applied_tags": [bug["id"]]})
+    assert made["applied_tags"] == [bug["id"]]
+    assert (await watcher.until("THREAD_CREATE")).d["applied_tags"] == [bug["id"]]
+    path = f"/channels/{made['id']}"
+    assert await refused(member.request("PATCH", path, {"applied_tags": [solved["id"]]})) == (403, 50013)
+    await owner.request("PATCH", path, {"applied_tags": [bug["id"], solved["id"]]})
+    assert (await watcher.until("THREAD_UPDATE")).d["applied_tags"] == [bug["id"], solved["id"]]
+
+    # A tag keeps its id under another name; one that is gone may stay on threads, and comes on none.
+    changed = [{"id": solved["id"], "name": "done"}, {"name": "new"}]
+    after = await owner.request("PATCH", f"/channels/{forum['id']}", {"available_tags": changed})
+    assert [one["name"] for one in after["available_tags"]] == ["done", "new"]
+    assert after["available_tags"][0]["id"] == solved["id"]
+    assert (await watcher.until("CHANNEL_UPDATE")).d["available_tags"] == after["available_tags"]
+    kept = await member.request("PATCH", path, {"name": "it works"})
+    assert kept["applied_tags"] == [bug["id"], solved["id"]]
+    said = refused(member.request("POST", threads, post | {"applied_tags": [bug["id"]]}))
+    assert await said == (400, 50035)
+    # Also who comes later is shown them.
+    async with await Client.connect(nodes[0].gateway, world.people[1].session()) as client:
+        create = next(each for each in await client.start() if each.t == "GUILD_CREATE")
+    [shown] = [one for one in create.d["channels"] if one["id"] == forum["id"]]
+    assert shown["available_tags"] == after["available_tags"]
 
 
 async def test_an_announcement_is_published_once_and_a_webhook_speaks_in_a_thread(nodes, people):

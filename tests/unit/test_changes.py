@@ -13,6 +13,7 @@ from fanfare import payloads
 from fanfare.constants import LARGE_GUILD
 from fanfare.model import (
     CATEGORY,
+    FORUM,
     PRIVATE_THREAD,
     PUBLIC_THREAD,
     Channel,
@@ -22,6 +23,7 @@ from fanfare.model import (
     Member,
     Overwrite,
     Role,
+    Tag,
     Thread,
     ThreadMember,
     User,
@@ -46,6 +48,7 @@ ROLES = st.builds(
     mentionable=FLAGS,
     managed=FLAGS,
 )
+TAGS = st.builds(Tag, id=IDS, name=TEXTS, moderated=FLAGS, emoji_id=IDS, emoji_name=st.none() | TEXTS)
 CHANNELS = st.builds(
     Channel,
     id=st.integers(500, 504),
@@ -60,6 +63,14 @@ CHANNELS = st.builds(
     overwrites=st.lists(st.builds(Overwrite, IDS, st.sampled_from([0, 1]), BITS, BITS), max_size=2).map(
         tuple
     ),
+)
+FORUMS = st.builds(
+    Channel,
+    id=st.integers(500, 504),
+    type=st.just(FORUM),
+    guild_id=st.just(GUILD_ID),
+    name=TEXTS,
+    tags=st.lists(TAGS, max_size=3).map(tuple),
 )
 MEMBERS = st.builds(
     Member,
@@ -153,7 +164,9 @@ EMOJIS = st.dictionaries(IDS, TEXTS).map(
 CHANGES = st.one_of(
     st.builds(set_to, SETTINGS),
     st.builds(with_emojis, EMOJIS),
-    st.builds(put, st.sampled_from(["CHANNEL_CREATE", "CHANNEL_UPDATE"]), st.just("channels"), CHANNELS),
+    st.builds(
+        put, st.sampled_from(["CHANNEL_CREATE", "CHANNEL_UPDATE"]), st.just("channels"), CHANNELS | FORUMS
+    ),
     st.builds(put, st.sampled_from(["GUILD_ROLE_CREATE", "GUILD_ROLE_UPDATE"]), st.just("roles"), ROLES),
     st.builds(put, st.sampled_from(["GUILD_MEMBER_ADD", "GUILD_MEMBER_UPDATE"]), st.just("members"), MEMBERS),
     CHANNELS.map(lambda c: drop("CHANNEL_DELETE", "channels", c.id, payloads.channel(c))),
