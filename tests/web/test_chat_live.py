@@ -1,6 +1,8 @@
 """The client for browsers, in a real one: what people see of the promises."""
 
+import asyncio
 import signal
+import time
 from contextlib import suppress
 
 import pytest
@@ -73,6 +75,87 @@ async def test_what_is_written_offline_is_sent_once_when_the_network_is_back(sta
             await expect(seen.articles("said meanwhile")).to_have_count(1)
             await expect(seen.page.locator(".pending")).to_have_count(0)
             assert seen.errors == []
+
+
+@pytest.mark.long
+async def test_twenty_seconds_offline_lose_and_double_nothing(stack: Stack):
+    """Longer than the server waits for the client, which it takes for away; the conversation goes on meanwhile."""
+    world = await make_world(stack, 2)
+    alice, bob = world.people
+    async with chromium() as browser:
+        one = await log_in(browser, stack.run["web"], alice)
+        other = await log_in(browser, stack.run["web"], bob)
+        await one.say("before")
+        await expect(other.articles("before")).to_have_count(1)
+        await one.page.context.set_offline(True)
+        began = time.monotonic()
+        for number in range(20):
+            await one.say(f"offline {number};")
+            await other.say(f"online {number};")
+            await expect(other.articles(f"online {number};")).to_have_count(1)
+            await asyncio.sleep(max(0.0, began + number + 1 - time.monotonic()))
+        await one.page.context.set_offline(False)
+        for seen in (one, other):
+            for number in range(20):
+                await expect(seen.articles(f"offline {number};")).to_have_count(1)
+                await expect(seen.articles(f"online {number};")).to_have_count(1)
+            await expect(seen.page.locator(".pending")).to_have_count(0)
+            await expect(seen.articles()).to_have_count(41)
+            assert seen.errors == []
+        texts = [await seen.articles().locator(".content").all_inner_texts() for seen in (one, other)]
+        assert texts[0] == texts[1]
+
+
+async def test_a_picture_that_is_a_program_is_a_file_to_save(stack: Stack):
+    """An SVG may hold scripts: it is offered for download, and shown nowhere; nor run where it is opened."""
+    world = await make_world(stack, 2)
+    alice, bob = world.people
+    async with chromium() as browser:
+        one = await log_in(browser, stack.run["web"], alice)
+        other = await log_in(browser, stack.run["web"], bob)
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>top.broken = 1</script></svg>'
+        file = {"name": "drawing.svg", "mimeType": "image/svg+xml", "buffer": svg}
+        await one.page.locator("input[type=file]").set_input_files([file])
+        await one.say("look at this")
+        shown = other.articles("look at this")
+        link = shown.get_by_role("link", name="drawing.svg")
+        await expect(link).to_be_visible()
+        assert await shown.locator("img, svg, object, iframe, embed").count() == 0
+        url = await link.get_attribute("href")
+        assert url is not None
+        answer = await other.page.context.request.get(url)
+        assert answer.headers["content-disposition"].startswith("attachment")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "script-src" in answer.headers["content-security-policy"] or (
+            "default-src 'none'" in answer.headers["content-security-policy"]
+        )
+        assert await other.page.evaluate("window.broken") is None
+        assert other.errors == one.errors == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+async def test_names_of_a_hundred_characters_and_two_thousand_emoji(stack: Stack, width: int):
+    world = await make_world(stack, 2)
+    alice, bob = world.people
+    async with (await nodes_of(stack))[0].rest(alice) as rest:
+        channel, guild = world.channels[0], world.guild
+        await rest.request("PATCH", f"/guilds/{guild}", {"name": "W" * 100})
+        await rest.request("PATCH", f"/channels/{channel}", {"name": "w" * 100, "topic": "t" * 1024})
+        await rest.request("PATCH", f"/guilds/{guild}/members/@me", {"nick": "\N{FULL BLOCK}" * 32})
+        await rest.request("POST", f"/guilds/{guild}/roles", {"name": "r" * 100, "hoist": True})
+        for text in ("\N{PILE OF POO}" * 2000, "x" * 2000, "a\u0300" * 1000, "\u202e" * 2000):
+            await rest.request("POST", f"/channels/{channel}/messages", {"content": text})
+        await rest.request("POST", f"/channels/{channel}/messages", {"content": "the last"})
+    async with chromium() as browser:
+        seen = await log_in(browser, stack.run["web"], bob, viewport={"width": width, "height": 760})
+        await expect(seen.articles("the last")).to_have_count(1)
+        sideways = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await seen.page.evaluate(sideways) <= 0
+        inner = "document.querySelector('.log').scrollWidth - document.querySelector('.log').clientWidth"
+        assert await seen.page.evaluate(inner) <= 0
+        await seen.say("and somebody answers")
+        await expect(seen.articles("and somebody answers")).to_have_count(1)
+        assert seen.errors == []
 
 
 async def test_nothing_that_somebody_types_becomes_a_program(stack: Stack):

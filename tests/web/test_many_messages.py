@@ -1,6 +1,7 @@
 """A busy channel: the page keeps up, and holds only what is near the screen."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -11,6 +12,19 @@ from tests.world import make_world, nodes_of
 pytestmark = pytest.mark.long
 
 MESSAGES = 5000
+# Scrolls up by a screen's part each frame for five seconds; the times between frames.
+SCROLL = """() => new Promise((done) => {
+    const log = document.querySelector(".log"), frames = [];
+    let last = performance.now();
+    const begin = last;
+    const step = (now) => {
+        frames.push(now - last);
+        last = now;
+        log.scrollTop -= 120;
+        if (now - begin < 5000) requestAnimationFrame(step); else done(frames.slice(1));
+    };
+    requestAnimationFrame(step);
+})"""
 # Sends under way at once.
 BATCH = 50
 
@@ -36,4 +50,18 @@ async def test_five_thousand_messages(stack: Stack, record_property):
         longest_ms = await seen.page.evaluate("window.longest")
         record_property("longest_task_ms", longest_ms)
         print(f"the longest task of the page took {longest_ms:.0f} ms")
+        frames_ms = await seen.page.evaluate(SCROLL)
+        frames_ms.sort()
+        slow = sum(each > 25 for each in frames_ms) / len(frames_ms)
+        record_property("frames_over_25_ms", slow)
+        print(
+            f"scrolling: a frame each {frames_ms[len(frames_ms) // 2]:.1f} ms, {slow:.1%} took more than 25 ms"
+        )
+        await expect(seen.articles("message 4").first).to_be_visible()
+        assert await seen.articles().count() < 200
+        # How long somebody who comes now waits for the first message on the screen.
+        began = time.monotonic()
+        await seen.page.reload()
+        await expect(seen.articles().first).to_be_visible()
+        print(f"the first message was on the screen after {time.monotonic() - began:.2f} s")
         assert seen.errors == []
