@@ -8,13 +8,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final, Generic, Self, TypedDict, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
 
 from fanfare import probe
 from fanfare.bus.errors import KafkaError
 from fanfare.bus.groups import GroupReader
 from fanfare.clock import now_s
-from fanfare.observe.sample import Group, Kafka, Postgres, Process, Redis, Sample, group_of, measured
+from fanfare.observe.sample import WANTED, Group, Kafka, Postgres, Process, Redis, Sample, group_of, measured
 from fanfare.presence.client import connect
 from fanfare.presence.errors import RedisError
 from fanfare.settings import Settings, SettingsError
@@ -24,6 +28,7 @@ from fanfare.store.errors import StoreUnavailableError
 __all__ = ["Collector", "Endpoint"]
 
 _ANSWER_S: Final = 2.0
+_SAMPLE: Final = "/sample?" + urlencode([("name", name) for name in WANTED])
 _ABOUT_POSTGRES: Final = """
     SELECT numbackends, xact_commit, tup_inserted, pg_database_size(datid)
     FROM pg_stat_database WHERE datname = current_database()"""
@@ -56,6 +61,7 @@ class Collector:
 
         """
         self._processes = processes
+        self._lines: dict[str, probe.Line] = {}
         self._kafka = _Kept("kafka", lambda: _kafka(settings))
         self._redis = _Kept("redis", lambda: _redis(settings), wanted=stores)
         self._postgres = _Kept("postgres", lambda: _postgres(settings), wanted=stores)
@@ -64,6 +70,7 @@ class Collector:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._forget([])
         for kept in (self._kafka, self._redis, self._postgres):
             await kept.close()
 
@@ -71,11 +78,12 @@ class Collector:
         """The system as it is now; takes 2 s at the most, which it needs only where something does not answer."""
         problems: dict[str, str] = {}
         endpoints = [endpoint for endpoint in self._processes() if endpoint.get("internal")]
+        self._forget(endpoints)
         async with asyncio.TaskGroup() as group:
             kafka = group.create_task(self._kafka.ask(problems))
             redis = group.create_task(self._redis.ask(problems))
             postgres = group.create_task(self._postgres.ask(problems))
-            processes = [group.create_task(_process(endpoint)) for endpoint in endpoints]
+            processes = [group.create_task(self._process(endpoint)) for endpoint in endpoints]
         cluster, groups = kafka.result() or (None, {})
         return Sample(
             at_s=time.monotonic(),
@@ -88,30 +96,41 @@ class Collector:
             problems=problems,
         )
 
+    async def _process(self, endpoint: Endpoint) -> Process:
+        """What one process says of itself."""
+        internal = endpoint["internal"]
+        if internal not in self._lines:
+            self._lines[internal] = probe.Line(internal)
+        answer = await self._lines[internal].get(_SAMPLE)
+        if answer is None or answer[0] != HTTPStatus.OK:
+            return _process_of(endpoint, None)
+        return _process_of(endpoint, msgspec.json.decode(answer[1]))
 
-async def _process(endpoint: Endpoint) -> Process:
-    """What one process says of itself."""
-    status, metrics = await asyncio.gather(
-        probe.get_json(endpoint["internal"] + "/status"), probe.get(endpoint["internal"] + "/metrics")
-    )
+    def _forget(self, endpoints: Sequence[Endpoint]) -> None:
+        """Hang up on processes that are gone."""
+        for gone in self._lines.keys() - {endpoint["internal"] for endpoint in endpoints}:
+            self._lines.pop(gone).close()
+
+
+def _process_of(endpoint: Endpoint, said: dict[str, Any] | None) -> Process:
+    """A process. Args: said: what it answers; None: nothing."""
     known: dict[str, Any] = {
         "name": endpoint.get("name") or endpoint["internal"].removeprefix("http://"),
         "role": endpoint.get("role", ""),
         "pid": endpoint.get("pid"),
         "state": endpoint.get("state", ""),
     }
-    if status is None:
+    if said is None:
         return Process(
             **known | {"state": known["state"] if known["state"] not in {"", "running"} else "no answer"}
         )
+    status = said["status"]
     known |= {name: status[name] for name in ("state", "ready", "why") if name in status}
     # Where nobody supervises it, it says itself what it is.
     known |= {name: known[name] or status.get(name) for name in ("role", "pid")}
     if not endpoint.get("name") and status.get("name", known["role"]) != known["role"]:
         known["name"] = status["name"]
-    if metrics is not None and metrics[0] == 200:
-        known |= measured(metrics[1].decode())
-    return Process(**known)
+    return Process(**known | measured(said["samples"]))
 
 
 _Ask = Callable[[], Awaitable[_T]]

@@ -1,12 +1,13 @@
 """What a system looked like at one moment: counters as they stood, nothing worked out yet."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from prometheus_client.parser import text_string_to_metric_families
 
 __all__ = [
+    "WANTED",
     "Group",
     "Kafka",
     "Member",
@@ -20,8 +21,7 @@ __all__ = [
 ]
 
 _DELIVERY: Final = "fanfare_delivery_seconds_bucket"
-# What is read of a process's metrics; the other lines are not parsed.
-_WANTED: Final = (
+WANTED: Final = (
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
     "fanfare_gateway_sessions",
@@ -29,6 +29,11 @@ _WANTED: Final = (
     "fanfare_held_partitions",
     _DELIVERY,
 )
+"""What is asked of a process's metrics."""
+
+
+# Of every process the same few.
+_bound = lru_cache(maxsize=256)(float)
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,18 +175,16 @@ def group_of(name: str, facts: Mapping[str, Any]) -> Group:
     return Group(name, facts["state"], tuple(members), tuple(partitions))
 
 
-def measured(exposition: str) -> dict[str, Any]:
-    """The fields of a `Process` that its metrics hold, from their text."""
-    lines = [line for line in exposition.splitlines() if line.startswith(_WANTED)]
+def measured(samples: Iterable[tuple[str, Mapping[str, str], float]]) -> dict[str, Any]:
+    """The fields of a `Process` that its metrics hold. Args: samples: name, labels and value of each."""
     sums: dict[str, float] = {}
     delivery: dict[float, float] = {}
-    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
-        for one in family.samples:
-            if one.name == _DELIVERY:
-                delivery[float(one.labels["le"])] = one.value
-            else:
-                name = f"{one.name} {one.labels.get('state') or one.labels.get('answer') or ''}".rstrip()
-                sums[name] = sums.get(name, 0.0) + one.value
+    for called, labels, value in samples:
+        if called == _DELIVERY:
+            delivery[_bound(labels["le"])] = value
+        else:
+            name = f"{called} {labels.get('state') or labels.get('answer') or ''}".rstrip()
+            sums[name] = sums.get(name, 0.0) + value
     return {
         "cpu_s": sums.get("process_cpu_seconds_total", 0.0),
         "memory_bytes": sums.get("process_resident_memory_bytes", 0.0),

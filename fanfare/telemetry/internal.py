@@ -18,6 +18,7 @@ __all__ = ["InternalServer", "Watchdog"]
 TICK_S: Final = 0.5
 # A loop whose last tick is older than this is not healthy.
 STUCK_S: Final = 5.0
+_MOST_NAMES: Final = 50
 
 
 class Watchdog:
@@ -44,7 +45,7 @@ class Watchdog:
 
 
 class InternalServer:
-    """/healthz, /readyz, /metrics and /status."""
+    """/healthz, /readyz, /metrics, /status, and for who asks each second /sample."""
 
     def __init__(self, unready: Callable[[], str], status: Callable[[], dict[str, object]]) -> None:
         """Args: unready: why no work can be done now, or ''. status: the body of /status."""
@@ -67,6 +68,7 @@ class InternalServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._show_status)
+        app.router.add_get("/sample", self._sample)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
         try:
@@ -102,6 +104,12 @@ class InternalServer:
         return web.Response(
             body=metrics.exposition(), headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"}
         )
+
+    async def _sample(self, request: web.Request) -> web.Response:
+        """The status, and of the metrics those that the query names."""
+        names = request.query.getall("name", [])[:_MOST_NAMES]
+        said = {"status": self._status(), "samples": metrics.samples(names)}
+        return web.Response(body=msgspec.json.encode(said), content_type="application/json")
 
     async def _show_status(self, _: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from fanfare.observe.figures import Window, figures, quantile
-from fanfare.observe.sample import Group, Process, Redis, Sample, group_of, measured
+from fanfare.observe.sample import WANTED, Group, Process, Redis, Sample, group_of, measured
 
 
 def group(**partitions: tuple[int, int, str | None]) -> Group:
@@ -123,8 +123,12 @@ def test_the_metrics_of_a_process():
     taken = Histogram("fanfare_delivery_seconds", "", buckets=(0.01, 0.1), registry=registry)
     for value in (0.001, 0.05, 0.05, 7):
         taken.observe(value)
-    found = measured(generate_latest(registry).decode() + "process_cpu_seconds_total 3.5\n")
-    assert found["cpu_s"] == 3.5
+    sessions = Gauge("fanfare_gateway_sessions", "", ["state"], registry=registry)
+    sessions.labels("live").set(3)
+    chosen = registry.restricted_registry(WANTED)
+    samples = [(one.name, one.labels, one.value) for family in chosen.collect() for one in family.samples]
+    found = measured([*samples, ("process_cpu_seconds_total", {}, 3.5)])
+    assert (found["cpu_s"], found["live"], found["away"]) == (3.5, 3, 0)
     assert found["delivery"] == {0.01: 1, 0.1: 3, math.inf: 4}
 
 
