@@ -1,0 +1,67 @@
+"""Small questions over a connection that is kept."""
+
+import asyncio
+
+import pytest
+
+from fanfare.probe import Line
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.fixture
+async def server():
+    """A server that answers so many questions on each connection, and counts both."""
+    seen = {"connections": 0, "most": 100, "answer": ANSWER}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen["connections"] += 1
+        for _ in range(seen["most"]):
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+            except EOFError:
+                break
+            writer.write(seen["answer"])
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    seen["url"] = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    seen["stop"] = listening.close
+    yield seen
+    listening.close()
+
+
+async def test_many_questions_take_one_connection(server):
+    line = Line(server["url"])
+    assert [await line.get("/x") for _ in range(5)] == [(200, b"hi")] * 5
+    assert server["connections"] == 1
+    line.close()
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_made_anew(server):
+    server["most"] = 1
+    line = Line(server["url"])
+    assert [await line.get("/x") for _ in range(3)] == [(200, b"hi")] * 3
+    assert server["connections"] == 3
+    line.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no HTTP\r\n\r\n", b"HTTP/1.1 x\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Le"]
+)
+async def test_what_is_no_answer(server, answer):
+    server["answer"], server["most"] = answer, 1
+    line = Line(server["url"])
+    assert await line.get("/x") is None
+    server["answer"] = ANSWER
+    assert await line.get("/x") == (200, b"hi")
+    line.close()
+
+
+async def test_who_does_not_answer_in_time_or_is_not_there(server):
+    server["most"] = 0
+    line = Line(server["url"])
+    assert await line.get("/x", 0.2) is None
+    server["stop"]()
+    line.close()
+    assert await Line("http://127.0.0.1:1").get("/x", 0.2) is None
