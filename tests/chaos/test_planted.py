@@ -31,6 +31,8 @@ async def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
         seed=1,
         rate=40,
         receivers=40,
+        # Nobody waits for what clients cannot agree on with a bug in the system.
+        changes=0,
         brokers=1,
         scale="gateway=2,fanout=1,notifier=2,archiver=1",
         folder=tmp_path,
