@@ -48,7 +48,8 @@ class Changers:
         self._number = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._caller = Caller(rng, api)
-        self._guild = GuildChangers(world, rng, self._caller)
+        # A world that an older version made has no guild for it.
+        self._guild = GuildChangers(world, rng, self._caller) if world.busy else None
 
     async def run(self, rate: float, until: asyncio.Event) -> None:
         """Change something at random moments, so many times a second on average."""
@@ -78,7 +79,7 @@ class Changers:
         await self._caller.close()
 
     async def _something(self) -> None:
-        if self._rng.random() < _OF_GUILD:
+        if self._guild is not None and self._rng.random() < _OF_GUILD:
             await self._guild.something()
             return
         rng, anybody = self._rng, self._rng.choice(self._people)
@@ -145,7 +146,7 @@ async def _compared(system: System, world: World, receivers: list[Receiver], sin
             f"{receiver.log.name}: {line}"
             for line in differences(mine, truths[0], content=receiver.log.content)
         ]
-    return found + await _guild_compared(apis, world, receivers)
+    return found + (await _guild_compared(apis, world, receivers) if world.busy else [])
 
 
 async def _guild_compared(apis: list[str], world: World, receivers: list[Receiver]) -> list[str]:
