@@ -118,10 +118,10 @@ class GeofenceSink:
 
     async def _learn(self, part: _Part, sources: Iterable[int]) -> None:
         """Read what these positions concern, where it is not known."""
-        unknown = [source for source in sources if source not in part.concerned]
+        unknown = {source for source in sources if source not in part.concerned}
         if not unknown:
             return
-        found = await self._store.entities_around(unknown)
+        found = await self._store.entities_around(list(unknown))
         part.concerned |= {source: {} for source in unknown}
         for entity in found:
             source = entity.follows or entity.id

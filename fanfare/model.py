@@ -82,8 +82,8 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     moderated: bool = False
     """Only who may manage threads puts it on one, or takes it off."""
-    emoji_id: int = 0
-    """Of an emoji of the guild; 0: none."""
+    emoji_id: int | None = None
+    """Of an emoji of the guild."""
     emoji_name: str | None = None
     """An emoji of Unicode."""
 

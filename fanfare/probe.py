@@ -30,25 +30,11 @@ async def get(url: str, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes] | Non
     An HTTP library would do it too, but takes longer to import than the whole start may.
     """
     host_port, _, path = url.removeprefix("http://").partition("/")
-    host, _, port = host_port.rpartition(":")
-    request = f"GET /{path} HTTP/1.1\r\nHost: {host_port}\r\nConnection: close\r\n\r\n"
+    line = Line(host_port)
     try:
-        async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            try:
-                writer.write(request.encode())
-                answer = await reader.read(MOST_BYTES)
-                while chunk := await reader.read(MOST_BYTES):
-                    answer += chunk
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-    head, _, body = answer.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    if len(words) < 2 or not words[1].isdigit():
-        return None
-    return int(words[1]), body
+        return await line.get(f"/{path}", timeout_s)
+    finally:
+        line.close()
 
 
 async def get_json(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any] | None:

@@ -15,8 +15,10 @@ from fanfare.location.geo import distance_m
 from fanfare.location.positions import Fix
 from fanfare.location.shapes import Shape
 
-__all__ = ["Geofence", "Geofences", "geofence_in", "judged", "packed"]
+__all__ = ["HYSTERESIS_M", "Geofence", "Geofences", "geofence_in", "judged", "packed"]
 
+HYSTERESIS_M: Final = 20.0
+"""Where nothing else is said."""
 _NEAR_FROM: Final = "picked_up"
 
 _Made = tuple[str, int, str]
@@ -32,7 +34,7 @@ class Geofence(msgspec.Struct, frozen=True, omit_defaults=True):
     entities: tuple[int, ...] = ()
     kinds: tuple[str, ...] = ()
     """Entities of these kinds, too."""
-    hysteresis_m: float = 20.0
+    hysteresis_m: float = HYSTERESIS_M
     dwell_s: int = 0
     """Who is inside for so long has stayed; 0: that is not told."""
 

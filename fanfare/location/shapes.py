@@ -14,7 +14,7 @@ import msgspec
 from fanfare.location.cells import Area
 from fanfare.location.geo import distance_m
 
-__all__ = ["MOST_POINTS", "WIDEST_DEG", "Circle", "Place", "Polygon", "Shape", "flaw", "opened"]
+__all__ = ["MOST_POINTS", "WIDEST_DEG", "Circle", "Place", "Polygon", "Shape", "flaw", "opened", "wrapped"]
 
 Place = tuple[float, float]
 """Longitude and latitude, in the order of GeoJSON."""
@@ -47,7 +47,7 @@ class Circle(msgspec.Struct, frozen=True, tag="circle", tag_field="shape"):
         wide = high / max(math.cos(math.radians(max(abs(south), abs(north)))), 1e-9)
         if wide >= WIDEST_DEG / 2 or south <= -90 or north >= 90:
             return Area(-180.0, south, 180.0, north)
-        return Area(_wrapped(self.lon - wide), south, _wrapped(self.lon + wide), north)
+        return Area(wrapped(self.lon - wide), south, wrapped(self.lon + wide), north)
 
     def outside_m(self, lat: float, lon: float) -> float:
         """How far outside a place is, in metres; 0: it is inside."""
@@ -71,13 +71,13 @@ class Polygon(msgspec.Struct, frozen=True, tag="polygon", tag_field="shape"):
     def bounds(self) -> Area:
         """A box around it."""
         lons, lats = zip(*self.points, strict=True)
-        return Area(_wrapped(min(lons)), min(lats), _wrapped(max(lons)), max(lats))
+        return Area(wrapped(min(lons)), min(lats), wrapped(max(lons)), max(lats))
 
     def outside_m(self, lat: float, lon: float) -> float:
         """How far outside a place is, in metres; 0: it is inside."""
         lons = [point[0] for point in self.points]
         middle = (min(lons) + max(lons)) / 2
-        lon = middle + _wrapped(lon - middle)
+        lon = middle + wrapped(lon - middle)
         if self._holds(lon, lat):
             return 0.0
         narrow = max(math.cos(math.radians(lat)), _LEAST_COS)
@@ -102,7 +102,7 @@ def opened(ring: list[Place]) -> tuple[Place, ...]:
     found: list[Place] = []
     for lon, lat in corners:
         before = found[-1][0] if found else lon
-        found.append((before + _wrapped(lon - before), lat))
+        found.append((before + wrapped(lon - before), lat))
     return tuple(found)
 
 
@@ -128,7 +128,7 @@ def flaw(points: tuple[Place, ...]) -> str:
 _Edge = tuple[Place, Place]
 
 
-def _wrapped(degrees: float) -> float:
+def wrapped(degrees: float) -> float:
     """A longitude between -180 and 180."""
     return degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180
 

@@ -36,14 +36,6 @@ class UnknownPastError(Exception):
     """A change does not say what was before it."""
 
 
-class _Tag(msgspec.Struct):
-    id: int
-    name: str
-    moderated: bool = False
-    emoji_id: int | None = None
-    emoji_name: str | None = None
-
-
 class _Channel(msgspec.Struct):
     id: int
     type: int
@@ -55,7 +47,7 @@ class _Channel(msgspec.Struct):
     nsfw: bool = False
     rate_limit_per_user: int = 0
     permission_overwrites: tuple[Overwrite, ...] = ()
-    available_tags: list[_Tag] = []
+    available_tags: tuple[Tag, ...] = ()
 
 
 class _Metadata(msgspec.Struct):
@@ -182,16 +174,7 @@ def _channel(guild: Guild, payload: bytes) -> Guild:
         nsfw=found.nsfw,
         rate_limit_per_user=found.rate_limit_per_user,
         overwrites=found.permission_overwrites,
-        tags=tuple(
-            Tag(
-                id=one.id,
-                name=one.name,
-                moderated=one.moderated,
-                emoji_id=one.emoji_id or 0,
-                emoji_name=one.emoji_name,
-            )
-            for one in found.available_tags
-        ),
+        tags=found.available_tags,
     )
     return replace(guild, channels=guild.channels | {channel.id: channel})
 

@@ -9,9 +9,9 @@ from fanfare.location.entity import ENDS, ORDER, BadStateError, Entity, normal_s
 from gateway.ingress.errors import ApiError
 from gateway.ingress.forms import Form
 
-__all__ = ["changed", "created", "follows_in", "shown", "state_changed", "unknown_entity"]
+__all__ = ["KIND", "changed", "created", "follows_in", "shown", "state_changed", "unknown_entity"]
 
-_KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
+KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _NAME: Final = 100
 _STATE: Final = 32
 _MOST: Final = 1000
@@ -25,7 +25,7 @@ def unknown_entity() -> ApiError:
 def created(form: Form, ident: int) -> Entity:
     """The entity in the body of POST /fanfare/v1/entities. Raises: FormError."""
     kind = form.text("kind", longest=32, required=True) or ""
-    if "kind" not in form.errors and not _KIND.fullmatch(kind):
+    if "kind" not in form.errors and not KIND.fullmatch(kind):
         form.fail(
             "kind", "BASE_TYPE_CHOICES", "A word of small letters, digits, _ and -, such as driver or order."
         )

@@ -1,11 +1,11 @@
 """Geofences as apps write and read them. Pure."""
 
-import re
 from typing import Any, Final
 
-from fanfare.location.geofences import Geofence
-from fanfare.location.shapes import MOST_POINTS, Circle, Place, Polygon, Shape, flaw, opened
+from fanfare.location.geofences import HYSTERESIS_M, Geofence
+from fanfare.location.shapes import MOST_POINTS, Circle, Place, Polygon, Shape, flaw, opened, wrapped
 from gateway.ingress.forms import Form
+from gateway.location.entities import KIND
 from gateway.location.fixes import number_in
 
 __all__ = ["geofence_of", "geofence_shown"]
@@ -13,12 +13,10 @@ __all__ = ["geofence_of", "geofence_shown"]
 _NAME: Final = 100
 _MOST_ENTITIES: Final = 1000
 _MOST_KINDS: Final = 20
-_KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 _LEAST_RADIUS_M: Final = 1.0
 _MOST_RADIUS_M: Final = 5_000_000.0
 _MOST_HYSTERESIS_M: Final = 10_000.0
 _MOST_DWELL_S: Final = 30 * 86_400
-_HYSTERESIS_M: Final = 20.0
 _PAIR: Final = "Must be a list of [lon, lat] in degrees."
 
 
@@ -43,7 +41,7 @@ def geofence_of(form: Form, ident: int) -> Geofence:
         name=name,
         entities=entities,
         kinds=kinds,
-        hysteresis_m=_HYSTERESIS_M if hysteresis is None else hysteresis,
+        hysteresis_m=HYSTERESIS_M if hysteresis is None else hysteresis,
         dwell_s=dwell,
     )
 
@@ -54,7 +52,7 @@ def geofence_shown(geofence: Geofence) -> dict[str, Any]:
     if isinstance(shape, Circle):
         said: dict[str, Any] = {"circle": {"lat": shape.lat, "lon": shape.lon, "radius_m": shape.radius_m}}
     else:
-        ring = [[(lon + 180) % 360 - 180 if abs(lon) > 180 else lon, lat] for lon, lat in shape.points]
+        ring = [[wrapped(lon), lat] for lon, lat in shape.points]
         said = {"polygon": [*ring, ring[0]]}
     return {
         "id": str(geofence.id),
@@ -114,7 +112,7 @@ def _kinds(form: Form) -> tuple[str, ...]:
     if (
         not isinstance(raw, list)
         or len(raw) > _MOST_KINDS
-        or not all(isinstance(one, str) and _KIND.fullmatch(one) for one in raw)
+        or not all(isinstance(one, str) and KIND.fullmatch(one) for one in raw)
     ):
         form.fail("kinds", "BASE_TYPE_CHOICES", f"Up to {_MOST_KINDS} kinds of entities, such as driver.")
         return ()

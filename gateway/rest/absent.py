@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from fanfare.permissions import P
+from fanfare.permissions import NONE, P
 from gateway.ingress.errors import ApiError, missing_access
 from gateway.rest.context import Call, Handler, Route, reply
 
@@ -15,9 +15,12 @@ async def _nothing(_: Call) -> web.Response:
     return reply([])
 
 
-async def _nothing_in_guild(call: Call) -> web.Response:
-    await call.guild()
-    return reply([])
+def _of_guild(value: object, needed: int = NONE) -> Handler:
+    async def answer(call: Call) -> web.Response:
+        await call.guild(needed)
+        return reply(value)
+
+    return answer
 
 
 def _with(key: str) -> Handler:
@@ -38,16 +41,6 @@ def _of_application(value: object) -> Handler:
     return answer
 
 
-async def _no_vanity_url(call: Call) -> web.Response:
-    await call.guild(int(P.MANAGE_GUILD))
-    return reply({"code": None, "uses": 0})
-
-
-async def _no_widget(call: Call) -> web.Response:
-    await call.guild(int(P.MANAGE_GUILD))
-    return reply({"enabled": False, "channel_id": None})
-
-
 async def _no_onboarding(call: Call) -> web.Response:
     guild, _ = await call.guild()
     none: dict[str, object] = {"prompts": [], "default_channel_ids": [], "enabled": False, "mode": 0}
@@ -64,7 +57,7 @@ ROUTES: Final = [
     Route("GET", "/voice/regions", _nothing),
     Route("GET", "/sticker-packs", _with("sticker_packs")),
     *(
-        Route("GET", f"/guilds/{{guild}}/{what}", _nothing_in_guild)
+        Route("GET", f"/guilds/{{guild}}/{what}", _of_guild([]))
         for what in (
             "auto-moderation/rules",
             "integrations",
@@ -79,8 +72,8 @@ ROUTES: Final = [
         for what in ("entitlements", "role-connections/metadata", "skus")
     ),
     Route("GET", "/applications/{application}/emojis", _of_application({"items": []})),
-    Route("GET", "/guilds/{guild}/vanity-url", _no_vanity_url),
-    Route("GET", "/guilds/{guild}/widget", _no_widget),
+    Route("GET", "/guilds/{guild}/vanity-url", _of_guild({"code": None, "uses": 0}, P.MANAGE_GUILD)),
+    Route("GET", "/guilds/{guild}/widget", _of_guild({"enabled": False, "channel_id": None}, P.MANAGE_GUILD)),
     Route("GET", "/guilds/{guild}/onboarding", _no_onboarding),
     Route("GET", "/guilds/{guild}/welcome-screen", _no_welcome_screen),
     Route("GET", "/guilds/{guild}/soundboard-sounds", _with("items")),

@@ -29,7 +29,7 @@ def available_tags(form: Form, present: Sequence[Tag], next_id: Callable[[], int
         ident = one.snowflake("id")
         if ident is not None and ident not in known:
             one.fail("id", "BASE_TYPE_CHOICES", "The forum has no such tag.")
-        emoji = one.snowflake("emoji_id") or 0
+        emoji = one.snowflake("emoji_id") or None
         name = one.text("emoji_name", longest=_EMOJI) or None
         if emoji and name:
             one.fail("emoji_name", "BASE_TYPE_CHOICES", "Say one of emoji_id and emoji_name.")

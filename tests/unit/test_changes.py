@@ -48,7 +48,14 @@ ROLES = st.builds(
     mentionable=FLAGS,
     managed=FLAGS,
 )
-TAGS = st.builds(Tag, id=IDS, name=TEXTS, moderated=FLAGS, emoji_id=IDS, emoji_name=st.none() | TEXTS)
+TAGS = st.builds(
+    Tag,
+    id=IDS,
+    name=TEXTS,
+    moderated=FLAGS,
+    emoji_id=st.none() | IDS.filter(bool),
+    emoji_name=st.none() | TEXTS,
+)
 CHANNELS = st.builds(
     Channel,
     id=st.integers(500, 504),
