@@ -12,6 +12,7 @@ from torture.faults.catalogue import by_name
 from torture.figures import percentile
 from torture.history import History
 from torture.run import Row, Wanted, run_mix, run_one
+from torture.settling import SETTLE_S
 from torture.system import Scale, System, new_folder, seeded
 from torture.world import World, make_world
 
@@ -31,6 +32,8 @@ class Choice:
     rate: float = 30.0
     receivers: int = 120
     changes: float = 4.0
+    settle_s: float = SETTLE_S
+    """How long everybody may take after a row to get what they are owed."""
     brokers: int = 0
     scale: str = ""
     folder: Path | None = None
@@ -89,9 +92,9 @@ async def _row(
     label: str,
     say: Callable[[str], None],
 ) -> Row:
-    wanted = Wanted(seed, choice.seconds, choice.rate, choice.receivers, choice.changes, say)
+    seconds = choice.seconds or (_MIX_S if name == "mix" else 0.0)
+    wanted = Wanted(seed, seconds, choice.rate, choice.receivers, choice.changes, say, choice.settle_s)
     if name == "mix":
-        wanted = Wanted(seed, choice.seconds or _MIX_S, choice.rate, choice.receivers, choice.changes, say)
         return await run_mix(system, world, wanted, history, label)
     return await run_one(system, world, by_name()[name](), wanted, history, label)
 

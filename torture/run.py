@@ -15,7 +15,7 @@ from torture.faults.catalogue import by_name
 from torture.figures import Memory, Resumes, resumes
 from torture.history import FaultTimes, History
 from torture.load import Load
-from torture.settling import gather_facts, settle
+from torture.settling import SETTLE_S, gather_facts, settle
 from torture.system import BadSystemError, System, seeded
 from torture.world import EPOCH_MS, World
 
@@ -42,6 +42,8 @@ class Wanted:
     """Edits, reactions and the like, a second."""
     say: Callable[[str], None]
     """Told how it goes."""
+    settle_s: float = SETTLE_S
+    """How long everybody may take at the end to get what they are owed."""
 
 
 @dataclass
@@ -161,7 +163,15 @@ async def _run(
         await asyncio.sleep(max(_TAIL_S, wanted.seconds - (time.monotonic() - began)))
         wanted.say("".join(f"  {name}: {_told(times)}\n" for times in history.faults).rstrip())
         await load.enough(_LAST_ANSWERS_S)
-        log = await settle(system, world, history, log_ms, away=lambda: load.away, say=wanted.say)
+        log = await settle(
+            system,
+            world,
+            history,
+            log_ms,
+            away=lambda: load.away,
+            say=wanted.say,
+            within_s=wanted.settle_s,
+        )
         if wanted.changes:
             wanted.say(f"  {name}: {load.changers.told}")
             apart = await disagreements(system, world, load.receivers, since_ms - EPOCH_MS << 22)
@@ -170,7 +180,7 @@ async def _run(
     finally:
         watching.cancel()
         await load.stop()
-    facts = await gather_facts(system, world, log, since_ms)
+    facts = await gather_facts(system, world, log, since_ms, within_s=wanted.settle_s)
     verdict = check(history, facts)
     if trouble:
         verdict.add("system", trouble)

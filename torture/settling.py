@@ -14,10 +14,12 @@ from torture.history import History
 from torture.system import System
 from torture.world import World
 
-__all__ = ["gather_facts", "settle"]
+__all__ = ["SETTLE_S", "gather_facts", "settle"]
+
+SETTLE_S: Final = 45.0
+"""How long everybody may take to get what they are owed."""
 
 _SNOWFLAKE_EPOCH_MS: Final = 1_420_070_400_000
-_SETTLE_S: Final = 45.0
 _LOOK_S: Final = 0.5
 _READ_S: Final = 30.0
 # What comes twice may come a moment later.
@@ -32,6 +34,7 @@ async def settle(
     *,
     away: Callable[[], int],
     say: Callable[[str], None],
+    within_s: float = SETTLE_S,
 ) -> list[Entry]:
     """Wait until everybody has what they are owed, or it is clear that they will not get it.
 
@@ -42,12 +45,13 @@ async def settle(
         since_ms: when the log is read from.
         away: asked how many sessions are not connected.
         say: told how it goes.
+        within_s: how long that may take.
 
     Returns:
         The log, as it was read last.
 
     """
-    deadline = time.monotonic() + _SETTLE_S
+    deadline = time.monotonic() + within_s
     log: list[Entry] = []
     quiet = False
     told = (0, 0)
@@ -84,8 +88,10 @@ async def _read_log(system: System, since_ms: int) -> list[Entry] | None:
         return None
 
 
-async def gather_facts(system: System, world: World, log: list[Entry], since_ms: int) -> Facts:
-    """The log and what the stores tell; the archiver may take a moment more."""
+async def gather_facts(
+    system: System, world: World, log: list[Entry], since_ms: int, *, within_s: float = SETTLE_S
+) -> Facts:
+    """The log and what the stores tell; the archiver may take a moment more, but no longer than `within_s`."""
     after = (since_ms - _SNOWFLAKE_EPOCH_MS) << 22
     expected: dict[int, set[int]] = {}
     first: set[tuple[int, str]] = set()
@@ -96,7 +102,7 @@ async def gather_facts(system: System, world: World, log: list[Entry], since_ms:
                 expected.setdefault(entry.channel, set()).add(entry.id)
     rest: dict[int, list[int]] = {}
     database: dict[int, list[int]] = {}
-    deadline = time.monotonic() + _SETTLE_S
+    deadline = time.monotonic() + within_s
     while True:
         with suppress(*evidence.Errors):
             rest = await evidence.rest_ids(system, world, after)

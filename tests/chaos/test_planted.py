@@ -33,6 +33,8 @@ async def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
         receivers=40,
         # Nobody waits for what clients cannot agree on with a bug in the system.
         changes=0,
+        # Nor for what the bug has lost.
+        settle_s=10,
         brokers=1,
         scale="gateway=2,fanout=1,notifier=2,archiver=1",
         folder=tmp_path,
