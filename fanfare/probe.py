@@ -3,9 +3,14 @@
 import asyncio
 import contextlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Line", "get", "get_json", "port_open"]
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Line", "ask_all", "get", "get_json", "port_open"]
 
 TIMEOUT_S = 1.0
 MOST_BYTES = 1024 * 1024
@@ -49,47 +54,121 @@ async def get_json(url: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any] | N
     return value if isinstance(value, dict) else None
 
 
-class Line:
-    """A connection to an internal server, kept between questions: who asks each second pays little."""
+async def ask_all(
+    lines: "Sequence[Line]", path: str, timeout_s: float = TIMEOUT_S
+) -> list[tuple[int, bytes] | None]:
+    """Ask many processes the same at once: status and body of each answer, or None where there was none in time."""
+    asked = [line.ask(path) for line in lines]
+    try:
+        if asked:
+            await asyncio.wait(asked, timeout=timeout_s)
+        return [one.result() if one.done() else None for one in asked]
+    finally:
+        for line, one in zip(lines, asked, strict=True):
+            if not one.done():
+                line.close()
+
+
+class Line(asyncio.Protocol):
+    """A connection to an internal server, kept between questions, of which it takes one at a time.
+
+    Who watches asks a hundred processes each second. So an answer costs no task, no timer and no stream of its own.
+    """
 
     def __init__(self, url: str) -> None:
         """Args: url: `http://HOST:PORT`."""
         self._host_port = url.removeprefix("http://")
-        self._open: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._transport: asyncio.WriteTransport | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._request = b""
+        self._again = False
+        """Whether it is asked once more if it hangs up: it may have closed a connection that nobody used."""
+        self._read = bytearray()
+        self._answer: asyncio.Future[tuple[int, bytes] | None] | None = None
 
     async def get(self, path: str, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes] | None:
         """Status and body of an HTTP GET, or None if there was no answer."""
-        kept = self._open is not None
-        try:
-            async with asyncio.timeout(timeout_s):
-                try:
-                    return await self._ask(path)
-                except (OSError, EOFError):
-                    if not kept:
-                        raise
-                    # It was closed meanwhile, as one that nobody used.
-                    self.close()
-                    return await self._ask(path)
-        except (OSError, EOFError, TimeoutError, ValueError, asyncio.LimitOverrunError):
-            self.close()
-            return None
-        except BaseException:
-            self.close()
-            raise
+        return (await ask_all((self,), path, timeout_s))[0]
+
+    def ask(self, path: str) -> "asyncio.Future[tuple[int, bytes] | None]":
+        """Done with status and body of an HTTP GET, or with None. Who waits no longer calls `close`."""
+        self._request = f"GET {path} HTTP/1.1\r\nHost: {self._host_port}\r\n\r\n".encode()
+        self._answer = asyncio.get_running_loop().create_future()
+        self._again = self._transport is not None
+        self._send()
+        return self._answer
 
     def close(self) -> None:
-        """Hang up."""
-        if self._open is not None:
-            self._open[1].close()
-            self._open = None
+        """Hang up; what was asked for has no answer."""
+        if self._opening is not None:
+            self._opening.cancel()
+        transport, self._transport, self._again = self._transport, None, False
+        if transport is not None:
+            # At once, so that its end is not taken for that of the next connection.
+            transport.abort()
+        self._end(None)
 
-    async def _ask(self, path: str) -> tuple[int, bytes]:
-        if self._open is None:
-            host, _, port = self._host_port.rpartition(":")
-            self._open = await asyncio.open_connection(host.strip("[]"), int(port), limit=MOST_BYTES)
-        reader, writer = self._open
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {self._host_port}\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        first, *fields = head.decode("latin-1").split("\r\n")
-        length = next((int(one[15:]) for one in fields if one.lower().startswith("content-length:")), 0)
-        return int(first.split(" ", 2)[1]), await reader.readexactly(min(length, MOST_BYTES))
+    def _send(self) -> None:
+        self._read.clear()
+        if self._transport is not None:
+            self._transport.write(self._request)
+        else:
+            self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        host, _, port = self._host_port.rpartition(":")
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: self, host.strip("[]"), int(port))
+        except (OSError, ValueError):
+            self._end(None)
+
+    def _end(self, answer: tuple[int, bytes] | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It accepts: ask."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+        self._send()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Some of the answer."""
+        self._again = False
+        self._read += data
+        try:
+            answer = _answer_in(self._read)
+        except ValueError:
+            self.close()
+        else:
+            if answer is not None:
+                self._end(answer)
+
+    @override
+    def connection_lost(self, _: Exception | None) -> None:
+        """It has hung up, or this side has."""
+        if self._transport is None:
+            return
+        self._transport = None
+        if self._again and self._answer is not None and not self._answer.done():
+            self._again = False
+            self._send()
+        else:
+            self._end(None)
+
+
+def _answer_in(read: bytearray) -> tuple[int, bytes] | None:
+    """Status and body; None: there is more to come. Raises: ValueError: it is no HTTP, or too much."""
+    begin = read.find(b"\r\n\r\n") + 4
+    if len(read) > MOST_BYTES:
+        raise ValueError("an answer larger than any of ours")
+    if begin < 4:
+        return None
+    first, *fields = read[:begin].decode("latin-1").split("\r\n")
+    length = next((int(one[15:]) for one in fields if one.lower().startswith("content-length:")), 0)
+    status = first.split(" ", 2)
+    if len(status) < 2 or length < 0:
+        raise ValueError(f"no HTTP: {first[:20]!r}")
+    return (int(status[1]), bytes(read[begin : begin + length])) if len(read) >= begin + length else None

@@ -83,12 +83,12 @@ class Collector:
             kafka = group.create_task(self._kafka.ask(problems))
             redis = group.create_task(self._redis.ask(problems))
             postgres = group.create_task(self._postgres.ask(problems))
-            processes = [group.create_task(self._process(endpoint)) for endpoint in endpoints]
+            processes = group.create_task(self._ask(endpoints))
         cluster, groups = kafka.result() or (None, {})
         return Sample(
             at_s=time.monotonic(),
             time=now_s(),
-            processes=tuple(process.result() for process in processes),
+            processes=processes.result(),
             groups=groups,
             kafka=cluster,
             redis=redis.result(),
@@ -96,15 +96,17 @@ class Collector:
             problems=problems,
         )
 
-    async def _process(self, endpoint: Endpoint) -> Process:
-        """What one process says of itself."""
-        internal = endpoint["internal"]
-        if internal not in self._lines:
+    async def _ask(self, endpoints: Sequence[Endpoint]) -> tuple[Process, ...]:
+        """What each process says of itself."""
+        for internal in {endpoint["internal"] for endpoint in endpoints} - self._lines.keys():
             self._lines[internal] = probe.Line(internal)
-        answer = await self._lines[internal].get(_SAMPLE)
-        if answer is None or answer[0] != HTTPStatus.OK:
-            return _process_of(endpoint, None)
-        return _process_of(endpoint, msgspec.json.decode(answer[1]))
+        answers = await probe.ask_all([*self._lines.values()], _SAMPLE)
+        said = {
+            internal: answer[1]
+            for internal, answer in zip(self._lines, answers, strict=True)
+            if answer is not None and answer[0] == HTTPStatus.OK
+        }
+        return tuple(_process_of(endpoint, said.get(endpoint["internal"], b"")) for endpoint in endpoints)
 
     def _forget(self, endpoints: Sequence[Endpoint]) -> None:
         """Hang up on processes that are gone."""
@@ -112,25 +114,37 @@ class Collector:
             self._lines.pop(gone).close()
 
 
-def _process_of(endpoint: Endpoint, said: dict[str, Any] | None) -> Process:
-    """A process. Args: said: what it answers; None: nothing."""
+class _Said(msgspec.Struct):
+    """What a process answers."""
+
+    status: dict[str, Any]
+    samples: list[tuple[str, dict[str, str], float]]
+
+
+_SAID: Final = msgspec.json.Decoder(_Said)
+
+
+def _process_of(endpoint: Endpoint, answer: bytes) -> Process:
+    """A process. Args: answer: what it says; b"": nothing."""
     known: dict[str, Any] = {
         "name": endpoint.get("name") or endpoint["internal"].removeprefix("http://"),
         "role": endpoint.get("role", ""),
         "pid": endpoint.get("pid"),
         "state": endpoint.get("state", ""),
     }
-    if said is None:
+    try:
+        said = _SAID.decode(answer)
+    except msgspec.DecodeError:
         return Process(
             **known | {"state": known["state"] if known["state"] not in {"", "running"} else "no answer"}
         )
-    status = said["status"]
+    status = said.status
     known |= {name: status[name] for name in ("state", "ready", "why") if name in status}
     # Where nobody supervises it, it says itself what it is.
     known |= {name: known[name] or status.get(name) for name in ("role", "pid")}
     if not endpoint.get("name") and status.get("name", known["role"]) != known["role"]:
         known["name"] = status["name"]
-    return Process(**known | measured(said["samples"]))
+    return Process(**known | measured(said.samples))
 
 
 _Ask = Callable[[], Awaitable[_T]]
