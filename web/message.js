@@ -7,7 +7,9 @@ import { emojiKey, madeAt } from "./state.js";
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 // An SVG picture can hold a program: it is a file to fetch.
-const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"]);
+const PICTURES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
+// What a browser decodes takes four bytes a pixel, however small the file is.
+const MOST_PIXELS = 50_000_000;
 const REPLY = 19;
 const EPHEMERAL = 1 << 6;
 const THINKING = 1 << 7;
@@ -189,13 +191,12 @@ function attachment(file) {
   const size = file.size > 1e6 ? `${(file.size / 1e6).toFixed(1)} MB` : `${Math.ceil((file.size ?? 0) / 1000)} kB`;
   const ours = own(file.url);
   const named = element("p", { class: "file" }, link(file.url, file.filename), ` ${size}`);
-  if (!ours || !PICTURES.has(type)) return named;
+  const pixels = (file.width ?? Infinity) * (file.height ?? Infinity);
+  if (!ours || !PICTURES.has(type) || pixels > MOST_PIXELS) return named;
   const picture = element("img", { class: "picture", src: ours, alt: file.description || file.filename, loading: "lazy", decoding: "async" });
-  if (file.width && file.height) {
-    // Its place is kept until it has come, and a huge one takes no more than others.
-    picture.width = Math.min(400, file.width);
-    picture.height = Math.min(300, Math.round((file.height * picture.width) / file.width));
-  }
+  // Its place is kept until it has come.
+  picture.width = Math.min(400, file.width);
+  picture.height = Math.min(300, Math.round((file.height * picture.width) / file.width));
   return element("figure", {}, picture, element("figcaption", {}, named));
 }
 

@@ -8,6 +8,7 @@ from fanfare.files.paths import plain_name
 from fanfare.payloads import Json
 from gateway.ingress.errors import ApiError, FormError
 from gateway.ingress.forms import Form
+from gateway.ingress.picture_heads import size_of
 
 __all__ = [
     "MAX_FILES",
@@ -101,6 +102,8 @@ def attachment(upload: Upload, ident: int, url: str) -> Json:
         "proxy_url": url,
         "content_type": content_type_of(upload.name),
     }
+    if (size := size_of(upload.content)) is not None:
+        found["width"], found["height"] = size
     if upload.title:
         found["title"] = upload.title
     if upload.description:

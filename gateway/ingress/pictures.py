@@ -5,25 +5,14 @@ import binascii
 from typing import Final
 
 from gateway.ingress.forms import Form
+from gateway.ingress.picture_heads import kind_of, size_of
 
-__all__ = ["BODY_BYTES", "MOST_BYTES", "kind_of", "picture"]
+__all__ = ["BODY_BYTES", "MOST_BYTES", "picture"]
 
 MOST_BYTES: Final = 256 * 1024
 BODY_BYTES: Final = 4 * MOST_BYTES // 3 + 64 * 1024
 """Of a request with a picture: in base64, and what is said besides."""
-_BEGINNINGS: Final = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"GIF87a": "gif",
-    b"GIF89a": "gif",
-    b"\xff\xd8\xff": "jpeg",
-}
-
-
-def kind_of(content: bytes) -> str | None:
-    """png, gif, jpeg or webp; None: something else."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "webp"
-    return next((kind for begins, kind in _BEGINNINGS.items() if content.startswith(begins)), None)
+_MOST_PIXELS: Final = 4096 * 4096
 
 
 def picture(form: Form, key: str, *, required: bool = False) -> bytes | None:
@@ -47,5 +36,11 @@ def picture(form: Form, key: str, *, required: bool = False) -> bytes | None:
         return None
     if kind_of(content) is None:
         form.fail(key, "IMAGE_INVALID", "Must be PNG, GIF, JPEG or WebP.")
+        return None
+    width, height = size_of(content) or (0, 0)  # with a broken head, nobody can show it
+    if width * height > _MOST_PIXELS:
+        form.fail(
+            key, "IMAGE_INVALID", f"Must have at most {_MOST_PIXELS} pixels, not {width} times {height}."
+        )
         return None
     return content

@@ -13,7 +13,8 @@ from fanfare.permissions import P, base
 from fanfare.store import NotFoundError
 from gateway.ingress.errors import RefusedError, forbidden, unknown_emoji
 from gateway.ingress.forms import Form
-from gateway.ingress.pictures import BODY_BYTES, kind_of, picture
+from gateway.ingress.picture_heads import kind_of
+from gateway.ingress.pictures import BODY_BYTES, picture
 from gateway.rest.context import Call, Route, empty, reply
 from gateway.rest.fields import refuse_others
 from gateway.rest.pictures import emoji_path

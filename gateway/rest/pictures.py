@@ -7,7 +7,7 @@ from aiohttp import web
 
 from fanfare.files.store import FileStore, FilesUnavailableError
 from gateway.ingress.errors import RefusedError, not_found
-from gateway.ingress.pictures import kind_of
+from gateway.ingress.picture_heads import kind_of
 from gateway.rest.attachments import headers_of
 from gateway.rest.server import identified
 

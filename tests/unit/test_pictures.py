@@ -1,6 +1,7 @@
 """Pictures in requests: what gets in is a picture, and not a large one."""
 
 import base64
+import struct
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ingress.forms import Form
-from gateway.ingress.pictures import MOST_BYTES, kind_of, picture
+from gateway.ingress.picture_heads import kind_of
+from gateway.ingress.pictures import MOST_BYTES, picture
 
 GIF = b"GIF89a\x01\x00\x01\x00"
 
@@ -47,6 +49,8 @@ def test_a_picture_is_known_by_its_bytes_and_not_by_its_name(content, kind):
         url(b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "svg+xml"),
         url(b""),
         url(GIF + b"x" * MOST_BYTES),
+        # A thousand million pixels, in a file that is small.
+        url(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 33_000, 33_000), "png"),
     ],
 )
 def test_what_is_no_picture_is_named(said: Any):

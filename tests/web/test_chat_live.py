@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+import struct
 import time
+import zlib
 from contextlib import suppress
 
 import pytest
@@ -131,6 +133,44 @@ async def test_a_picture_that_is_a_program_is_a_file_to_save(stack: Stack):
         )
         assert await other.page.evaluate("window.broken") is None
         assert other.errors == one.errors == []
+
+
+async def test_a_huge_picture_is_a_link_and_others_are_shown(stack: Stack):
+    """A file of 120 kB may hold a thousand million pixels: who shows them all needs gigabytes."""
+    world = await make_world(stack, 2)
+    alice, bob = world.people
+    async with chromium() as browser:
+        one = await log_in(browser, stack.run["web"], alice)
+        other = await log_in(browser, stack.run["web"], bob)
+        sizes = {"small.png": (640, 480), "huge.png": (33_000, 33_000)}
+        for name, size in sizes.items():
+            file = {"name": name, "mimeType": "image/png", "buffer": black(*size)}
+            await one.page.locator("input[type=file]").set_input_files([file])
+            await one.say(f"this is {name}")
+            await expect(other.articles(name).get_by_role("link", name=name)).to_be_visible()
+        for seen in (one, other):
+            shown = seen.articles("small.png").locator("img")
+            await expect(shown).to_have_js_property("naturalWidth", 640)
+            assert await seen.articles("huge.png").locator("img").count() == 0
+            assert seen.errors == []
+        messages = f"/channels/{world.channels[0]}/messages"
+        async with (await nodes_of(stack))[1].rest(bob) as rest:
+            files = [message["attachments"][0] for message in await rest.request("GET", messages)]
+        assert {file["filename"]: (file["width"], file["height"]) for file in files} == sizes
+
+
+def black(width: int, height: int) -> bytes:
+    """A black picture, a bit a pixel, as a PNG."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (width + 7) // 8)
+    pixels = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    made = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", head), (b"IDAT", pixels), (b"IEND", b"")):
+        made += (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+    return made
 
 
 @pytest.mark.parametrize("width", [360, 1200])
