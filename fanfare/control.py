@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 __all__ = ["NAME", "ControlError", "ask", "short"]
 
 NAME: Final = "control.sock"
@@ -46,7 +48,7 @@ async def ask(home: Path, request: dict[str, Any]) -> Any:
         writer.close()
     if not line:
         raise ControlError("`fanfare up` ended before it answered")
-    said = json.loads(line)
+    said = msgspec.json.decode(line)
     if "error" in said:
         raise ControlError(said["error"])
     return said["ok"]

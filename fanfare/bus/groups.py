@@ -1,19 +1,23 @@
 """Consumer groups: their members, the partitions of each member, and how far behind it is."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.protocol import ConsumerProtocol
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NotCoordinatorForGroupError
 
 from fanfare.bus.client import KafkaAwayError, admin, connection
 from fanfare.bus.names import Names
 from fanfare.settings import Settings
 
 __all__ = ["GroupReader", "committed_offsets", "describe_groups", "end_offsets"]
+
+_KNOWN_S: Final = 5.0
 
 Bounds = dict[tuple[str, int], tuple[int, int]]
 
@@ -30,6 +34,8 @@ class GroupReader:
         self._stack = AsyncExitStack()
         self._admin: Any = None
         self._reader: Any = None
+        self._known: _Known | None = None
+        self._asking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -48,50 +54,104 @@ class GroupReader:
         await self._stack.aclose()
 
     async def groups(self) -> dict[str, dict[str, Any]]:
-        """The same as `describe_groups`."""
+        """The same as `describe_groups`; a group or topic that is new may be missing for 5 s."""
         kafka, client = self._names, self._admin
         try:
-            ours = kafka.listed({name for name, *_ in await client.list_consumer_groups()})
-            names = [kafka.kafka(name) for name in ours]
+            known = await self._known_now()
             # One by one: aiokafka 0.14 reads answers about several groups wrongly (it takes version 3 for 2).
-            answers = await asyncio.gather(*(client.describe_consumer_groups([name]) for name in names))
-            described = {kafka.ours(group[1]): group for (answer,) in answers for group in answer.groups}
-            found = await asyncio.gather(*(committed_offsets(self._settings, client, name) for name in ours))
+            answers = await asyncio.gather(
+                *(
+                    client.describe_consumer_groups([kafka.kafka(name)], at)
+                    for name, at in known.groups.items()
+                )
+            )
+            found = await asyncio.gather(
+                *(committed_offsets(self._settings, client, name, at) for name, at in known.groups.items())
+            )
         except (KafkaError, OSError) as error:
-            raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
-        committed = dict(zip(ours, found, strict=True))
-        members = {name: _members(kafka, described[name][5]) for name in ours if name in described}
-        known = {partition for offsets in committed.values() for partition in offsets}
-        known |= {has for each in members.values() for member in each for has in member["has"]}
-        bounds = await _bounds(kafka, self._reader, known)
+            raise _away(error) from None
+        described = {kafka.ours(group[1]): group for (answer,) in answers for group in answer.groups}
+        if any(group[0] == NotCoordinatorForGroupError.errno for group in described.values()):
+            raise KafkaAwayError("the coordinator of a group has moved to another broker")
+        committed = dict(zip(known.groups, found, strict=True))
+        members = {name: _members(kafka, described[name][5]) for name in known.groups if name in described}
+        partitions = {partition for offsets in committed.values() for partition in offsets}
+        partitions |= {has for each in members.values() for member in each for has in member["has"]}
+        bounds = await self._bounds(known, partitions)
         return {
             name: _group(str(described[name][2]), members[name], committed[name], bounds) for name in members
         }
 
     async def cluster(self) -> dict[str, int]:
-        """How Kafka itself is: the numbers of its `brokers`, and of the `partitions` of this installation's topics.
+        """How Kafka itself is, or was up to 5 s ago.
 
         Returns:
-            Also how many of these partitions are `behind` (a replica is not in sync) and have `no_leader`.
+            The numbers of its `brokers`, and of the `partitions` of this installation's topics; how many of these are
+            `behind` (a replica is not in sync) and have `no_leader`.
 
         Raises:
             KafkaAwayError: no broker answers.
 
         """
         try:
-            brokers = (await self._admin.describe_cluster())["brokers"]
-            topics = await self._admin.describe_topics()
+            return (await self._known_now()).cluster
         except (KafkaError, OSError) as error:
-            raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
-        parts = [
-            part for topic in topics if self._names.is_ours(topic["topic"]) for part in topic["partitions"]
-        ]
-        return {
-            "brokers": len(brokers),
-            "partitions": len(parts),
-            "behind": sum(len(part["isr"]) < len(part["replicas"]) for part in parts),
-            "no_leader": sum(part["leader"] < 0 for part in parts),
-        }
+            raise _away(error) from None
+
+    async def _known_now(self) -> "_Known":
+        """What changes seldom, asked for every 5 s: answers about each topic there is take the most time to read."""
+        async with self._asking:
+            if self._known is None or time.monotonic() > self._known.until:
+                client, names = self._admin, self._names
+                topics = await client.describe_topics()
+                brokers = (await client.describe_cluster())["brokers"]
+                listed = names.listed({name for name, *_ in await client.list_consumer_groups()})
+                at = await asyncio.gather(*(client.find_coordinator(names.kafka(name)) for name in listed))
+                parts = [
+                    part for topic in topics if names.is_ours(topic["topic"]) for part in topic["partitions"]
+                ]
+                self._known = _Known(
+                    until=time.monotonic() + _KNOWN_S,
+                    groups=dict(zip(listed, at, strict=True)),
+                    topics=frozenset(topic["topic"] for topic in topics),
+                    cluster={
+                        "brokers": len(brokers),
+                        "partitions": len(parts),
+                        "behind": sum(len(part["isr"]) < len(part["replicas"]) for part in parts),
+                        "no_leader": sum(part["leader"] < 0 for part in parts),
+                    },
+                )
+            return self._known
+
+    async def _bounds(self, known: "_Known", partitions: Iterable[tuple[str, int]]) -> Bounds:
+        """First and next offset of each partition that exists; the first one as it was up to 5 s ago."""
+        wanted = [tp for tp in map(self._names.partition, partitions) if tp.topic in known.topics]
+        new = [tp for tp in wanted if tp not in known.begins]
+        try:
+            if new:
+                known.begins |= await self._reader.beginning_offsets(new)
+            ends = await self._reader.end_offsets(wanted) if wanted else {}
+        except KafkaError as error:
+            raise _away(error) from None
+        return {self._names.back(tp): (known.begins[tp], ends[tp]) for tp in wanted}
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is asked for now and then."""
+
+    until: float
+    """By the monotonic clock."""
+    groups: dict[str, int]
+    """Of this installation, and the broker that coordinates each."""
+    topics: frozenset[str]
+    cluster: dict[str, int]
+    begins: dict[Any, int] = field(default_factory=dict)
+    """The first offset of each partition that was asked for."""
+
+
+def _away(error: Exception) -> KafkaAwayError:
+    return KafkaAwayError(f"Kafka did not answer: {error!r}")
 
 
 async def describe_groups(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -111,20 +171,23 @@ async def describe_groups(settings: Settings) -> dict[str, dict[str, Any]]:
         return await reader.groups()
 
 
-async def committed_offsets(settings: Settings, client: Any, group: str) -> dict[tuple[str, int], int]:
+async def committed_offsets(
+    settings: Settings, client: Any, group: str, coordinator: int | None = None
+) -> dict[tuple[str, int], int]:
     """What a group has committed, per partition of this installation.
 
     Args:
         settings: where Kafka is.
         client: an admin client.
         group: which.
+        coordinator: the broker that coordinates it, where that is known.
 
     Raises:
         KafkaError: Kafka did not answer.
 
     """
     names = Names(settings)
-    found = await client.list_consumer_group_offsets(names.kafka(group))
+    found = await client.list_consumer_group_offsets(names.kafka(group), coordinator)
     return {
         names.back(partition): at.offset
         for partition, at in found.items()
@@ -141,9 +204,15 @@ async def end_offsets(
         KafkaAwayError: no broker answers.
 
     """
+    names = Names(settings)
     async with _reader(settings) as reader:
-        found = await _bounds(Names(settings), reader, partitions)
-    return {partition: end for partition, (_, end) in found.items()}
+        try:
+            there = await reader.topics()
+            wanted = [tp for tp in map(names.partition, partitions) if tp.topic in there]
+            found = await reader.end_offsets(wanted) if wanted else {}
+        except KafkaError as error:
+            raise _away(error) from None
+    return {names.back(tp): end for tp, end in found.items()}
 
 
 def _members(kafka: Names, rows: Iterable[Any]) -> list[dict[str, Any]]:
@@ -185,20 +254,6 @@ def _group(
         "lag": lag,
         "partitions": partitions,
     }
-
-
-async def _bounds(names: Names, reader: Any, partitions: Iterable[tuple[str, int]]) -> Bounds:
-    """First and next offset of each partition that exists."""
-    try:
-        there = await reader.topics()
-        every = [names.partition(partition) for partition in partitions]
-        wanted = [partition for partition in every if partition.topic in there]
-        if not wanted:
-            return {}
-        begins, ends = await asyncio.gather(reader.beginning_offsets(wanted), reader.end_offsets(wanted))
-    except KafkaError as error:
-        raise KafkaAwayError(f"Kafka did not answer: {error!r}") from None
-    return {names.back(tp): (begins[tp], ends[tp]) for tp in wanted}
 
 
 @asynccontextmanager

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import msgspec
+
 from fanfare import control
 from fanfare.control import NAME, ControlError, short
 from fanfare.embedded.errors import UpError
@@ -97,7 +99,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ha
     except Exception as error:  # noqa: BLE001 - who asked has to learn of it, and `fanfare up` goes on
         said = {"error": f"it failed: {error!r}"}
     with contextlib.suppress(OSError):
-        writer.write(json.dumps(said).encode() + b"\n")
+        writer.write(msgspec.json.encode(said) + b"\n")
         await writer.drain()
 
 

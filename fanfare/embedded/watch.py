@@ -8,15 +8,13 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import msgspec
-
 from fanfare.embedded.control import Handlers
 from fanfare.embedded.folder import DataFolder
 from fanfare.settings import Settings
 
 if TYPE_CHECKING:
     from fanfare.observe.collect import Collector
-    from fanfare.observe.figures import Window
+    from fanfare.observe.figures import Figures, Window
 
 __all__ = ["Watch"]
 
@@ -36,7 +34,7 @@ class Watch:
         self._open = AsyncExitStack()
         self._collector: Collector | None = None
         self._window: Window | None = None
-        self._said: Any = None
+        self._said: Figures | None = None
         self._said_at = 0.0
         self._idle: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -54,7 +52,7 @@ class Watch:
         """What the control socket is to answer."""
         return {"figures": self.figures}
 
-    async def figures(self, _: dict[str, Any]) -> Any:
+    async def figures(self, _: dict[str, Any]) -> "Figures":
         """The figures of `fanfare top --json`; not older than a second."""
         loop = asyncio.get_running_loop()
         async with self._lock:
@@ -63,10 +61,10 @@ class Watch:
             self._idle = loop.call_later(_IDLE_S, self._rest)
             if self._said is None or loop.time() - self._said_at > _FRESH_S:
                 self._said_at = loop.time()
-                self._said = msgspec.to_builtins(await self._look())
+                self._said = await self._look()
             return self._said
 
-    async def _look(self) -> Any:
+    async def _look(self) -> "Figures":
         from fanfare.observe.collect import Collector  # noqa: PLC0415 - slow to import
         from fanfare.observe.figures import Window  # noqa: PLC0415
 

@@ -28,6 +28,8 @@ from fanfare.store.errors import StoreUnavailableError
 __all__ = ["Collector", "Endpoint"]
 
 _ANSWER_S: Final = 2.0
+_MOST: Final = 50
+"""Processes that are asked for one sample."""
 _SAMPLE: Final = "/sample?" + urlencode([("name", name) for name in WANTED])
 _ABOUT_POSTGRES: Final = """
     SELECT numbackends, xact_commit, tup_inserted, pg_database_size(datid)
@@ -62,6 +64,8 @@ class Collector:
         """
         self._processes = processes
         self._lines: dict[str, probe.Line] = {}
+        self._asked: dict[str, tuple[Endpoint, Process]] = {}
+        """What was known of each when it was asked last, and what it said."""
         self._kafka = _Kept("kafka", lambda: _kafka(settings))
         self._redis = _Kept("redis", lambda: _redis(settings), wanted=stores)
         self._postgres = _Kept("postgres", lambda: _postgres(settings), wanted=stores)
@@ -75,7 +79,11 @@ class Collector:
             await kept.close()
 
     async def sample(self) -> Sample:
-        """The system as it is now; takes 2 s at the most, which it needs only where something does not answer."""
+        """The system as it is now; takes 2 s at the most, which it needs only where something does not answer.
+
+        Of more than 50 processes, 50 are asked: those that were asked longest ago. New ones, and those of which the
+        supervisor says something else than before, are always asked.
+        """
         problems: dict[str, str] = {}
         endpoints = [endpoint for endpoint in self._processes() if endpoint.get("internal")]
         self._forget(endpoints)
@@ -98,20 +106,34 @@ class Collector:
 
     async def _ask(self, endpoints: Sequence[Endpoint]) -> tuple[Process, ...]:
         """What each process says of itself."""
-        for internal in {endpoint["internal"] for endpoint in endpoints} - self._lines.keys():
+        turn = self._turn({endpoint["internal"]: endpoint for endpoint in endpoints})
+        for internal in turn.keys() - self._lines.keys():
             self._lines[internal] = probe.Line(internal)
-        answers = await probe.ask_all([*self._lines.values()], _SAMPLE)
-        said = {
-            internal: answer[1]
-            for internal, answer in zip(self._lines, answers, strict=True)
-            if answer is not None and answer[0] == HTTPStatus.OK
-        }
-        return tuple(_process_of(endpoint, said.get(endpoint["internal"], b"")) for endpoint in endpoints)
+        at_s = time.monotonic()
+        answers = await probe.ask_all([self._lines[internal] for internal in turn], _SAMPLE)
+        for (internal, endpoint), answer in zip(turn.items(), answers, strict=True):
+            said = answer[1] if answer is not None and answer[0] == HTTPStatus.OK else b""
+            self._asked[internal] = endpoint, _process_of(endpoint, said, at_s)
+        return tuple(self._asked[endpoint["internal"]][1] for endpoint in endpoints)
+
+    def _turn(self, endpoints: dict[str, Endpoint]) -> dict[str, Endpoint]:
+        """Those that are asked now."""
+        as_before = [
+            internal for internal, endpoint in endpoints.items() if self._as_before(internal, endpoint)
+        ]
+        as_before.sort(key=lambda internal: self._asked[internal][1].at_s)
+        left = set(as_before[max(0, _MOST - len(endpoints) + len(as_before)) :])
+        return {internal: endpoint for internal, endpoint in endpoints.items() if internal not in left}
+
+    def _as_before(self, internal: str, endpoint: Endpoint) -> bool:
+        return internal in self._asked and self._asked[internal][0] == endpoint
 
     def _forget(self, endpoints: Sequence[Endpoint]) -> None:
         """Hang up on processes that are gone."""
         for gone in self._lines.keys() - {endpoint["internal"] for endpoint in endpoints}:
             self._lines.pop(gone).close()
+            self._asked.pop(gone, None)
+            self._asked.pop(gone, None)
 
 
 class _Said(msgspec.Struct):
@@ -124,13 +146,14 @@ class _Said(msgspec.Struct):
 _SAID: Final = msgspec.json.Decoder(_Said)
 
 
-def _process_of(endpoint: Endpoint, answer: bytes) -> Process:
-    """A process. Args: answer: what it says; b"": nothing."""
+def _process_of(endpoint: Endpoint, answer: bytes, at_s: float) -> Process:
+    """A process. Args: answer: what it says; b"": nothing. at_s: when it was asked."""
     known: dict[str, Any] = {
         "name": endpoint.get("name") or endpoint["internal"].removeprefix("http://"),
         "role": endpoint.get("role", ""),
         "pid": endpoint.get("pid"),
         "state": endpoint.get("state", ""),
+        "at_s": at_s,
     }
     try:
         said = _SAID.decode(answer)
@@ -201,7 +224,7 @@ async def _redis(settings: Settings) -> AsyncIterator[_Ask[Redis]]:
     client = connect(settings, client_name="fanfare-observe")
 
     async def ask() -> Redis:
-        info = await client.info()
+        info = await client.info("memory", "clients", "stats")
         return Redis(
             memory_bytes=int(info["used_memory"]),
             most_bytes=int(info["maxmemory"]),

@@ -172,7 +172,7 @@ def figures(before: Sample, after: Sample) -> Figures:
     """The figures from two samples; the same sample twice gives rates of 0."""
     over_s = after.at_s - before.at_s
     was = {process.name: process for process in before.processes}
-    grown = {one.name: _grown(was.get(one.name), one) for one in after.processes}
+    grown = {one.name: _grown(was.get(one.name), one, over_s) for one in after.processes}
     processes = tuple(_process(grown[one.name], one, over_s) for one in after.processes)
     groups = tuple(
         _group(before.groups.get(name), group, over_s) for name, group in sorted(after.groups.items())
@@ -231,17 +231,21 @@ def _per_s(count: float, over_s: float) -> float:
     return count / over_s if over_s > 0 else 0.0
 
 
-def _grown(was: Process | None, now: Process) -> Process:
-    """A process whose counters say how much they have grown."""
+def _grown(was: Process | None, now: Process, over_s: float) -> Process:
+    """A process whose counters say how much they have grown in `over_s`; it may have been asked at other moments."""
     if was is None or was.pid != now.pid:
-        was = Process(name=now.name, role=now.role)  # it has begun meanwhile, with all counters at 0
+        # It has begun meanwhile, with all counters at 0.
+        was = Process(name=now.name, role=now.role, at_s=now.at_s)
     elif not was.cpu_s:
         was = now  # it did not answer: of how much its counters have grown nothing is known
-    delivery = {bound: _since(was.delivery.get(bound, 0.0), count) for bound, count in now.delivery.items()}
+    part = over_s / (now.at_s - was.at_s) if now.at_s > was.at_s else 1.0
+    delivery = {
+        bound: part * _since(was.delivery.get(bound, 0.0), count) for bound, count in now.delivery.items()
+    }
     return msgspec.structs.replace(
         now,
-        cpu_s=_since(was.cpu_s, now.cpu_s),
-        accepted=_since(was.accepted, now.accepted),
+        cpu_s=part * _since(was.cpu_s, now.cpu_s),
+        accepted=part * _since(was.accepted, now.accepted),
         delivery=delivery,
     )
 

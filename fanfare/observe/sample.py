@@ -46,6 +46,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = False
     why: str = ""
     """Why it is not ready, or ''."""
+    at_s: float = 0.0
+    """When it was asked, by the clock of the sample's `at_s`."""
     cpu_s: float = 0.0
     """CPU time used since it began."""
     memory_bytes: float = 0.0

@@ -91,6 +91,19 @@ def test_a_process_that_did_not_answer_at_first_does_not_count_all_its_life():
     assert (found.cpu, found.accepted_per_s) == (0, 0)
 
 
+def test_a_process_that_was_asked_at_other_moments_than_the_rest():
+    before = sample(
+        10, Process(name="a", role="gateway", pid=1, cpu_s=5, accepted=100, at_s=9, delivery={1.0: 10})
+    )
+    after = sample(
+        15, Process(name="a", role="gateway", pid=1, cpu_s=7, accepted=180, at_s=13, delivery={1.0: 30})
+    )
+    found = figures(before, after)
+    (process,) = found.processes
+    assert (process.cpu, process.accepted_per_s, process.delivery.per_s) == (0.5, 20, 5)
+    assert found.delivery.per_s == 5
+
+
 def test_a_store_that_was_away_and_came_back():
     before = sample(0)
     after = msgspec.structs.replace(sample(2), redis=Redis(1, 0, 3, 500))
