@@ -25,11 +25,12 @@ check: setup $(STAMPS)/dev  ## Lint, types and the tests that need nothing runni
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n 2
 
 test: check $(STAMPS)/clients  ## Everything: check, 90 s of faults at random, and the tests against real Kafka, Valkey and PostgreSQL.
 	$(BIN)/fanfare torture --fault mix --seconds 90 --seed 1
-	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not long and not image"
+	$(BIN)/python -m pytest tests --ignore tests/unit --ignore tests/k8s -m "not chaos and not long and not image" \
+		-n 2 --dist loadfile
 
 k8s: setup $(STAMPS)/k8s  ## Render k8s/, check it against schemas and against the code; the alerts too. Asks no network.
 	$(BIN)/python -m deploy.promtool
