@@ -5,6 +5,7 @@ Each begins with the prefix of the installation, which a process has from its se
 """
 
 __all__ = [
+    "all_begin_with",
     "applied",
     "at",
     "bury",
@@ -21,7 +22,6 @@ __all__ = [
     "location_cell",
     "location_geo",
     "location_last",
-    "location_names",
     "location_news",
     "location_node",
     "location_to",
@@ -37,7 +37,6 @@ __all__ = [
     "session_starts_now",
     "slow",
     "status_guild",
-    "status_names",
     "status_node",
     "status_nodes",
     "status_session",
@@ -189,8 +188,8 @@ def worker(number: int) -> str:
     return f"{_before}worker:{number}"
 
 
-def location_names() -> str:
-    """What the names of `locate.lua` begin with, which it makes itself."""
+def all_begin_with() -> str:
+    """What every name begins with, for scripts that make names themselves."""
     return _before
 
 
@@ -232,11 +231,6 @@ def location_to(node: str) -> str:
 def location_news() -> str:
     """Channel: changes of entities, for all nodes."""
     return f"{_before}location:news"
-
-
-def status_names() -> str:
-    """What the names of `status_put.lua` and `voice_put.lua` begin with, which they make themselves."""
-    return _before
 
 
 def status_user(user: int) -> str:

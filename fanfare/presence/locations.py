@@ -69,7 +69,7 @@ class Locations:
         """
         fresh = nodes = 0
         for start in range(0, len(fixes), _BATCH):
-            args: list[Any] = [keys.location_names(), len(RESOLUTIONS)]
+            args: list[Any] = [keys.all_begin_with(), len(RESOLUTIONS)]
             for fix in fixes[start : start + _BATCH]:
                 lat = min(max(fix.lat, -_GEO_EDGE), _GEO_EDGE)
                 args += (fix.entity_id, f"{fix.at:020d}{fix.seq:020d}", packed(fix), fix.lon, lat)

@@ -87,7 +87,7 @@ class Statuses:
             await _PUT.load(self._redis)
             async with self._redis.pipeline(transaction=False) as pipe:
                 for one in batch:
-                    head = [keys.status_names(), node or self._node, one.user, one.value, now]
+                    head = [keys.all_begin_with(), node or self._node, one.user, one.value, now]
                     _PUT.queue(pipe, [], [*head, *one.guilds])
                 answers = await pipe.execute()
             for one, told in zip(batch, answers, strict=True):
@@ -112,7 +112,7 @@ class Statuses:
 
         """
         channel, state = voice or Voice(0, b"")
-        args = [keys.status_names(), node or self._node, guild, user, session, channel, state]
+        args = [keys.all_begin_with(), node or self._node, guild, user, session, channel, state]
         was = int(await _PUT_VOICE.run(self._redis, [], [*args, int(now_s() * 1000)]))
         if was < 0:
             return []
@@ -130,7 +130,17 @@ class Statuses:
             node, session, was, state = stands.split(b" ", 3)
             said = msgspec.json.decode(state) | {"channel_id": str(channel)}
             moved = b" ".join((node, session, b"%d" % channel, msgspec.json.encode(said)))
-            args = [keys.status_names(), guild, user, stands, node, was, channel, moved, int(now_s() * 1000)]
+            args = [
+                keys.all_begin_with(),
+                guild,
+                user,
+                stands,
+                node,
+                was,
+                channel,
+                moved,
+                int(now_s() * 1000),
+            ]
             if await _MOVE_VOICE.run(self._redis, [], args):
                 return [Change(guild, user, one) for one in dict.fromkeys((int(was), channel)) if one]
 

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from fanfare.constants import BODY_S
 from fanfare.files.paths import PATTERN
+from fanfare.files.store import FilesUnavailableError
 from fanfare.model import User
 from fanfare.store.changes import REASON
 from fanfare.telemetry import logs
@@ -21,7 +22,14 @@ from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import LATENCY_BUCKETS, REGISTRY
 from fanfare.tokens import BadTokenError
 from gateway.ingress.access import refusing
-from gateway.ingress.errors import ApiError, FormError, RateLimitedError, not_found, unauthorized
+from gateway.ingress.errors import (
+    ApiError,
+    FormError,
+    RateLimitedError,
+    RefusedError,
+    not_found,
+    unauthorized,
+)
 from gateway.rest import (
     absent,
     application,
@@ -220,6 +228,8 @@ async def _answered(request: web.Request, handler: AiohttpHandler) -> web.Stream
         return await handler(request)
     except ApiError as error:
         return _error(error)
+    except FilesUnavailableError as error:
+        return _error(RefusedError(f"the store of files is away: {error}"))
     except web.HTTPException as error:
         answer = _error(_translated(error))
         if allowed := error.headers.get("Allow"):

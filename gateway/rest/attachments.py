@@ -8,9 +8,9 @@ from typing import Final
 
 from aiohttp import web
 
-from fanfare.files.store import FileStore, FilesUnavailableError
+from fanfare.files.store import FileStore
 from gateway.ingress.attachments import content_type_of
-from gateway.ingress.errors import RefusedError, not_found
+from gateway.ingress.errors import not_found
 from gateway.rest.protocol import CORS
 from gateway.rest.server import identified
 
@@ -30,29 +30,26 @@ async def serve(files: FileStore, request: web.Request) -> web.StreamResponse:
     request["route"] = "/attachments"
     parts = request.match_info
     path = f"{parts['channel']}/{parts['file']}/{parts['token']}/{parts['name']}"
-    try:
-        size = await files.size(path)
-        if size is None:
-            raise not_found()
-        # As good as a token: the connection is somebody's who can see the file.
-        identified(request)
-        start, end = _part(request, size)
-        headers = headers_of(parts["name"]) | {"Accept-Ranges": "bytes", "Content-Length": str(end - start)}
-        if end - start != size:
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        response = web.StreamResponse(status=206 if end - start != size else 200, headers=headers)
-        if request.method == "HEAD" or not size:
-            await response.prepare(request)
-            return response
-        found = await files.open(path, (start, end))
-        if found is None:
-            raise not_found()
+    size = await files.size(path)
+    if size is None:
+        raise not_found()
+    # As good as a token: the connection is somebody's who can see the file.
+    identified(request)
+    start, end = _part(request, size)
+    headers = headers_of(parts["name"]) | {"Accept-Ranges": "bytes", "Content-Length": str(end - start)}
+    if end - start != size:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    response = web.StreamResponse(status=206 if end - start != size else 200, headers=headers)
+    if request.method == "HEAD" or not size:
         await response.prepare(request)
-        async for chunk in found.chunks:
-            await response.write(chunk)
-        await response.write_eof()
-    except FilesUnavailableError as error:
-        raise RefusedError(f"the store of files is away: {error}") from error
+        return response
+    found = await files.open(path, (start, end))
+    if found is None:
+        raise not_found()
+    await response.prepare(request)
+    async for chunk in found.chunks:
+        await response.write(chunk)
+    await response.write_eof()
     return response
 
 

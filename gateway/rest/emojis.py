@@ -11,7 +11,7 @@ from fanfare.files.store import FilesUnavailableError
 from fanfare.model import CustomEmoji
 from fanfare.permissions import P, base
 from fanfare.store import NotFoundError
-from gateway.ingress.errors import RefusedError, forbidden, unknown_emoji
+from gateway.ingress.errors import forbidden, unknown_emoji
 from gateway.ingress.forms import Form
 from gateway.ingress.picture_heads import kind_of
 from gateway.ingress.pictures import BODY_BYTES, picture
@@ -48,10 +48,7 @@ async def _create(call: Call) -> web.Response:
     form.check()
     assert content is not None
     emoji = CustomEmoji(call.context.ids.next_id(), name or "", kind_of(content) == "gif")
-    try:
-        await call.context.files.put(emoji_path(emoji.id), content)
-    except FilesUnavailableError as error:
-        raise RefusedError(f"the store of files is away: {error}") from error
+    await call.context.files.put(emoji_path(emoji.id), content)
     try:
         change = await call.context.store.create_emoji(guild.id, emoji, by=call.user.id)
     except BaseException:

@@ -5,13 +5,12 @@ from typing import Any, Final
 from aiohttp import web
 
 from fanfare import payloads, permissions
-from fanfare.files.store import FilesUnavailableError
 from fanfare.model import ANNOUNCEMENT, CATEGORY, FORUM, TEXT, THREADS, VOICE, Channel
 from fanfare.permissions import P
 from fanfare.presence.statuses import online_in
 from fanfare.rights import MAX_CHANNELS
 from fanfare.store import NotFoundError
-from gateway.ingress.errors import FormError, RefusedError, unknown_channel
+from gateway.ingress.errors import FormError, unknown_channel
 from gateway.ingress.forms import forms_of
 from gateway.ingress.pictures import BODY_BYTES, picture
 from gateway.rest.context import Call, Route, empty, reply
@@ -72,10 +71,7 @@ async def _update(call: Call) -> web.Response:
 
 async def _keep_icon(call: Call, guild_id: int, icon: bytes) -> str:
     name = icon_name(icon)
-    try:
-        await call.context.files.put(icon_path(guild_id, name), icon)
-    except FilesUnavailableError as error:
-        raise RefusedError(f"the store of files is away: {error}") from error
+    await call.context.files.put(icon_path(guild_id, name), icon)
     return name
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from aiohttp import web
 
-from fanfare.files.store import FileStore, FilesUnavailableError
-from gateway.ingress.errors import RefusedError, not_found
+from fanfare.files.store import FileStore
+from gateway.ingress.errors import not_found
 from gateway.ingress.picture_heads import kind_of
 from gateway.rest.attachments import headers_of
 from gateway.rest.server import identified
@@ -37,12 +37,9 @@ async def serve_picture(files: FileStore, request: web.Request) -> web.StreamRes
     parts = request.match_info
     request["route"] = "/icons" if "name" in parts else "/emojis"
     path = icon_path(int(parts["id"]), parts["name"]) if "name" in parts else emoji_path(int(parts["id"]))
-    try:
-        found = await files.open(path)
-        if found is None:
-            raise not_found()
-        content = b"".join([chunk async for chunk in found.chunks])
-    except FilesUnavailableError as error:
-        raise RefusedError(f"the store of files is away: {error}") from error
+    found = await files.open(path)
+    if found is None:
+        raise not_found()
+    content = b"".join([chunk async for chunk in found.chunks])
     identified(request)
     return web.Response(body=content, headers=headers_of(f"picture.{kind_of(content) or 'bin'}"))
