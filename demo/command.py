@@ -104,6 +104,38 @@ async def _scale(choice: "Choice", *, as_json: bool) -> "Story":
     return story
 
 
+@demo.command("load")
+def load(
+    rate: Annotated[float, typer.Option(min=1, max=5000, help="Messages a second.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, on the last line.")] = False,
+) -> None:
+    """Let people talk on the system that `fanfare up` runs here, so that there is something to see.
+
+    Exit status 1: a session has missed a message, or got one twice.
+    """
+    from dataclasses import asdict
+
+    from demo.load import LoadChoice
+    from demo.load import load as talk
+    from fanfare.cli.running import run_here, running
+
+    settings, _ = running(())
+    run = run_here(settings)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    found = _until_stopped(lambda: talk(run, settings, LoadChoice(rate, seconds), say))
+    say(
+        f"{found.accepted} accepted, {found.not_accepted} not; deliveries missing {found.missing}, "
+        f"doubled {found.doubled}"
+    )
+    if as_json:
+        print(json.dumps(asdict(found)))
+    sys.exit(1 if found.broken else 0)
+
+
 @demo.command("drivers")
 def drivers(
     count: Annotated[int, typer.Option("--drivers", min=1, max=20_000, help="How many drive.")] = 1000,

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from fanfare.bus.producer import partition_of
 from fanfare.presence.snowflake_leases import unleased
@@ -15,7 +15,7 @@ from torture.client import CALM_INTENTS, Compression
 from torture.history import History
 from torture.receivers import Receiver, Traits
 from torture.senders import Senders
-from torture.system import System, seeded
+from torture.system import seeded
 from torture.world import Person, World
 
 __all__ = ["Crowd", "make_guild"]
@@ -27,7 +27,9 @@ _READY_S: Final = 60.0
 _CALM: Final = Traits(Compression.NONE, CALM_INTENTS, None, None, slow=False)
 
 
-async def make_guild(settings: Settings, people: int, partitions: int) -> tuple[World, dict[int, str]]:
+async def make_guild(
+    settings: Settings, people: int, partitions: int, called: str
+) -> tuple[World, dict[int, str]]:
     """A guild with two channels in each partition, which all its people may see.
 
     Returns:
@@ -42,14 +44,17 @@ async def make_guild(settings: Settings, people: int, partitions: int) -> tuple[
         def ident() -> int:
             return snowflakes.next(time.time() * 1000)
 
-        users = [await store.create_user(ident(), f"person-{number + 1}", False) for number in range(people)]
+        guild = ident()
+        users = [
+            await store.create_user(ident(), f"person-{number + 1}-of-{guild}", False)
+            for number in range(people)
+        ]
         names = [
             _NAMES[at % len(_NAMES)] + ("" if at < len(_NAMES) else str(at)) for at in range(2 * partitions)
         ]
-        guild = ident()
         channels = [_in_partition(ident, at % partitions, partitions) for at in range(len(names))]
         numbers = iter((guild, *channels))
-        await store.create_guild(lambda: next(numbers), users[0], "Demo scale", names)
+        await store.create_guild(lambda: next(numbers), users[0], called, names)
         for user in users[1:]:
             await store.add_member(guild, user)
     finally:
@@ -72,14 +77,17 @@ def _in_partition(ident: Callable[[], int], partition: int, partitions: int) -> 
 class Crowd:
     """Sessions that see everything, and senders at a steady rate."""
 
-    def __init__(self, system: System, world: World, history: History, *, sessions: int, rate: float) -> None:
+    def __init__(
+        self, run: Mapping[str, Any], world: World, history: History, *, sessions: int, rate: float
+    ) -> None:
+        """Args: run: `run.json` of the system."""
         self._rate = rate
 
         def place(_: Random) -> tuple[str, str]:
-            return system.run["gateway"], ""
+            return run["gateway"], ""
 
         def api(_: Random) -> tuple[str, str]:
-            return system.run["api"], "REST"
+            return run["api"], "REST"
 
         self.receivers = [
             Receiver(

@@ -104,8 +104,8 @@ class Show:
 
         """
         settings = self.system.settings
-        world, self._names = await make_guild(settings, _SESSIONS, PARTITIONS)
-        crowd = Crowd(self.system, world, self._history, sessions=_SESSIONS, rate=LOAD)
+        world, self._names = await make_guild(settings, _SESSIONS, PARTITIONS, "Demo scale")
+        crowd = Crowd(self.system.run, world, self._history, sessions=_SESSIONS, rate=LOAD)
         own = asyncio.create_task(self._analytics.run(), name=GROUP)
         watching: asyncio.Task[None] | None = None
         since_ms = int(time.time() * 1000)

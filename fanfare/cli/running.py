@@ -1,14 +1,16 @@
 """What commands look at that watch a running system: the settings with its stores, and its processes."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fanfare.cli.check import settings_of_stores
-from fanfare.embedded.folder import DataFolder
+from fanfare.embedded.folder import DataFolder, NotRunningError
 from fanfare.observe.collect import Endpoint
 from fanfare.settings import Settings
 
-__all__ = ["running"]
+__all__ = ["run_here", "running"]
 
 
 def running(addresses: Sequence[str]) -> tuple[Settings, Callable[[], list[Endpoint]]]:
@@ -31,6 +33,17 @@ def running(addresses: Sequence[str]) -> tuple[Settings, Callable[[], list[Endpo
     if folder.holder() is None:
         return settings, list
     return settings, lambda: folder.read_state()["processes"]
+
+
+def run_here(settings: Settings) -> dict[str, Any]:
+    """What the `fanfare up` of this data folder says of itself: `run.json`. Raises: UpError: there is none."""
+    try:
+        run: dict[str, Any] = json.loads((settings.home.expanduser() / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise NotRunningError(
+            f"fanfare is not running in {settings.home}: start it with `fanfare up`"
+        ) from None
+    return run
 
 
 def _url(address: str) -> str:

@@ -15,6 +15,7 @@ from fanfare.addresses import is_loopback
 from fanfare.embedded import ports
 from fanfare.embedded.child import Spec
 from fanfare.embedded.control import serve
+from fanfare.embedded.demo_load import DemoLoad
 from fanfare.embedded.errors import UpError
 from fanfare.embedded.fleet import Fleet
 from fanfare.embedded.folder import DataFolder, write_atomically
@@ -99,7 +100,8 @@ class Stack:
         changes = Changes(settings, self._fleet, self._output)
         watch = await self._control.enter_async_context(Watch(settings, self._folder))
         handlers = changes.handlers | watch.handlers | {"offers": self._offers}
-        handlers |= Letters(settings).handlers | Follow(settings).handlers
+        load = await self._control.enter_async_context(DemoLoad(self._folder, self._output))
+        handlers |= Letters(settings).handlers | Follow(settings).handlers | load.handlers
         await self._control.enter_async_context(serve(self._folder, handlers))
         if self._plan.autoscale and not self._plan.stores_only:
             from fanfare.embedded.autoscaling import autoscaling  # noqa: PLC0415 - slow to import

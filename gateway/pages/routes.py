@@ -23,7 +23,7 @@ from gateway.rest.server import identified, invalid, tired
 __all__ = ["add_pages"]
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-_WISHES: Final = ("scale", "restart", "letters", "retry", "drop", "follow")
+_WISHES: Final = ("scale", "restart", "load", "letters", "retry", "drop", "follow")
 _NOTHING: Final[dict[str, Any]] = {"users": {}, "admin_key": ""}
 
 
