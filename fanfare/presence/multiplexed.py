@@ -149,13 +149,14 @@ class _SharedConnection(asyncio.Protocol):
             self.close(RedisConnectionError(f"what came is no answer to what was asked: {error!r}"))
 
     def _answered(self, answer: Any) -> None:
-        if isinstance(answer, RedisConnectionError):  # as when it still loads its data
-            self.close(answer)
-            return
-        if _is_no_primary(answer):
-            # Such a server keeps the connection open; a new connection goes to the primary.
-            self.close(RedisConnectionError(f"it is no primary any more: {answer}"))
-            return
+        if isinstance(answer, RedisError):
+            if isinstance(answer, RedisConnectionError):  # as when it still loads its data
+                self.close(answer)
+                return
+            if _is_no_primary(answer):
+                # Such a server keeps the connection open; a new connection goes to the primary.
+                self.close(RedisConnectionError(f"it is no primary any more: {answer}"))
+                return
         call = self._calls[0]
         call.answers.append(answer)
         if len(call.answers) == call.count:

@@ -78,6 +78,8 @@ def read_files(form: Form, parts: Sequence[Part]) -> tuple[tuple[Upload, ...], t
 
     """
     listed = form.children("attachments", _listed, most=MAX_FILES)
+    if not parts and not listed:  # as of nearly every message
+        return (), None if listed is None else ()
     said = {one.id: one for one in listed or ()}
     files = {part.number: part for part in parts}
     kept = tuple(Kept(one.id, one.description) for one in listed or () if one.id not in files)
@@ -150,7 +152,7 @@ def resolved(found: Any, files: Sequence[Json]) -> Any:
         FormError: there is no such file.
 
     """
-    return _walk(found, {one["filename"]: one["url"] for one in files})
+    return _walk(found, {one["filename"]: one["url"] for one in files}) if found else found
 
 
 def _walk(value: Any, urls: Mapping[str, str]) -> Any:

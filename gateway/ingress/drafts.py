@@ -245,8 +245,8 @@ def _has_layout(listed: Any) -> bool:
 
 
 def _refuse_unsupported(form: Form) -> None:
-    for key, why in _UNSUPPORTED.items():
-        form.refuse(key, why)
+    for key in _UNSUPPORTED.keys() & form.body.keys():
+        form.refuse(key, _UNSUPPORTED[key])
 
 
 def _refuse_beside_layout(form: Form) -> None:

@@ -1,6 +1,7 @@
 """The records of what clients do, and until when each has to be answered."""
 
 import asyncio
+from functools import cache
 from typing import Final
 
 from prometheus_client import Counter
@@ -26,6 +27,8 @@ ENCODINGS: Final = Counter(
     registry=REGISTRY,
 )
 
+_encodings = cache(ENCODINGS.labels)
+
 
 def answer_by() -> float:
     """When to answer a request that begins now, in the loop's time."""
@@ -44,7 +47,7 @@ def record_of(
     gated: tuple[int, int] | None = None,
 ) -> Record:
     """The record of an event whose payload was encoded for it."""
-    ENCODINGS.labels(event).inc()
+    _encodings(event).inc()
     channel = place.channel
     direct = place.guild is None
     return Record(

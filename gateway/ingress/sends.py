@@ -51,6 +51,7 @@ _LATER: Final = 10_000
 ANSWERS: Final = Counter(
     "fanfare_ingress_answers", "Sends, by how they were answered.", ["answer"], registry=REGISTRY
 )
+_ACCEPTED, _REFUSED, _UNKNOWN = map(ANSWERS.labels, ("accepted", "refused", "unknown"))
 UNDER_WAY: Final = Gauge("fanfare_ingress_flights", "Messages handed over or about to be.", registry=REGISTRY)
 UNNOTED: Final = Counter(
     "fanfare_ingress_unnoted", "Accepted messages that Redis did not take note of at once.", registry=REGISTRY
@@ -231,11 +232,11 @@ class Sends:
         left = deadline - asyncio.get_running_loop().time()
         done, _ = await asyncio.wait((sending,), timeout=max(left, 0))
         if not done or sending.cancelled():
-            ANSWERS.labels("unknown").inc()
+            _UNKNOWN.inc()
             raise UnknownOutcomeError("Kafka has not acknowledged it yet")
         error = sending.exception()
         unknown = isinstance(error, UnknownOutcomeError)
-        ANSWERS.labels("accepted" if error is None else "unknown" if unknown else "refused").inc()
+        (_ACCEPTED if error is None else _UNKNOWN if unknown else _REFUSED).inc()
         return sending.result()
 
     async def _land_plain(self, posted: _Posted, record: Record, ident: int) -> Sent:
