@@ -37,6 +37,7 @@ BENCHMARKS: Final[dict[str, tuple[str, ...]]] = {
     "huge_guild": (),
     "everyone": (),
     "capacity_check": (),
+    "live_view": (),
     "growth": ("--plot",),
 }
 

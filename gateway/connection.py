@@ -249,6 +249,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write frames; takes all of them, but the link may be blocked afterwards."""
+        metrics.WRITTEN.bytes += len(data)
         if self.fd < 0 or self.blocked:
             self._transport.write(data)
             return

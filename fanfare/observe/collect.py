@@ -28,8 +28,10 @@ from fanfare.store.errors import StoreUnavailableError
 __all__ = ["Collector", "Endpoint"]
 
 _ANSWER_S: Final = 2.0
-_MOST: Final = 50
+_MOST: Final = 35
 """Processes that are asked for one sample."""
+_STORES_S: Final = 1.5
+"""For so long what Redis and PostgreSQL said of themselves is not asked again."""
 _SAMPLE: Final = "/sample?" + urlencode([("name", name) for name in WANTED])
 _ABOUT_POSTGRES: Final = """
     SELECT numbackends, xact_commit, tup_inserted, pg_database_size(datid)
@@ -67,8 +69,8 @@ class Collector:
         self._asked: dict[str, tuple[Endpoint, Process]] = {}
         """What was known of each when it was asked last, and what it said."""
         self._kafka = _Kept("kafka", lambda: _kafka(settings))
-        self._redis = _Kept("redis", lambda: _redis(settings), wanted=stores)
-        self._postgres = _Kept("postgres", lambda: _postgres(settings), wanted=stores)
+        self._redis = _Kept("redis", lambda: _redis(settings), fresh_s=_STORES_S, wanted=stores)
+        self._postgres = _Kept("postgres", lambda: _postgres(settings), fresh_s=_STORES_S, wanted=stores)
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +83,7 @@ class Collector:
     async def sample(self) -> Sample:
         """The system as it is now; takes 2 s at the most, which it needs only where something does not answer.
 
-        Of more than 50 processes, 50 are asked: those that were asked longest ago. New ones, and those of which the
+        Of more than 35 processes, 35 are asked: those that were asked longest ago. New ones, and those of which the
         supervisor says something else than before, are always asked.
         """
         problems: dict[str, str] = {}
@@ -177,11 +179,19 @@ class _Kept(Generic[_T]):
     """A store's connections, kept until one fails, and then made anew."""
 
     def __init__(
-        self, name: str, opened: Callable[[], AbstractAsyncContextManager[_Ask[_T]]], *, wanted: bool = True
+        self,
+        name: str,
+        opened: Callable[[], AbstractAsyncContextManager[_Ask[_T]]],
+        *,
+        fresh_s: float = 0.0,
+        wanted: bool = True,
     ) -> None:
+        """Args: fresh_s: for so long an answer is not asked for again."""
         self._name = name
         self._opened = opened
+        self._fresh_s = fresh_s
         self._wanted = wanted
+        self._said: tuple[float, _T] | None = None
         self._stack = AsyncExitStack()
         self._ask: _Ask[_T] | None = None
 
@@ -189,11 +199,15 @@ class _Kept(Generic[_T]):
         """What the store says of itself; None without an answer, of which `problems` then says why."""
         if not self._wanted:
             return None
+        now = time.monotonic()
+        if self._said is not None and now - self._said[0] < self._fresh_s:
+            return self._said[1]
         try:
             async with asyncio.timeout(_ANSWER_S):
                 if self._ask is None:
                     self._ask = await self._stack.enter_async_context(self._opened())
-                return await self._ask()
+                self._said = now, await self._ask()
+                return self._said[1]
         except TimeoutError:
             problems[self._name] = f"no answer in {_ANSWER_S:.0f} s"
         except (OSError, KafkaError, RedisError, StoreUnavailableError, SettingsError) as error:
@@ -203,7 +217,7 @@ class _Kept(Generic[_T]):
 
     async def close(self) -> None:
         """Disconnect."""
-        self._ask = None
+        self._ask = self._said = None
         stack, self._stack = self._stack, AsyncExitStack()
         await stack.aclose()
 
@@ -230,6 +244,7 @@ async def _redis(settings: Settings) -> AsyncIterator[_Ask[Redis]]:
             most_bytes=int(info["maxmemory"]),
             clients=int(info["connected_clients"]),
             commands=int(info["total_commands_processed"]),
+            at_s=time.monotonic(),
         )
 
     try:
@@ -244,7 +259,8 @@ async def _postgres(settings: Settings) -> AsyncIterator[_Ask[Postgres]]:
 
     async def ask() -> Postgres:
         row: Any = await database.row(_ABOUT_POSTGRES)
-        return Postgres(*map(int, row))
+        connections, commits, rows, stored_bytes = map(int, row)
+        return Postgres(connections, commits, rows, stored_bytes, at_s=time.monotonic())
 
     try:
         yield ask

@@ -55,6 +55,10 @@ class ProcessFigures(msgspec.Struct, frozen=True):
     """Of a gateway: sessions without one, which can be resumed."""
     accepted_per_s: float
     delivery: Delivery
+    written_per_s: float
+    """Of a gateway: bytes that it gives to sockets."""
+    loop_lag_ms: float
+    """How late its event loop was at the last look."""
 
 
 class PartitionFigures(msgspec.Struct, frozen=True):
@@ -246,6 +250,7 @@ def _grown(was: Process | None, now: Process, over_s: float) -> Process:
         now,
         cpu_s=part * _since(was.cpu_s, now.cpu_s),
         accepted=part * _since(was.accepted, now.accepted),
+        written_bytes=part * _since(was.written_bytes, now.written_bytes),
         delivery=delivery,
     )
 
@@ -264,6 +269,8 @@ def _process(grown: Process, now: Process, over_s: float) -> ProcessFigures:
         away=now.away,
         accepted_per_s=_per_s(grown.accepted, over_s),
         delivery=_delivery(grown.delivery, over_s),
+        written_per_s=_per_s(grown.written_bytes, over_s),
+        loop_lag_ms=1000 * now.loop_lag_s,
     )
 
 
@@ -341,7 +348,7 @@ def _redis(before: Sample, after: Sample, over_s: float) -> RedisFigures | None:
     now, was = after.redis, before.redis or after.redis
     if now is None or was is None:
         return None
-    commands = _per_s(_since(was.commands, now.commands), over_s)
+    commands = _per_s(_since(was.commands, now.commands), now.at_s - was.at_s or over_s)
     return RedisFigures(now.memory_bytes, now.most_bytes, now.clients, commands)
 
 
@@ -349,6 +356,7 @@ def _postgres(before: Sample, after: Sample, over_s: float) -> PostgresFigures |
     now, was = after.postgres, before.postgres or after.postgres
     if now is None or was is None:
         return None
+    over_s = now.at_s - was.at_s or over_s
     commits = _per_s(_since(was.commits, now.commits), over_s)
     return PostgresFigures(
         now.connections, commits, _per_s(_since(was.rows, now.rows), over_s), now.stored_bytes

@@ -26,7 +26,9 @@ WANTED: Final = (
     "process_resident_memory_bytes",
     "fanfare_gateway_sessions",
     "fanfare_ingress_answers_total",
+    "fanfare_gateway_written_bytes_total",
     "fanfare_held_partitions",
+    "fanfare_loop_lag_seconds",
     _DELIVERY,
 )
 """What is asked of a process's metrics."""
@@ -57,6 +59,10 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions without one, which can be resumed."""
     accepted: float = 0.0
     """Sends that it has accepted."""
+    written_bytes: float = 0.0
+    """Of a gateway: bytes of frames that it has given to sockets."""
+    loop_lag_s: float = 0.0
+    """How late its event loop was at the last look."""
     held: int = 0
     """Partitions that wait for something to be mended."""
     delivery: dict[float, float] = {}
@@ -125,6 +131,8 @@ class Redis(msgspec.Struct, frozen=True):
     clients: int
     commands: int
     """Since it began."""
+    at_s: float = 0.0
+    """When it was asked, by the clock of the sample's `at_s`."""
 
 
 class Postgres(msgspec.Struct, frozen=True):
@@ -137,6 +145,8 @@ class Postgres(msgspec.Struct, frozen=True):
     """Inserted, since its statistics began."""
     stored_bytes: int
     """Size of the database."""
+    at_s: float = 0.0
+    """When it was asked, by the clock of the sample's `at_s`."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +203,8 @@ def measured(samples: Iterable[tuple[str, Mapping[str, str], float]]) -> dict[st
         "live": int(sums.get("fanfare_gateway_sessions live", 0)),
         "away": int(sums.get("fanfare_gateway_sessions away", 0)),
         "accepted": sums.get("fanfare_ingress_answers_total accepted", 0.0),
+        "written_bytes": sums.get("fanfare_gateway_written_bytes_total", 0.0),
+        "loop_lag_s": sums.get("fanfare_loop_lag_seconds", 0.0),
         "held": int(sums.get("fanfare_held_partitions", 0)),
         "delivery": delivery,
     }

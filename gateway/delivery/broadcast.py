@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from gateway import metrics
 from gateway.delivery.ring import Event
 from gateway.delivery.session import Session
 from gateway.delivery.visibility import frames_of, rights_after
@@ -120,6 +121,7 @@ def broadcast_change(
 def _write_to(
     room: Room, direct: "array[int]", others: "Iterable[Session]", data: bytes, write: Write
 ) -> None:
+    metrics.WRITTEN.bytes += len(direct) * len(data)
     # Afterwards, because these sessions leave `direct`.
     for fd, written in write(direct, data):
         link = room.direct[fd].link

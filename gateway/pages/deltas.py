@@ -36,6 +36,9 @@ def tables(figures: dict[str, Any]) -> Tables:
             "away": one["away"],
             "held": one["held"],
             "accepted": _round(one["accepted_per_s"]),
+            "written": _round(one["written_per_s"]),
+            # Tenths of a millisecond would make every row another one each second.
+            "loop": round(one["loop_lag_ms"]),
             **_delivery(one["delivery"]),
         }
         for one in figures["processes"]

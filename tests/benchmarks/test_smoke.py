@@ -38,7 +38,7 @@ _CASES = {
 _OPTIONS = {"last_hop": ["--all"]}
 _OTHERS = [
     "append", "workers", "archive", "positions", "location", "rebalance", "huge_guild", "everyone", "capacity_check",
-    "growth",
+    "growth", "live_view",
 ]  # fmt: skip
 
 

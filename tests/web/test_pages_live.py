@@ -1,5 +1,6 @@
 """The live view, and both pages for people who see, read and type in other ways."""
 
+import re
 from pathlib import Path
 
 import aiohttp
@@ -142,6 +143,35 @@ async def test_a_dead_letter_is_shown_and_brought_back(stack: Stack):
         await expect(letters.get_by_role("listitem")).to_have_count(there - 1)
         event = await client.until("MESSAGE_CREATE")
         assert event.d["content"] == "brought back by the page"
+        assert seen.errors == []
+
+
+async def test_a_press_of_a_button_makes_people_talk(stack: Stack):
+    async with chromium() as browser:
+        seen = await tab(browser)
+        await seen.page.goto(f"{stack.run['web']}/live#token={stack.run['admin_key']}")
+        load = seen.page.get_by_role("region", name="Load")
+        await load.get_by_role("button", name="50 messages a second", exact=True).click()
+        await expect(load.get_by_role("status")).to_contain_text("Eight people talk for 30 s")
+        station = seen.page.get_by_role("region", name="The way of an event").get_by_role("listitem")
+        await expect(
+            station.filter(has_text="sockets").filter(has_text=re.compile("events a second"))
+        ).to_have_class(re.compile("lit"), timeout=30_000)
+        gateway = seen.page.get_by_role("region", name="Processes").get_by_role("row", name="gateway.1")
+        columns = (
+            await seen.page.get_by_role("region", name="Processes")
+            .get_by_role("columnheader")
+            .all_inner_texts()
+        )
+        cells = gateway.get_by_role("cell")
+        await expect(cells.nth(columns.index("Bytes/s") - 1)).to_have_text(
+            re.compile("^[1-9].*B$"), timeout=30_000
+        )
+        await expect(cells.nth(columns.index("Loop lag") - 1)).to_have_text(re.compile("^[0-9].* ms$"))
+        await load.get_by_role("button", name="200 messages a second").click()
+        await expect(load.get_by_role("status")).to_contain_text("people talk already")
+        await load.get_by_role("button", name="Stop").click()
+        await expect(load.get_by_role("status")).to_have_text("Nobody talks any more.", timeout=20_000)
         assert seen.errors == []
 
 

@@ -7,6 +7,7 @@ import { Faults } from "./faults.js";
 import { Follow } from "./follow.js";
 import { Latency } from "./latency.js";
 import { Letters } from "./letters.js";
+import { Load } from "./load.js";
 import { Stream } from "./stream.js";
 import { amount, Table } from "./tables.js";
 import { Way } from "./way.js";
@@ -38,6 +39,7 @@ function show(key) {
   const state = element("p", { role: "status" }, "Connecting…");
   const way = new Way();
   const controls = new Controls(key);
+  const load = new Load(key);
   const latency = new Latency();
   const faults = new Faults();
   const letters = new Letters(key);
@@ -63,8 +65,10 @@ function show(key) {
     { name: "Away", text: (row) => (row.role === "gateway" ? amount(row.away) : "") },
     { name: "Accepted/s", text: (row) => (row.role === "gateway" ? amount(row.accepted) : "") },
     { name: "Delivered/s", text: (row) => (row.role === "gateway" ? amount(row.delivered) : "") },
+    { name: "Bytes/s", text: (row) => (row.role === "gateway" ? amount(row.written, "B") : "") },
     { name: "p50", text: (row) => (row.role === "gateway" ? amount(row.p50, "ms") : "") },
     { name: "p99", text: (row) => (row.role === "gateway" ? amount(row.p99, "ms") : "") },
+    { name: "Loop lag", text: (row) => amount(row.loop, "ms"), look: (row) => (row.loop > 500 ? "bad" : "") },
     { name: "Held", text: (row) => (row.held ? amount(row.held) : ""), look: (row) => (row.held ? "bad" : "") },
   ]);
   const stores = new Table("Stores", [
@@ -77,7 +81,7 @@ function show(key) {
       "main",
       { class: "live" },
       element("header", {}, element("h1", {}, "Fanfare live"), element("a", { href: "/" }, "To the chat"), state, out),
-      way.node, follow.node, controls.node, partitions.node, processes.node, stores.node, latency.node, faults.node, letters.node,
+      way.node, follow.node, controls.node, load.node, partitions.node, processes.node, stores.node, latency.node, faults.node, letters.node,
     ),
   );
   const stream = new Stream(key);
