@@ -72,7 +72,8 @@ class Producer:
         self._names = Names(settings)
         self._growth = growth
         self._judging: set[asyncio.Task[None]] = set()
-        self._lanes = Lanes(limit_bytes)
+        self._lanes = lanes = Lanes(limit_bytes)
+        metrics.UNACKNOWLEDGED.set_function(lambda: lanes.bytes)
         self._kafka = KafkaClient(settings, known, lambda: self._lanes.overdue(time.monotonic()))
         self._acknowledged = {name: metrics.PRODUCED.labels(name) for name in known}
         self._failed = {name: metrics.PRODUCE_FAILED.labels(name) for name in known}
@@ -304,7 +305,6 @@ class Producer:
     def _settle(self, lane: Lane, item: Item, offset: int | None, error: BaseException | None) -> None:
         now = time.monotonic()
         self._lanes.settled(lane, item, now)
-        metrics.UNACKNOWLEDGED.set(self._lanes.bytes)
         if error is None and offset is not None:
             self._acknowledged[lane.topic].inc(len(item.records))
             metrics.PRODUCE_SECONDS.observe(now - item.posted)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final, TypeVar
 
 from fanfare import permissions
@@ -17,6 +18,7 @@ from fanfare.presence.errors import RedisError
 from fanfare.presence.snowflake_leases import NoWorkerNumberError
 from fanfare.rights import BadChangeError, NotAllowedError
 from fanfare.store.errors import StoreUnavailableError
+from fanfare.time_limit import TimeLimit
 from gateway.guilds.cache import UnknownChannelError, UnknownGuildError
 from gateway.ingress.errors import (
     ApiError,
@@ -57,6 +59,7 @@ class Place:
 
     def may(self, needed: int) -> bool:
         """The user has all of these permissions here."""
+        needed = int(needed)  # `&` of an IntFlag takes twenty times as long
         return self.permissions & needed == needed
 
     def require(self, needed: int) -> None:
@@ -172,11 +175,14 @@ class Access:
         return [user for user in found if user is not None]
 
 
+_limit = cache(TimeLimit)
+
+
 @asynccontextmanager
 async def refusing(seconds: float) -> AsyncIterator[None]:
     """Turn into a RefusedError that a store is away, or that the body takes longer than this."""
     try:
-        async with asyncio.timeout(seconds):
+        async with _limit(seconds).each():
             yield
     except UnknownChannelError:
         raise unknown_channel() from None

@@ -18,6 +18,7 @@ from fanfare.presence.client import Pipeline, Redis
 from fanfare.presence.errors import RedisError
 from fanfare.presence.loss_token import LossToken
 from fanfare.presence.scripts import SWAP, Script
+from fanfare.time_limit import TimeLimit
 from gateway.ingress.errors import RefusedError
 from gateway.ingress.redis_batch import RedisBatch
 
@@ -26,7 +27,7 @@ __all__ = ["SETTLE", "Claim", "Nonces"]
 SETTLE: Final = Script("nonce_settle")
 
 _TTL_MS: Final = int(NONCE_WINDOW_S * 1000)
-_CLAIM_S: Final = 1.0
+_CLAIM: Final = TimeLimit(1.0)
 
 
 class Claim(NamedTuple):
@@ -107,7 +108,7 @@ class Nonces:
         """
         key = keys.nonce(user, wanted.channel, nonce)
         try:
-            async with asyncio.timeout(_CLAIM_S):
+            async with _CLAIM.each():
                 complete, there = await self._claim(key, wanted)
         except (RedisError, TimeoutError) as error:
             raise RefusedError("Redis is away") from error

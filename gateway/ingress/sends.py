@@ -27,6 +27,7 @@ from fanfare.tasks import end
 from fanfare.telemetry import logs
 from fanfare.telemetry.logs import Action
 from fanfare.telemetry.metrics import REGISTRY
+from fanfare.time_limit import TimeLimit
 from gateway.ingress import recent
 from gateway.ingress.errors import ApiError, RefusedError, UnknownOutcomeError
 from gateway.ingress.interfaces import Ids, Log
@@ -38,7 +39,7 @@ from gateway.listening.admission import Seldom
 __all__ = ["Make", "Sends", "Sent"]
 
 # How long an accepted message waits for its place in the cache before it is answered all the same.
-_NOTE_S: Final = 0.5
+_NOTE: Final = TimeLimit(0.5)
 _FREE_S: Final = 0.25
 # A message that is not handed over this long before its deadline is refused.
 _HAND_OVER_S: Final = 1.0
@@ -107,6 +108,7 @@ class Sends:
         self._node = node
         self._under_way: dict[tuple[int, int, str], asyncio.Task[Sent]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        UNDER_WAY.set_function(lambda: len(self._tasks))
         self._later_tasks: set[asyncio.Task[Any]] = set()
         self._logger = logs.get("ingress")
         self._skewed = Seldom()
@@ -216,13 +218,11 @@ class Sends:
     def _start(self, work: "Coroutine[Any, Any, Any]") -> "asyncio.Task[Any]":
         task = asyncio.get_running_loop().create_task(work, name="sending")
         self._tasks.add(task)
-        UNDER_WAY.set(len(self._tasks))
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
-        UNDER_WAY.set(len(self._tasks))
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, ApiError):
             self._logger.error("a send failed", action=Action.REQUEST_FAILED, exc_info=error)
 
@@ -355,7 +355,7 @@ class Sends:
     ) -> list[Any] | None:
         """Take note in Redis for a moment; if that fails, go on trying `again` beside the answer."""
         try:
-            async with asyncio.timeout(_NOTE_S):
+            async with _NOTE.each():
                 return await self._batch.run(note)
         except (RedisError, TimeoutError):
             UNNOTED.inc()
