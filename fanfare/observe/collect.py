@@ -135,7 +135,6 @@ class Collector:
         for gone in self._lines.keys() - {endpoint["internal"] for endpoint in endpoints}:
             self._lines.pop(gone).close()
             self._asked.pop(gone, None)
-            self._asked.pop(gone, None)
 
 
 class _Said(msgspec.Struct):
