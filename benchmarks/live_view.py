@@ -14,12 +14,11 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from statistics import median
 from typing import Any, Final
 
 import msgspec
 
-from benchmarks.report import Result, arguments, environment, say
+from benchmarks.report import arguments, environment, ratio, say
 from benchmarks.rig import started
 from fanfare.bus.groups import GroupReader
 from fanfare.observe.collect import Collector, Endpoint
@@ -50,26 +49,11 @@ async def main() -> None:
         reader = await stack.enter_async_context(GroupReader(settings))
         collector = await stack.enter_async_context(Collector(settings, lambda: endpoints))
         parts = await _measure(collector, reader, 3 if asked.smoke else 30)
-    say(
-        "live_view",
-        [_result(name, took, aim=name == "together") for name, took in parts.items()],
-        before,
-        as_json=asked.json,
-    )
-
-
-def _result(name: str, took: list[float], *, aim: bool) -> Result:
-    value = median(took) * 1000
-    found = value / _BUDGET_MS
-    return Result(
-        name,
-        value,
-        _UNIT,
-        _BUDGET_MS,
-        round(found, 3),
-        "<=1" if aim else "reported",
-        found <= 1 if aim else None,
-    )
+    results = []
+    for name, took in parts.items():
+        looks = [(1000 * each, _BUDGET_MS) for each in took]
+        results.append(ratio(name, _UNIT, looks, 1.0 if name == "together" else None, least=False))
+    say("live_view", results, before, as_json=asked.json)
 
 
 async def _measure(collector: Collector, reader: GroupReader, looks: int) -> dict[str, list[float]]:

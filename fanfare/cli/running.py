@@ -38,7 +38,7 @@ def running(addresses: Sequence[str]) -> tuple[Settings, Callable[[], list[Endpo
 def run_here(settings: Settings) -> dict[str, Any]:
     """What the `fanfare up` of this data folder says of itself: `run.json`. Raises: UpError: there is none."""
     try:
-        run: dict[str, Any] = json.loads((settings.home.expanduser() / "run.json").read_text("utf-8"))
+        run: dict[str, Any] = json.loads(DataFolder(settings.home).run_file.read_text("utf-8"))
     except (OSError, ValueError):
         raise NotRunningError(
             f"fanfare is not running in {settings.home}: start it with `fanfare up`"
